@@ -1,0 +1,164 @@
+//! Where a compiler stands, what it found wrong, and how it reads a list field.
+
+use std::fmt::Display;
+
+use crate::problem::{Invalid, Problem};
+use crate::rule::Among;
+
+/// A place in the configuration.
+#[derive(Clone, Debug)]
+pub(super) struct At<'a> {
+    rule: Option<&'a str>,
+    field: String,
+}
+
+impl<'a> At<'a> {
+    pub(super) fn field(path: &str) -> Self {
+        Self {
+            rule: None,
+            field: path.into(),
+        }
+    }
+
+    pub(super) fn rule(name: &'a str, index: usize) -> Self {
+        Self {
+            rule: Some(name),
+            field: format!("rules[{index}]"),
+        }
+    }
+
+    /// A field of the object here.
+    pub(super) fn then(&self, field: &str) -> Self {
+        Self {
+            rule: self.rule,
+            field: format!("{}.{field}", self.field),
+        }
+    }
+
+    /// An item of the list here.
+    pub(super) fn item(&self, index: usize) -> Self {
+        Self {
+            rule: self.rule,
+            field: format!("{}[{index}]", self.field),
+        }
+    }
+}
+
+/// What was found so far.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+impl Report {
+    /// Something is wrong with the value at a place.
+    pub(super) fn value(&mut self, at: &At<'_>, value: &str, problem: &str, mend: &str) {
+        self.problems
+            .push(told(at, Some(format!("{value:?}")), problem, mend));
+    }
+
+    /// Something is wrong with the place itself.
+    pub(super) fn problem(&mut self, at: &At<'_>, problem: &str, mend: &str) {
+        self.problems.push(told(at, None, problem, mend));
+    }
+
+    /// Something is allowed, but seldom meant.
+    pub(super) fn warn(&mut self, at: &At<'_>, problem: &str, mend: &str) {
+        self.warnings.push(told(at, None, problem, mend));
+    }
+
+    /// The warnings, if nothing is wrong.
+    pub(super) fn finish(self) -> Result<Vec<Problem>, Invalid> {
+        if self.problems.is_empty() {
+            Ok(self.warnings)
+        } else {
+            Err(Invalid {
+                problems: self.problems,
+            })
+        }
+    }
+}
+
+fn told(at: &At<'_>, value: Option<String>, problem: &str, mend: &str) -> Problem {
+    Problem {
+        rule: at.rule.map(str::to_owned),
+        field: at.field.clone(),
+        value,
+        problem: problem.into(),
+        mend: mend.into(),
+    }
+}
+
+/// Why one value of a list is refused.
+pub(super) struct Fault {
+    pub(super) problem: String,
+    pub(super) mend: String,
+}
+
+impl Fault {
+    pub(super) fn new(problem: impl Display, mend: impl Display) -> Self {
+        Self {
+            problem: problem.to_string(),
+            mend: mend.to_string(),
+        }
+    }
+}
+
+/// The `not…` form of a field's name: `notHosts` of `hosts`.
+pub(super) fn not_form(name: &str) -> String {
+    let mut letters = name.chars();
+    let first = letters.next().map(|c| c.to_ascii_uppercase());
+    "not".chars().chain(first).chain(letters).collect()
+}
+
+/// Compiles a list field and its `not…` form.
+pub(super) fn among<P>(
+    at: &At<'_>,
+    name: &str,
+    (any, none): (&Option<Vec<String>>, &Option<Vec<String>>),
+    report: &mut Report,
+    parse: impl Fn(&str) -> Result<P, Fault>,
+) -> Among<P> {
+    among_expanded(at, name, (any, none), report, |text| {
+        parse(text).map(|p| vec![p])
+    })
+}
+
+/// As [`among`], where one value may stand for several.
+pub(super) fn among_expanded<P>(
+    at: &At<'_>,
+    name: &str,
+    (any, none): (&Option<Vec<String>>, &Option<Vec<String>>),
+    report: &mut Report,
+    parse: impl Fn(&str) -> Result<Vec<P>, Fault>,
+) -> Among<P> {
+    let mut read = |name: &str, values: &Option<Vec<String>>| {
+        let values = values.as_ref()?;
+        let at = at.then(name);
+        refuse_empty(&at, values.len(), report);
+        let mut read = Vec::with_capacity(values.len());
+        for (i, text) in values.iter().enumerate() {
+            match parse(text) {
+                Ok(parsed) => read.extend(parsed),
+                Err(fault) => report.value(&at.item(i), text, &fault.problem, &fault.mend),
+            }
+        }
+        Some(read.into())
+    };
+    Among {
+        any: read(name, any),
+        none: read(&not_form(name), none),
+    }
+}
+
+/// An empty list is refused: whether it should match nothing or everything, its author knows and we do not.
+pub(super) fn refuse_empty(at: &At<'_>, values: usize, report: &mut Report) {
+    if values == 0 {
+        report.problem(
+            at,
+            "the list is empty",
+            "leave the field out, or write a value",
+        );
+    }
+}

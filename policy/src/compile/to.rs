@@ -1,0 +1,153 @@
+//! One item of `to`.
+
+use std::collections::BTreeMap;
+
+use super::from::{namespace, namespaced};
+use super::lists::{At, Fault, Report, among, not_form, refuse_empty};
+use crate::host;
+use crate::path::PathPattern;
+use crate::pattern::Pattern;
+use crate::rule::{Among, Label, Own, To};
+use crate::spec::{Action, PortSpec, ToSpec};
+
+pub(super) fn compile(spec: &ToSpec, action: Action, at: &At<'_>, report: &mut Report) -> To {
+    let ToSpec {
+        namespaces,
+        not_namespaces,
+        workloads,
+        not_workloads,
+        labels,
+        not_labels,
+        hosts,
+        not_hosts,
+        ports,
+        not_ports,
+        methods,
+        not_methods,
+        paths,
+        not_paths,
+        snis,
+        not_snis,
+    } = spec;
+    let to = To {
+        own: Own {
+            namespaces: among(
+                at,
+                "namespaces",
+                (namespaces, not_namespaces),
+                report,
+                namespace,
+            ),
+            workloads: among(
+                at,
+                "workloads",
+                (workloads, not_workloads),
+                report,
+                |text| namespaced(text, "shop/catalog"),
+            ),
+            labels: all_labels(at, (labels, not_labels), report),
+        },
+        hosts: among(at, "hosts", (hosts, not_hosts), report, host_pattern),
+        ports: all_ports(at, (ports, not_ports), report),
+        methods: among(at, "methods", (methods, not_methods), report, method),
+        paths: among(at, "paths", (paths, not_paths), report, |text| {
+            PathPattern::parse(text).map_err(|why| Fault::new(why, why.mend()))
+        }),
+        snis: among(at, "snis", (snis, not_snis), report, host_pattern),
+    };
+    check_item(&to, action, at, report);
+    to
+}
+
+/// What concerns an item as a whole.
+fn check_item(to: &To, action: Action, at: &At<'_>, report: &mut Report) {
+    let own = &to.own;
+    let by_own = own.namespaces.is_given() || own.workloads.is_given() || own.labels.is_given();
+    let by_claim = to.hosts.is_given() || to.snis.is_given();
+    let by_request = to.ports.is_given() || to.methods.is_given() || to.paths.is_given();
+    if !by_own && !by_claim && !by_request {
+        report.problem(
+            at,
+            "the item is empty",
+            "leave to out to match every destination",
+        );
+    }
+    let named =
+        own.namespaces.any.is_some() || own.workloads.any.is_some() || own.labels.any.is_some();
+    if action == Action::Allow && by_claim && !named {
+        report.problem(
+            at,
+            "Host and SNI are what the client claims, and an ALLOW must not rest on them alone",
+            "write namespaces, workloads or labels in the same item too",
+        );
+    }
+}
+
+fn host_pattern(text: &str) -> Result<Pattern, Fault> {
+    host::parse_pattern(text).map_err(|why| Fault::new(why, why.mend()))
+}
+
+fn method(text: &str) -> Result<Pattern, Fault> {
+    let pattern = Pattern::parse(text).map_err(|why| Fault::new(why, why.mend()))?;
+    let fixed = pattern.fixed();
+    if fixed.bytes().any(|b| b.is_ascii_lowercase()) {
+        let mend = format!("write {}", text.to_ascii_uppercase());
+        return Err(Fault::new(
+            "methods are upper-case, it would never match",
+            mend,
+        ));
+    }
+    match fixed.chars().find(|c| !is_token(*c)) {
+        None => Ok(pattern),
+        Some(c) => Err(Fault::new(
+            format!("no method has {c:?}, it would never match"),
+            "write a method such as GET",
+        )),
+    }
+}
+
+/// The characters of an HTTP token (RFC 9110 §5.6.2).
+pub(super) fn is_token(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
+}
+
+fn all_ports(
+    at: &At<'_>,
+    (any, none): (&Option<Vec<PortSpec>>, &Option<Vec<PortSpec>>),
+    report: &mut Report,
+) -> Among<u16> {
+    let mut read = |name: &str, ports: &Option<Vec<PortSpec>>| {
+        let ports = ports.as_ref()?;
+        refuse_empty(&at.then(name), ports.len(), report);
+        Some(ports.iter().map(|PortSpec(port)| *port).collect())
+    };
+    Among {
+        any: read("ports", any),
+        none: read(&not_form("ports"), none),
+    }
+}
+
+type Labels = Option<BTreeMap<String, String>>;
+
+fn all_labels(at: &At<'_>, (any, none): (&Labels, &Labels), report: &mut Report) -> Among<Label> {
+    let mut read = |name: &str, labels: &Labels| {
+        let labels = labels.as_ref()?;
+        let at = at.then(name);
+        refuse_empty(&at, labels.len(), report);
+        let mut read = Vec::with_capacity(labels.len());
+        for (key, text) in labels {
+            match Pattern::parse(text) {
+                Ok(value) => read.push(Label {
+                    key: key.as_str().into(),
+                    value,
+                }),
+                Err(why) => report.value(&at.then(key), text, &why.to_string(), why.mend()),
+            }
+        }
+        Some(read.into())
+    };
+    Among {
+        any: read("labels", any),
+        none: read(&not_form("labels"), none),
+    }
+}

@@ -1,0 +1,87 @@
+//! The decision: any DENY that matches denies; else any ALLOW that matches allows; else the default of the source's
+//! class. AUDIT never decides.
+
+use std::fmt;
+
+use crate::facts::Facts;
+use crate::policy::Policy;
+use crate::request::Request;
+use crate::rule::Rule;
+use crate::source::{Source, SourceClass};
+use crate::spec::{Action, Verdict};
+use crate::truth::Match;
+
+/// What was decided, and by what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision<'p> {
+    /// Whether the request may pass. In DRY_RUN this is what it would be.
+    pub verdict: Verdict,
+    /// The rule or default that decided.
+    pub decided_by: DecidedBy<'p>,
+    /// The AUDIT rules that matched, in written order.
+    pub audits: Vec<&'p str>,
+}
+
+/// What decided. Written as `rule:NAME` or `default:CLASS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecidedBy<'p> {
+    /// The first in written order among the matching rules of the deciding action.
+    Rule(&'p str),
+    /// No rule: the default of this class.
+    Default(SourceClass),
+}
+
+impl fmt::Display for DecidedBy<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rule(name) => write!(f, "rule:{name}"),
+            Self::Default(class) => write!(f, "default:{class}"),
+        }
+    }
+}
+
+impl Policy {
+    /// Decides one request, or one TCP connection. On TCP the decision is final: what HTTP would tell is unknown, so
+    /// an ALLOW that needs it does not match and a DENY or AUDIT does.
+    #[must_use]
+    pub fn decide(&self, source: &Source, request: &Request<'_>) -> Decision<'_> {
+        let facts = Facts::new(source, request);
+        let audits = self
+            .audit
+            .iter()
+            .filter(|rule| applies(rule, &facts))
+            .map(|rule| &*rule.name)
+            .collect();
+        let (verdict, decided_by) = self.verdict(&facts);
+        Decision {
+            verdict,
+            decided_by,
+            audits,
+        }
+    }
+
+    fn verdict(&self, facts: &Facts<'_>) -> (Verdict, DecidedBy<'_>) {
+        if let Some(rule) = self.deny.iter().find(|rule| applies(rule, facts)) {
+            return (Verdict::Deny, DecidedBy::Rule(&rule.name));
+        }
+        if let Some(rule) = self.allow.iter().find(|rule| applies(rule, facts)) {
+            return (Verdict::Allow, DecidedBy::Rule(&rule.name));
+        }
+        let class = facts.source.class();
+        (self.common.defaults.of(class), DecidedBy::Default(class))
+    }
+}
+
+/// Whether a rule applies when nothing more will be known: doubt never lets in, and never keeps a refusal back.
+pub(crate) fn applies(rule: &Rule, facts: &Facts<'_>) -> bool {
+    settled(rule.holds(facts), rule.action)
+}
+
+/// A three-valued match as a rule of this action takes it.
+pub(crate) fn settled(found: Match, action: Action) -> bool {
+    match found {
+        Match::Yes => true,
+        Match::Maybe(_) => action != Action::Allow,
+        Match::No(_) => false,
+    }
+}

@@ -1,0 +1,87 @@
+//! A request as matchers see it: normalized once, then asked by every rule.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use crate::host;
+use crate::path::PathForms;
+use crate::request::{HttpRequest, Protocol, Request};
+use crate::source::Source;
+use crate::truth::Fact;
+
+/// All that is known when a decision is made.
+pub(crate) struct Facts<'a> {
+    pub(crate) source: &'a Source,
+    pub(crate) source_ip: Option<IpAddr>,
+    pub(crate) port: Option<u16>,
+    pub(crate) sni: Option<Cow<'a, [u8]>>,
+    http: Option<HttpFacts<'a>>,
+}
+
+struct HttpFacts<'a> {
+    host: Option<Cow<'a, [u8]>>,
+    method: Option<&'a [u8]>,
+    path: Option<PathForms<'a>>,
+    headers: &'a [(&'a [u8], &'a [u8])],
+}
+
+impl<'a> Facts<'a> {
+    pub(crate) fn new(source: &'a Source, request: &Request<'a>) -> Self {
+        let http = match request.protocol {
+            Protocol::Http(HttpRequest {
+                host,
+                method,
+                path,
+                headers,
+            }) => Some(HttpFacts {
+                host: host.map(host::normalized),
+                method,
+                path: path.map(PathForms::new),
+                headers,
+            }),
+            Protocol::Tcp => None,
+        };
+        Self {
+            source,
+            source_ip: request.source_ip,
+            port: request.port,
+            sni: request.sni.map(host::normalized),
+            http,
+        }
+    }
+
+    pub(crate) fn host(&self) -> Fact<&[u8]> {
+        self.http(|http| http.host.as_deref())
+    }
+
+    pub(crate) fn method(&self) -> Fact<&[u8]> {
+        self.http(|http| http.method)
+    }
+
+    pub(crate) fn path(&self) -> Fact<&PathForms<'a>> {
+        self.http(|http| http.path.as_ref())
+    }
+
+    /// All values of a header: every line, split at its commas (RFC 9110 §5.3), white space around them cut. Absent
+    /// if there is no such line.
+    pub(crate) fn header(&self, name: &str) -> Fact<Vec<&[u8]>> {
+        self.http(|http| {
+            let lines = http
+                .headers
+                .iter()
+                .filter(|(key, _)| *key == name.as_bytes());
+            let values: Vec<&[u8]> = lines
+                .flat_map(|(_, line)| line.split(|b| *b == b','))
+                .map(<[u8]>::trim_ascii)
+                .collect();
+            Some(values).filter(|values| !values.is_empty())
+        })
+    }
+
+    fn http<'s, T>(&'s self, read: impl FnOnce(&'s HttpFacts<'a>) -> Option<T>) -> Fact<T> {
+        match &self.http {
+            None => Fact::Unknown,
+            Some(http) => read(http).into(),
+        }
+    }
+}

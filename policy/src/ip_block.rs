@@ -1,0 +1,146 @@
+//! IP address blocks: one address, or `address/prefix length`.
+
+use std::fmt;
+use std::net::IpAddr;
+
+/// A block of IPv4 or IPv6 addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct IpBlock {
+    network: IpAddr,
+    prefix: u8,
+}
+
+impl IpBlock {
+    /// Reads `192.0.2.0/24`, `2001:db8::/32` or a single address.
+    ///
+    /// # Errors
+    /// [`InvalidIpBlock`]; among them a block whose address has bits beyond its prefix, because one cannot know which
+    /// of the two the author meant.
+    pub(crate) fn parse(text: &str) -> Result<Self, InvalidIpBlock> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let network: IpAddr = address.parse().map_err(|_| InvalidIpBlock::Address)?;
+        let widest = width(network);
+        let prefix = match prefix {
+            None => widest,
+            Some(digits) => digits
+                .parse()
+                .ok()
+                .filter(|prefix| *prefix <= widest && digits.bytes().all(|b| b.is_ascii_digit()))
+                .ok_or(InvalidIpBlock::Prefix(widest))?,
+        };
+        let block = Self { network, prefix };
+        if block.masked(network) == bits(network) {
+            Ok(block)
+        } else {
+            Err(InvalidIpBlock::HostBits)
+        }
+    }
+
+    /// Whether the address lies in the block. An IPv4-mapped IPv6 address counts as the IPv4 address it carries.
+    #[must_use]
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        address.is_ipv4() == self.network.is_ipv4() && self.masked(address) == bits(self.network)
+    }
+
+    fn masked(&self, address: IpAddr) -> u128 {
+        let shift = u32::from(width(self.network).saturating_sub(self.prefix));
+        bits(address)
+            .checked_shr(shift)
+            .and_then(|kept| kept.checked_shl(shift))
+            .unwrap_or(0)
+    }
+}
+
+impl fmt::Display for IpBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.network, self.prefix)
+    }
+}
+
+fn width(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => u128::from(v4.to_bits()),
+        IpAddr::V6(v6) => v6.to_bits(),
+    }
+}
+
+/// Why a text is not a block of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InvalidIpBlock {
+    /// The address itself cannot be read.
+    Address,
+    /// The prefix length is not a number up to the width of the family; the width.
+    Prefix(u8),
+    /// The address has bits set beyond the prefix.
+    HostBits,
+}
+
+impl fmt::Display for InvalidIpBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address => f.write_str("it is not an IPv4 or IPv6 address or block"),
+            Self::Prefix(widest) => {
+                write!(f, "the prefix length is not a number from 0 to {widest}")
+            }
+            Self::HostBits => f.write_str("the address has bits set beyond the prefix"),
+        }
+    }
+}
+
+impl std::error::Error for InvalidIpBlock {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_in_a_block_of_its_own_family() {
+        for (block, address, want) in [
+            ("10.0.0.0/8", "10.255.0.1", true),
+            ("10.0.0.0/8", "11.0.0.1", false),
+            ("10.1.2.3", "10.1.2.3", true),
+            ("10.1.2.3/32", "10.1.2.4", false),
+            ("0.0.0.0/0", "255.255.255.255", true),
+            ("0.0.0.0/0", "::1", false),
+            ("0.0.0.0/0", "::ffff:1.2.3.4", true),
+            ("10.0.0.0/8", "::ffff:10.1.1.1", true),
+            ("::/0", "1.2.3.4", false),
+            ("::/0", "2001:db8::1", true),
+            ("2001:db8::/32", "2001:db8:1::1", true),
+            ("2001:db8::/32", "2001:db9::1", false),
+            ("::1", "::1", true),
+        ] {
+            let parsed = IpBlock::parse(block).expect(block);
+            assert_eq!(
+                parsed.contains(address.parse().expect(address)),
+                want,
+                "{block} {address}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_block_is_refused() {
+        use InvalidIpBlock::*;
+        for (text, why) in [
+            ("", Address),
+            ("10.0.0", Address),
+            ("10.0.0.0/33", Prefix(32)),
+            ("10.0.0.0/+8", Prefix(32)),
+            ("::/129", Prefix(128)),
+            ("10.0.0.0/", Prefix(32)),
+            ("10.0.0.1/8", HostBits),
+            ("2001:db8::1/64", HostBits),
+        ] {
+            assert_eq!(IpBlock::parse(text), Err(why), "{text}");
+        }
+    }
+}

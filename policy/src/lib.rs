@@ -1,0 +1,55 @@
+//! The cross-mesh policy: who may call whom, decided without I/O.
+//!
+//! ```text
+//! JSON ──parse──▶ Spec ──compile──▶ Program ──bind(Node)──▶ Policy ──decide(Source, Request)──▶ Decision
+//!                                      └──explain(Node, Peer, Request)──▶ Explanation   Policy ──identify(Peer)──▶ Source
+//! ```
+//!
+//! A [`Spec`] is what was written, a [`Program`] what it means, a [`Policy`] what of it concerns one proxy. Everything
+//! that can be wrong is refused before a [`Policy`] exists; from then on nothing here can fail, wait or log.
+
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::string_slice
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::string_slice,
+        reason = "a test that panics fails, and nothing else"
+    )
+)]
+
+mod compile;
+mod decide;
+mod explain;
+mod facts;
+mod host;
+mod ip_block;
+mod matcher;
+mod path;
+mod pattern;
+mod policy;
+mod principal;
+mod problem;
+mod request;
+mod rule;
+mod source;
+mod spec;
+mod spiffe;
+mod truth;
+
+pub use decide::{DecidedBy, Decision};
+pub use explain::{Deciding, Explanation, Miss, Outcome, RuleTrace, SourceSeen};
+pub use policy::{Needs, Policy, Program};
+pub use problem::{Invalid, Problem};
+pub use request::{HttpRequest, Node, Peer, Protocol, Request};
+pub use source::{Source, SourceClass};
+pub use spec::{
+    Action, DefaultsSpec, FromSpec, MeshSpec, Mode, PortSpec, RuleSpec, SCHEMA, Spec,
+    TelemetrySpec, ToSpec, Verdict, WhenSpec, parse,
+};
+pub use spiffe::{InvalidSpiffeId, SpiffeId};

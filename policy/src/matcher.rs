@@ -1,0 +1,289 @@
+//! Whether a rule holds for a request.
+//!
+//! One piece of code serves the decision and the explanation: an item answers with the first field that fails, which
+//! the one ignores and the other tells.
+
+use crate::facts::Facts;
+use crate::path::{PathForms, PathPattern};
+use crate::pattern::Pattern;
+use crate::request::Node;
+use crate::rule::{Among, From, Header, Label, Own, Rule, To, WithoutIdentity};
+use crate::source::SourceClass;
+use crate::spec::Action;
+use crate::truth::{Fact, Field, Match};
+
+impl<P> Among<P> {
+    /// Both lists against one value.
+    fn holds<T: Copy>(
+        &self,
+        fact: Fact<T>,
+        action: Action,
+        fields: (Field, Field),
+        hit: impl Fn(&P, T) -> bool,
+    ) -> Match {
+        let among = |list: &[P], value: T| list.iter().any(|p| hit(p, value));
+        self.judge(fact, action, fields, among, |list, value| {
+            !among(list, value)
+        })
+    }
+
+    /// Both lists against a value that has several forms or parts: an ALLOW needs every one of them to match, a DENY
+    /// or AUDIT any.
+    fn holds_for_each<T: Copy>(
+        &self,
+        fact: Fact<&[T]>,
+        action: Action,
+        fields: (Field, Field),
+        hit: impl Fn(&P, T) -> bool,
+    ) -> Match {
+        let among = |list: &[P], part: T| list.iter().any(|p| hit(p, part));
+        let strict = action == Action::Allow;
+        let each = |parts: &[T], test: &dyn Fn(T) -> bool| {
+            if strict {
+                parts.iter().all(|part| test(*part))
+            } else {
+                parts.iter().any(|part| test(*part))
+            }
+        };
+        self.judge(
+            fact,
+            action,
+            fields,
+            |list, parts| each(parts, &|part| among(list, part)),
+            |list, parts| each(parts, &|part| !among(list, part)),
+        )
+    }
+
+    /// Absent values resolve against the caller: no positive matcher matches one; a `not…` matcher on one is false in
+    /// an ALLOW, true elsewhere.
+    fn judge<V: Copy>(
+        &self,
+        fact: Fact<V>,
+        action: Action,
+        (any, none): (Field, Field),
+        wanted: impl Fn(&[P], V) -> bool,
+        unwanted: impl Fn(&[P], V) -> bool,
+    ) -> Match {
+        let positive = match (&self.any, fact) {
+            (None, _) => Match::Yes,
+            (Some(list), Fact::Is(value)) if wanted(list, value) => Match::Yes,
+            (Some(_), Fact::Is(_) | Fact::Absent) => Match::No(any),
+            (Some(_), Fact::Unknown) => Match::Maybe(any),
+        };
+        positive.and(|| match (&self.none, fact) {
+            (None, _) => Match::Yes,
+            (Some(list), Fact::Is(value)) if unwanted(list, value) => Match::Yes,
+            (Some(_), Fact::Absent) if action != Action::Allow => Match::Yes,
+            (Some(_), Fact::Is(_) | Fact::Absent) => Match::No(none),
+            (Some(_), Fact::Unknown) => Match::Maybe(none),
+        })
+    }
+}
+
+impl Rule {
+    /// Whether the rule, bound to its proxy, holds. Its `own` parts are taken as matching.
+    pub(crate) fn holds(&self, facts: &Facts<'_>) -> Match {
+        let action = self.action;
+        any_item(self.from.as_deref(), |from| from.holds(facts, action))
+            .and(|| any_item(self.to.as_deref(), |to| to.holds(facts, action)))
+            .and(|| all_headers(&self.when, facts, action))
+    }
+}
+
+/// The items of `from` or `to` are ORed: the first Yes wins, else the first Maybe, else the first No.
+fn any_item<I>(items: Option<&[I]>, test: impl Fn(&I) -> Match) -> Match {
+    let mut best: Option<Match> = None;
+    for item in items.unwrap_or_default() {
+        match (test(item), best) {
+            (Match::Yes, _) => return Match::Yes,
+            (maybe @ Match::Maybe(_), None | Some(Match::No(_))) => best = Some(maybe),
+            (no @ Match::No(_), None) => best = Some(no),
+            _ => {}
+        }
+    }
+    best.unwrap_or(Match::Yes)
+}
+
+pub(crate) fn all_headers(when: &[Header], facts: &Facts<'_>, action: Action) -> Match {
+    when.iter().fold(Match::Yes, |so_far, header| {
+        so_far.and(|| header.holds(facts, action))
+    })
+}
+
+impl From {
+    pub(crate) fn holds(&self, facts: &Facts<'_>, action: Action) -> Match {
+        let source = facts.source;
+        self.class_holds(facts, action)
+            .and(|| {
+                let mesh = source.mesh_index().into();
+                self.meshes.holds(
+                    mesh,
+                    action,
+                    (Field::Meshes, Field::NotMeshes),
+                    |p, m: usize| p.index == m,
+                )
+            })
+            .and(|| self.trust_domain_holds(facts, action))
+            .and(|| {
+                let namespace = source.namespace().into();
+                let fields = (Field::Namespaces, Field::NotNamespaces);
+                self.namespaces
+                    .holds(namespace, action, fields, |p, ns: &str| {
+                        p.matches(ns.as_bytes())
+                    })
+            })
+            .and(|| {
+                let account = source.namespace().zip(source.service_account()).into();
+                let fields = (Field::ServiceAccounts, Field::NotServiceAccounts);
+                self.service_accounts
+                    .holds(account, action, fields, |p, (ns, sa)| p.matches(ns, sa))
+            })
+            .and(|| {
+                let id = source.id.as_ref().into();
+                self.principals.holds(
+                    id,
+                    action,
+                    (Field::Principals, Field::NotPrincipals),
+                    |p, id| p.matches(id),
+                )
+            })
+            .and(|| {
+                let address = facts.source_ip.into();
+                self.ip_blocks.holds(
+                    address,
+                    action,
+                    (Field::IpBlocks, Field::NotIpBlocks),
+                    |p, ip| p.contains(ip),
+                )
+            })
+    }
+
+    /// What a source must be before an item is asked for anything else.
+    fn class_holds(&self, facts: &Facts<'_>, action: Action) -> Match {
+        let class = facts.source.class;
+        match self.without_identity {
+            Some(WithoutIdentity::Plaintext) if class != SourceClass::Plaintext => {
+                Match::No(Field::Plaintext)
+            }
+            Some(WithoutIdentity::Passthrough) if class != SourceClass::Passthrough => {
+                Match::No(Field::Passthrough)
+            }
+            Some(_) => Match::Yes,
+            None if action != Action::Allow => Match::Yes,
+            None => match class {
+                SourceClass::SameMesh | SourceClass::PeerMesh => Match::Yes,
+                SourceClass::UnknownTrustDomain if self.names_exactly(facts) => Match::Yes,
+                SourceClass::UnknownTrustDomain => Match::No(Field::UnlistedTrustDomain),
+                SourceClass::Plaintext
+                | SourceClass::Passthrough
+                | SourceClass::InvalidIdentity => Match::No(Field::Class),
+            },
+        }
+    }
+
+    fn names_exactly(&self, facts: &Facts<'_>) -> bool {
+        let principals = self.principals.any.as_deref().unwrap_or_default();
+        let id = facts.source.id.as_ref();
+        id.is_some_and(|id| principals.iter().any(|p| p.is_exact() && p.matches(id)))
+    }
+
+    /// A trust domain that no mesh lists is there all the same: it differs from every listed one.
+    fn trust_domain_holds(&self, facts: &Facts<'_>, action: Action) -> Match {
+        let listed = facts.source.trust_domain;
+        let fact = facts.source.trust_domain().map(|_| listed).into();
+        let fields = (Field::TrustDomains, Field::NotTrustDomains);
+        self.trust_domains
+            .holds(fact, action, fields, |p, domain: Option<usize>| {
+                Some(p.index) == domain
+            })
+    }
+}
+
+impl To {
+    /// The part that is about the request.
+    pub(crate) fn holds(&self, facts: &Facts<'_>, action: Action) -> Match {
+        let text = |p: &Pattern, value: &[u8]| p.matches(value);
+        let sni = facts.sni.as_deref().into();
+        self.hosts
+            .holds(facts.host(), action, (Field::Hosts, Field::NotHosts), text)
+            .and(|| {
+                let port = facts.port.into();
+                self.ports
+                    .holds(port, action, (Field::Ports, Field::NotPorts), |p, port| {
+                        *p == port
+                    })
+            })
+            .and(|| {
+                self.methods.holds(
+                    facts.method(),
+                    action,
+                    (Field::Methods, Field::NotMethods),
+                    text,
+                )
+            })
+            .and(|| paths_hold(&self.paths, facts.path(), action))
+            .and(|| {
+                self.snis
+                    .holds(sni, action, (Field::Snis, Field::NotSnis), text)
+            })
+    }
+}
+
+fn paths_hold(paths: &Among<PathPattern>, fact: Fact<&PathForms<'_>>, action: Action) -> Match {
+    let fields = (Field::Paths, Field::NotPaths);
+    let hit = |p: &PathPattern, form: &[u8]| p.matches(form);
+    let forms = fact.map(|path| [path.raw, &*path.clean]);
+    paths.holds_for_each(forms.as_slice(), action, fields, hit)
+}
+
+impl Own {
+    /// The part of a `to` item that is about the proxy.
+    pub(crate) fn holds(&self, node: &Node, action: Action) -> Match {
+        let namespace: Option<&str> = node.namespace.as_deref();
+        let fields = (Field::OwnNamespaces, Field::NotOwnNamespaces);
+        self.namespaces
+            .holds(namespace.into(), action, fields, |p, ns: &str| {
+                p.matches(ns.as_bytes())
+            })
+            .and(|| {
+                let workload = namespace.zip(node.workload.as_deref()).into();
+                let fields = (Field::Workloads, Field::NotWorkloads);
+                self.workloads
+                    .holds(workload, action, fields, |p, (ns, name)| {
+                        p.matches(ns, name)
+                    })
+            })
+            .and(|| labels_hold(&self.labels, node, action))
+    }
+}
+
+fn labels_hold(labels: &Among<Label>, node: &Node, action: Action) -> Match {
+    let value = |label: &Label| node.labels.get(&*label.key);
+    let wanted = labels.any.as_deref().unwrap_or_default();
+    if !wanted
+        .iter()
+        .all(|l| value(l).is_some_and(|v| l.value.matches(v.as_bytes())))
+    {
+        return Match::No(Field::Labels);
+    }
+    let unwanted = labels.none.as_deref().unwrap_or_default();
+    let free = unwanted.iter().all(|l| match value(l) {
+        Some(v) => !l.value.matches(v.as_bytes()),
+        None => action != Action::Allow,
+    });
+    if free {
+        Match::Yes
+    } else {
+        Match::No(Field::NotLabels)
+    }
+}
+
+impl Header {
+    fn holds(&self, facts: &Facts<'_>, action: Action) -> Match {
+        let fields = (Field::HeaderValues, Field::HeaderNotValues);
+        let hit = |p: &Pattern, value: &[u8]| p.matches(value);
+        let values = facts.header(&self.name);
+        self.values
+            .holds_for_each(values.as_slice(), action, fields, hit)
+    }
+}

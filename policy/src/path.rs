@@ -1,0 +1,293 @@
+//! Paths: the two forms in which a request's path is tried, and the patterns for it.
+//!
+//! One path has many spellings (`/a/../b`, `//b`, `/%62`), and which of them the application will see is not known
+//! here. So an ALLOW must hold for the spelling as Envoy gives it and for the cleaned one; a DENY for either.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::pattern::{InvalidPattern, Pattern};
+
+/// A request's path, in both forms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PathForms<'a> {
+    /// As Envoy gives it, cut at `?` and `#`.
+    pub(crate) raw: &'a [u8],
+    /// Decoded once, then slashes merged and dot segments resolved.
+    pub(crate) clean: Cow<'a, [u8]>,
+}
+
+impl<'a> PathForms<'a> {
+    /// Takes a path with its query, as in `:path`.
+    #[must_use]
+    pub(crate) fn new(path: &'a [u8]) -> Self {
+        let end = path.iter().position(|b| matches!(b, b'?' | b'#'));
+        let raw = end.and_then(|end| path.get(..end)).unwrap_or(path);
+        let clean = if is_clean(raw) {
+            Cow::Borrowed(raw)
+        } else {
+            Cow::Owned(resolved(&decoded(raw)))
+        };
+        Self { raw, clean }
+    }
+}
+
+/// Whether cleaning would change nothing: no escape, no empty segment, no segment that begins with a dot.
+fn is_clean(path: &[u8]) -> bool {
+    let mut previous = 0;
+    for byte in path {
+        if *byte == b'%' || (previous == b'/' && matches!(byte, b'/' | b'.')) {
+            return false;
+        }
+        previous = *byte;
+    }
+    true
+}
+
+/// Percent-decoding, once; what is not an escape stays as it is.
+fn decoded(path: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((first, after)) = rest.split_first() {
+        match (first, after) {
+            (b'%', [high, low, tail @ ..]) => {
+                if let (Some(high), Some(low)) = (hex(*high), hex(*low)) {
+                    out.push(high.wrapping_shl(4) | low);
+                    rest = tail;
+                } else {
+                    out.push(b'%');
+                    rest = after;
+                }
+            }
+            _ => {
+                out.push(*first);
+                rest = after;
+            }
+        }
+    }
+    out
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
+}
+
+/// Merges slashes and resolves `.` and `..` (RFC 3986 §5.2.4). `..` above the root stays at the root.
+fn resolved(path: &[u8]) -> Vec<u8> {
+    let absolute = path.first() == Some(&b'/');
+    let mut kept: Vec<&[u8]> = Vec::new();
+    let mut ends_in_slash = false;
+    for segment in path.split(|b| *b == b'/') {
+        ends_in_slash = matches!(segment, b"" | b"." | b"..");
+        match segment {
+            b"" | b"." => {}
+            b".." => {
+                kept.pop();
+            }
+            segment => kept.push(segment),
+        }
+    }
+    let mut out = Vec::with_capacity(path.len());
+    for (i, segment) in kept.iter().enumerate() {
+        if absolute || i > 0 {
+            out.push(b'/');
+        }
+        out.extend_from_slice(segment);
+    }
+    if (ends_in_slash && !kept.is_empty()) || (absolute && kept.is_empty()) {
+        out.push(b'/');
+    }
+    out
+}
+
+/// A pattern for a path: a [`Pattern`], or a template with `{*}` (one segment) and `{**}` (the rest), as Envoy's
+/// `uri_template` reads them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum PathPattern {
+    /// Exact, `prefix*`, `*suffix` or `*`.
+    Plain(Pattern),
+    /// A template.
+    Template(Template),
+}
+
+/// A path template.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Template {
+    /// The segments after the first slash.
+    segments: Vec<Segment>,
+    /// With `{**}` behind the segments: the text that must end the rest, often empty.
+    rest: Option<Box<str>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Segment {
+    Literal(Box<str>),
+    One,
+}
+
+impl PathPattern {
+    /// Reads a pattern for paths.
+    ///
+    /// # Errors
+    /// [`InvalidPath`]; among them patterns that no path can match.
+    pub(crate) fn parse(text: &str) -> Result<Self, InvalidPath> {
+        let templated = text.contains('{') || text.contains('}');
+        if !text.starts_with('/') && (templated || !text.starts_with('*')) && !text.is_empty() {
+            return Err(InvalidPath::NoSlash);
+        }
+        if let Some(c) = text.chars().find(|c| matches!(c, '?' | '#')) {
+            return Err(InvalidPath::Query(c));
+        }
+        if templated {
+            Template::parse(text).map(Self::Template)
+        } else {
+            Pattern::parse(text)
+                .map(Self::Plain)
+                .map_err(InvalidPath::Pattern)
+        }
+    }
+
+    /// Whether one form of a path matches.
+    #[must_use]
+    pub(crate) fn matches(&self, path: &[u8]) -> bool {
+        match self {
+            Self::Plain(pattern) => pattern.matches(path),
+            Self::Template(template) => template.matches(path),
+        }
+    }
+}
+
+impl Template {
+    fn parse(text: &str) -> Result<Self, InvalidPath> {
+        let (before, rest) = match text.split_once("{**}") {
+            Some((before, rest)) => (before, Some(rest)),
+            None => (text, None),
+        };
+        if let Some(rest) = rest {
+            if !before.ends_with('/') || !(rest.is_empty() || rest.starts_with('/')) {
+                return Err(InvalidPath::Operator);
+            }
+            if rest.contains("{**}") || rest.contains("{*}") {
+                return Err(InvalidPath::RestNotLast);
+            }
+            if rest.contains(['{', '}', '*']) {
+                return Err(InvalidPath::Operator);
+            }
+        }
+        let before = if rest.is_some() {
+            before.strip_suffix('/').unwrap_or(before)
+        } else {
+            before
+        };
+        let segments = before
+            .split('/')
+            .skip(1)
+            .map(|segment| match segment {
+                "{*}" => Ok(Segment::One),
+                literal if literal.contains(['{', '}', '*']) => Err(InvalidPath::Operator),
+                literal => Ok(Segment::Literal(literal.into())),
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            segments,
+            rest: rest.map(Into::into),
+        })
+    }
+
+    fn matches(&self, path: &[u8]) -> bool {
+        let mut left = path;
+        for segment in &self.segments {
+            let Some(after_slash) = left.strip_prefix(b"/") else {
+                return false;
+            };
+            let end = after_slash.iter().position(|b| *b == b'/');
+            let (found, after) = after_slash.split_at(end.unwrap_or(after_slash.len()));
+            let fits = match segment {
+                Segment::One => !found.is_empty(),
+                Segment::Literal(literal) => found == literal.as_bytes(),
+            };
+            if !fits {
+                return false;
+            }
+            left = after;
+        }
+        match &self.rest {
+            None => left.is_empty(),
+            Some(ending) => left
+                .strip_prefix(b"/")
+                .is_some_and(|rest| rest.ends_with(ending.as_bytes())),
+        }
+    }
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(pattern) => pattern.fmt(f),
+            Self::Template(template) => {
+                for segment in &template.segments {
+                    match segment {
+                        Segment::One => f.write_str("/{*}")?,
+                        Segment::Literal(literal) => write!(f, "/{literal}")?,
+                    }
+                }
+                match &template.rest {
+                    None => Ok(()),
+                    Some(ending) => write!(f, "/{{**}}{ending}"),
+                }
+            }
+        }
+    }
+}
+
+/// Why a text is not a pattern for paths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InvalidPath {
+    /// Not a pattern at all.
+    Pattern(InvalidPattern),
+    /// Does not begin with a slash (nor with the `*` of a suffix).
+    NoSlash,
+    /// Has a query or fragment; its first character.
+    Query(char),
+    /// A `{`, `}` or `*` that is not a whole segment `{*}` or `{**}`.
+    Operator,
+    /// An operator behind `{**}`.
+    RestNotLast,
+}
+
+impl fmt::Display for InvalidPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pattern(why) => why.fmt(f),
+            Self::NoSlash => f.write_str("it does not begin with '/', it would never match"),
+            Self::Query(c) => write!(f, "a path is cut at {c:?}, it would never match"),
+            Self::Operator => {
+                f.write_str("'{*}' and '{**}' must each be a whole segment of a template")
+            }
+            Self::RestNotLast => f.write_str("'{**}' must be the last operator of a template"),
+        }
+    }
+}
+
+impl std::error::Error for InvalidPath {}
+
+impl InvalidPath {
+    /// What to write instead.
+    #[must_use]
+    pub(crate) fn mend(self) -> &'static str {
+        match self {
+            Self::Pattern(why) => why.mend(),
+            Self::NoSlash => "begin it with '/', or with '*' to match an ending",
+            Self::Query(_) => "leave query and fragment out",
+            Self::Operator => {
+                "write /items/{*} or /files/{**}, or a plain pattern such as /items/*"
+            }
+            Self::RestNotLast => "leave out what follows, such as in /items/{*}/{**}",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
