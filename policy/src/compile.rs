@@ -1,5 +1,6 @@
 //! From what was written to what it means, with every problem told at once.
 
+mod forwarders;
 mod from;
 mod lists;
 mod meshes;
@@ -15,8 +16,11 @@ use meshes::Meshes;
 use crate::policy::{Common, Defaults, Program};
 use crate::problem::Invalid;
 use crate::rule::Rule;
+use crate::rule_set::WrittenRules;
 use crate::source::SourceClass;
-use crate::spec::{Action, RuleSpec, SCHEMA, Spec, TelemetrySpec, Verdict};
+use crate::spec::{
+    Action, CandidateSpec, PortSpec, RuleSpec, SCHEMA, Spec, TcpSpec, TelemetrySpec, Verdict,
+};
 
 const MAX_RULE_NAME: usize = 63;
 
@@ -25,9 +29,12 @@ pub(crate) fn compile(spec: &Spec) -> Result<Program, Invalid> {
         schema,
         mesh,
         meshes,
+        forwarders,
         defaults,
         mode,
         rules,
+        candidate,
+        tcp,
         telemetry,
     } = spec;
     let mut report = Report::default();
@@ -54,10 +61,33 @@ pub(crate) fn compile(spec: &Spec) -> Result<Program, Invalid> {
         }
         found
     });
+    let forwarders = forwarders::compile(forwarders.as_deref(), &meshes, &mut report);
     let defaults = Defaults::from(defaults.unwrap_or_default());
-    warn_of_open_defaults(defaults, &mut report);
+    warn_of_open_defaults(defaults, "", &mut report);
+    let http_ports = tcp
+        .as_ref()
+        .map(|tcp| http_ports(tcp, &mut report))
+        .unwrap_or_default();
     let TelemetrySpec { headers } = telemetry.unwrap_or_default();
-    let rules = compile_rules(rules.as_deref(), &meshes, &mut report);
+    let active = WrittenRules {
+        rules: compile_rules(rules.as_deref(), "", &meshes, &mut report),
+        defaults,
+    };
+    let candidate = candidate.as_ref().map(
+        |CandidateSpec {
+             rules,
+             defaults: own,
+         }| {
+            let defaults = own.map_or(defaults, Defaults::from);
+            if own.is_some() {
+                warn_of_open_defaults(defaults, "candidate.", &mut report);
+            }
+            WrittenRules {
+                rules: compile_rules(Some(rules), "candidate.", &meshes, &mut report),
+                defaults,
+            }
+        },
+    );
     let (ids, trust_domains) = meshes.into_parts();
     let warnings = report.finish()?;
     Ok(Program {
@@ -65,45 +95,71 @@ pub(crate) fn compile(spec: &Spec) -> Result<Program, Invalid> {
             mesh,
             meshes: ids,
             trust_domains,
-            defaults,
+            forwarders,
+            http_ports,
             mode: mode.unwrap_or_default(),
             headers: headers.unwrap_or(false),
         }),
-        rules,
+        active,
+        candidate,
         warnings,
     })
 }
 
-fn warn_of_open_defaults(defaults: Defaults, report: &mut Report) {
+fn http_ports(TcpSpec { http_ports }: &TcpSpec, report: &mut Report) -> Vec<u16> {
+    let at = At::field("tcp.httpPorts");
+    if http_ports.is_empty() {
+        report.problem(&at, "the list is empty", "leave tcp out, or write a port");
+    } else {
+        report.warn(
+            &at,
+            "on these ports the TCP filter leaves to the HTTP filter whatever a request could still change",
+            "list a port only where every connection is HTTP by declaration: where Envoy sniffs the protocol, bytes that \
+             are not HTTP meet no HTTP filter",
+        );
+    }
+    http_ports.iter().map(|PortSpec(port)| *port).collect()
+}
+
+fn warn_of_open_defaults(defaults: Defaults, within: &str, report: &mut Report) {
     if defaults.of(SourceClass::UnknownTrustDomain) == Verdict::Allow {
         report.warn(
-            &At::field("defaults.unknownTrustDomain"),
+            &At::field(&format!("{within}defaults.unknownTrustDomain")),
             "whatever trust domain a trusted CA signs comes in, unless a rule denies it",
             "write DENY, and list under meshes the trust domains that may come in",
         );
     }
     if defaults.of(SourceClass::Plaintext) == Verdict::Allow {
         report.warn(
-            &At::field("defaults.plaintext"),
+            &At::field(&format!("{within}defaults.plaintext")),
             "whoever reaches the port without a certificate comes in, unless a rule denies it",
             "write DENY, and let in what must come by a rule with plaintext: true and ipBlocks",
         );
     }
 }
 
-fn compile_rules(specs: Option<&[RuleSpec]>, meshes: &Meshes, report: &mut Report) -> Vec<Rule> {
+fn compile_rules(
+    specs: Option<&[RuleSpec]>,
+    within: &str,
+    meshes: &Meshes,
+    report: &mut Report,
+) -> Vec<Rule> {
     let mut names = BTreeSet::new();
     let specs = match specs {
         Some([]) => {
-            let mend = "leave rules out, or write a rule";
-            report.problem(&At::field("rules"), "the list is empty", mend);
+            let mend = "leave it out, or write a rule";
+            report.problem(
+                &At::field(&format!("{within}rules")),
+                "the list is empty",
+                mend,
+            );
             &[]
         }
         specs => specs.unwrap_or_default(),
     };
     let mut rules = Vec::with_capacity(specs.len());
     for (i, spec) in specs.iter().enumerate() {
-        let at = At::rule(&spec.name, i);
+        let at = At::rule(&spec.name, within, i);
         check_name(&spec.name, &at.then("name"), report);
         if !names.insert(&spec.name) {
             let mend = "give each rule a name of its own: it is what logs and metrics say";

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::facts::Facts;
 use crate::policy::Policy;
-use crate::request::Request;
+use crate::request::{Protocol, Request};
 use crate::rule::Rule;
 use crate::source::{Source, SourceClass};
 use crate::spec::{Action, Verdict};
@@ -20,6 +20,17 @@ pub struct Decision<'p> {
     pub decided_by: DecidedBy<'p>,
     /// The AUDIT rules that matched, in written order.
     pub audits: Vec<&'p str>,
+    /// What the candidate would have decided, if there is one.
+    pub candidate: Option<Candidate<'p>>,
+}
+
+/// What the candidate rules would have decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate<'p> {
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// Its rule or default that decided.
+    pub decided_by: DecidedBy<'p>,
 }
 
 /// What decided. Written as `rule:NAME` or `default:CLASS`.
@@ -46,29 +57,45 @@ impl Policy {
     #[must_use]
     pub fn decide(&self, source: &Source, request: &Request<'_>) -> Decision<'_> {
         let facts = Facts::new(source, request);
-        let audits = self
-            .audit
-            .iter()
-            .filter(|rule| applies(rule, &facts))
-            .map(|rule| &*rule.name)
-            .collect();
-        let (verdict, decided_by) = self.verdict(&facts);
+        let (verdict, decided_by) = self.active.verdict(&facts);
         Decision {
             verdict,
             decided_by,
-            audits,
+            audits: self.active.audits(&facts),
+            candidate: self.candidate.as_ref().map(|rules| {
+                let (verdict, decided_by) = rules.verdict(&facts);
+                Candidate {
+                    verdict,
+                    decided_by,
+                }
+            }),
         }
     }
 
-    fn verdict(&self, facts: &Facts<'_>) -> (Verdict, DecidedBy<'_>) {
-        if let Some(rule) = self.deny.iter().find(|rule| applies(rule, facts)) {
-            return (Verdict::Deny, DecidedBy::Rule(&rule.name));
+    /// Decides a connection at its first bytes; none if that is left to the HTTP filter.
+    ///
+    /// On a port of `tcp.httpPorts` the HTTP filter follows, and only what every request would be refused is refused
+    /// here: a listed forwarder may speak for anybody, so its connections are always left.
+    #[must_use]
+    pub fn decide_connection(
+        &self,
+        source: &Source,
+        request: &Request<'_>,
+    ) -> Option<Decision<'_>> {
+        let request = Request {
+            protocol: Protocol::Tcp,
+            ..*request
+        };
+        let http_follows = request
+            .port
+            .is_some_and(|port| self.common.http_ports.contains(&port));
+        if http_follows {
+            let facts = Facts::new(source, &request);
+            if self.is_forwarder(source) || self.active.may_allow(&facts) {
+                return None;
+            }
         }
-        if let Some(rule) = self.allow.iter().find(|rule| applies(rule, facts)) {
-            return (Verdict::Allow, DecidedBy::Rule(&rule.name));
-        }
-        let class = facts.source.class();
-        (self.common.defaults.of(class), DecidedBy::Default(class))
+        Some(self.decide(source, &request))
     }
 }
 

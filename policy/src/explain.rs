@@ -2,6 +2,8 @@
 
 mod why;
 
+use std::convert::From as Convert;
+
 use crate::decide::{DecidedBy, settled};
 use crate::facts::Facts;
 use crate::matcher::all_headers;
@@ -20,6 +22,8 @@ pub struct Explanation {
     pub verdict: Verdict,
     /// What decided.
     pub decided_by: Deciding,
+    /// What the candidate would have decided, and by what, if there is one.
+    pub candidate: Option<(Verdict, Deciding)>,
     /// Whether verdicts are carried out.
     pub mode: Mode,
     /// The source as the policy understood it.
@@ -37,6 +41,15 @@ pub enum Deciding {
     Rule(String),
     /// The default of this class.
     Default(SourceClass),
+}
+
+impl Convert<DecidedBy<'_>> for Deciding {
+    fn from(decided_by: DecidedBy<'_>) -> Self {
+        match decided_by {
+            DecidedBy::Rule(name) => Self::Rule(name.into()),
+            DecidedBy::Default(class) => Self::Default(class),
+        }
+    }
 }
 
 /// A source as the policy understood it.
@@ -101,20 +114,22 @@ impl Program {
         request: &Request<'_>,
     ) -> Result<Explanation, Invalid> {
         let policy = self.bind(node)?;
-        let source = policy.identify(peer);
+        let direct = policy.identify(peer);
+        let source = policy.caller(&direct, request);
         let decision = policy.decide(&source, request);
         let facts = Facts::new(&source, request);
         let decided = |rule: &Rule| matches!(decision.decided_by, DecidedBy::Rule(name) if name == &*rule.name);
         Ok(Explanation {
             verdict: decision.verdict,
-            decided_by: match decision.decided_by {
-                DecidedBy::Rule(name) => Deciding::Rule(name.into()),
-                DecidedBy::Default(class) => Deciding::Default(class),
-            },
+            decided_by: decision.decided_by.into(),
+            candidate: decision
+                .candidate
+                .map(|candidate| (candidate.verdict, candidate.decided_by.into())),
             mode: policy.mode(),
             source: seen(&source),
             destination_mesh: policy.mesh().into(),
             rules: self
+                .active
                 .rules
                 .iter()
                 .map(|rule| RuleTrace {

@@ -14,6 +14,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) source: &'a Source,
     pub(crate) source_ip: Option<IpAddr>,
     pub(crate) port: Option<u16>,
+    /// The port as a key of the index.
+    pub(crate) port_bytes: Option<[u8; 2]>,
     pub(crate) sni: Option<Cow<'a, [u8]>>,
     http: Option<HttpFacts<'a>>,
 }
@@ -45,6 +47,7 @@ impl<'a> Facts<'a> {
             source,
             source_ip: request.source_ip,
             port: request.port,
+            port_bytes: request.port.map(u16::to_be_bytes),
             sni: request.sni.map(host::normalized),
             http,
         }

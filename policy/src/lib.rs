@@ -27,7 +27,10 @@ mod compile;
 mod decide;
 mod explain;
 mod facts;
+mod forwarded;
 mod host;
+mod identify;
+mod index;
 mod ip_block;
 mod matcher;
 mod path;
@@ -37,19 +40,20 @@ mod principal;
 mod problem;
 mod request;
 mod rule;
+mod rule_set;
 mod source;
 mod spec;
 mod spiffe;
 mod truth;
 
-pub use decide::{DecidedBy, Decision};
+pub use decide::{Candidate, DecidedBy, Decision};
 pub use explain::{Deciding, Explanation, Miss, Outcome, RuleTrace, SourceSeen};
 pub use policy::{Needs, Policy, Program};
 pub use problem::{Invalid, Problem};
 pub use request::{HttpRequest, Node, Peer, Protocol, Request};
 pub use source::{Source, SourceClass};
 pub use spec::{
-    Action, DefaultsSpec, FromSpec, MeshSpec, Mode, PortSpec, RuleSpec, SCHEMA, Spec,
-    TelemetrySpec, ToSpec, Verdict, WhenSpec, parse,
+    Action, CandidateSpec, DefaultsSpec, ForwarderSpec, FromSpec, MeshSpec, Mode, PortSpec,
+    RuleSpec, SCHEMA, Spec, TcpSpec, TelemetrySpec, ToSpec, Verdict, WhenSpec, parse,
 };
 pub use spiffe::{InvalidSpiffeId, SpiffeId};

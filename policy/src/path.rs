@@ -196,6 +196,19 @@ impl Template {
         })
     }
 
+    /// What every matching path begins with: all before the first operator.
+    pub(crate) fn literal_prefix(&self) -> String {
+        let mut prefix = String::new();
+        for segment in &self.segments {
+            prefix.push('/');
+            match segment {
+                Segment::One => return prefix,
+                Segment::Literal(literal) => prefix.push_str(literal),
+            }
+        }
+        prefix
+    }
+
     fn matches(&self, path: &[u8]) -> bool {
         let mut left = path;
         for segment in &self.segments {

@@ -3,20 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::principal::PrincipalPattern;
 use crate::problem::{Invalid, Problem};
-use crate::request::{Node, Peer};
-use crate::rule::{Own, Rule, To};
+use crate::request::Node;
+use crate::rule::Rule;
+use crate::rule_set::{RuleSet, WrittenRules};
 use crate::source::{MeshRef, Source, SourceClass};
-use crate::spec::{Action, DefaultsSpec, Mode, Spec, Verdict};
-use crate::spiffe::SpiffeId;
-use crate::truth::Match;
+use crate::spec::{DefaultsSpec, Mode, Spec, Verdict};
 
 /// A policy that has been checked, for any proxy.
 #[derive(Clone, Debug)]
 pub struct Program {
     pub(crate) common: Arc<Common>,
-    /// All rules, in written order.
-    pub(crate) rules: Vec<Rule>,
+    pub(crate) active: WrittenRules,
+    pub(crate) candidate: Option<WrittenRules>,
     pub(crate) warnings: Vec<Problem>,
 }
 
@@ -27,7 +27,8 @@ pub(crate) struct Common {
     pub(crate) mesh: Option<MeshRef>,
     pub(crate) meshes: Vec<Arc<str>>,
     pub(crate) trust_domains: BTreeMap<Arc<str>, TrustDomain>,
-    pub(crate) defaults: Defaults,
+    pub(crate) forwarders: Vec<Forwarder>,
+    pub(crate) http_ports: Vec<u16>,
     pub(crate) mode: Mode,
     pub(crate) headers: bool,
 }
@@ -37,6 +38,14 @@ pub(crate) struct Common {
 pub(crate) struct TrustDomain {
     pub(crate) index: usize,
     pub(crate) mesh: MeshRef,
+}
+
+/// A peer that speaks for others.
+#[derive(Debug)]
+pub(crate) struct Forwarder {
+    pub(crate) principal: PrincipalPattern,
+    /// The meshes whose workloads it may speak for.
+    pub(crate) may_assert: Vec<MeshRef>,
 }
 
 /// The verdict of each class when no rule decides.
@@ -99,7 +108,7 @@ impl Program {
     /// How many rules were written.
     #[must_use]
     pub fn rule_count(&self) -> usize {
-        self.rules.len()
+        self.active.rules.len()
     }
 
     /// The policy as one proxy runs it: rules for other workloads are dropped.
@@ -107,21 +116,15 @@ impl Program {
     /// # Errors
     /// If neither the policy nor the proxy says which mesh this is, or the proxy's is not listed.
     pub fn bind(&self, node: &Node) -> Result<Policy, Invalid> {
-        let mut policy = Policy {
+        Ok(Policy {
             mesh: self.own_mesh(node)?,
             common: Arc::clone(&self.common),
-            deny: Vec::new(),
-            allow: Vec::new(),
-            audit: Vec::new(),
-        };
-        for rule in self.rules.iter().filter_map(|rule| bound(rule, node)) {
-            match rule.action {
-                Action::Deny => policy.deny.push(rule),
-                Action::Allow => policy.allow.push(rule),
-                Action::Audit => policy.audit.push(rule),
-            }
-        }
-        Ok(policy)
+            active: self.active.bind(node, &self.common),
+            candidate: self
+                .candidate
+                .as_ref()
+                .map(|rules| rules.bind(node, &self.common)),
+        })
     }
 
     fn own_mesh(&self, node: &Node) -> Result<MeshRef, Invalid> {
@@ -163,36 +166,13 @@ impl Program {
     }
 }
 
-/// The rule without what the proxy has settled; none if no item of `to` is about this proxy.
-fn bound(rule: &Rule, node: &Node) -> Option<Rule> {
-    let to = match &rule.to {
-        None => None,
-        Some(items) => {
-            let kept: Vec<To> = items
-                .iter()
-                .filter(|to| to.own.holds(node, rule.action) == Match::Yes)
-                .map(|to| To {
-                    own: Own::default(),
-                    ..to.clone()
-                })
-                .collect();
-            if kept.is_empty() {
-                return None;
-            }
-            Some(kept)
-        }
-    };
-    Some(Rule { to, ..rule.clone() })
-}
-
 /// A policy for one proxy. Deciding by it is synchronous and cannot fail.
 #[derive(Clone, Debug)]
 pub struct Policy {
     pub(crate) common: Arc<Common>,
     pub(crate) mesh: MeshRef,
-    pub(crate) deny: Vec<Rule>,
-    pub(crate) allow: Vec<Rule>,
-    pub(crate) audit: Vec<Rule>,
+    pub(crate) active: RuleSet,
+    pub(crate) candidate: Option<RuleSet>,
 }
 
 /// What the rules ask for beyond source, host, method and path; what nothing asks for need not be read.
@@ -206,6 +186,33 @@ pub struct Needs {
     pub source_ip: bool,
     /// Further headers.
     pub headers: bool,
+}
+
+impl Needs {
+    /// What one rule asks for.
+    pub(crate) fn of(rule: &Rule) -> Self {
+        let mut from = rule.from.iter().flatten();
+        let mut needs = Self {
+            headers: !rule.when.is_empty(),
+            source_ip: from.any(|from| from.ip_blocks.is_given()),
+            ..Self::default()
+        };
+        for to in rule.to.iter().flatten() {
+            needs.port |= to.ports.is_given();
+            needs.sni |= to.snis.is_given();
+        }
+        needs
+    }
+
+    /// What either asks for.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            port: self.port || other.port,
+            sni: self.sni || other.sni,
+            source_ip: self.source_ip || other.source_ip,
+            headers: self.headers || other.headers,
+        }
+    }
 }
 
 impl Policy {
@@ -234,75 +241,23 @@ impl Policy {
 
     /// The names of the AUDIT rules that this proxy runs, in written order.
     pub fn audit_rules(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.audit.iter().map(|rule| &*rule.name)
+        self.active.audit_rules()
     }
 
-    /// What the rules of this proxy ask for.
+    /// The names of all rules that this proxy runs.
+    pub fn rule_names(&self) -> impl Iterator<Item = &str> {
+        self.active.names()
+    }
+
+    /// The names of the candidate rules that this proxy runs; none if there is no candidate.
+    pub fn candidate_names(&self) -> Option<impl Iterator<Item = &str>> {
+        self.candidate.as_ref().map(RuleSet::names)
+    }
+
+    /// What the rules that this source can meet ask for.
     #[must_use]
-    pub fn needs(&self) -> Needs {
-        let mut needs = Needs::default();
-        for rule in self.rules() {
-            needs.headers |= !rule.when.is_empty();
-            for from in rule.from.iter().flatten() {
-                needs.source_ip |= from.ip_blocks.is_given();
-            }
-            for to in rule.to.iter().flatten() {
-                needs.port |= to.ports.is_given();
-                needs.sni |= to.snis.is_given();
-            }
-        }
-        needs
-    }
-
-    fn rules(&self) -> impl Iterator<Item = &Rule> {
-        self.deny.iter().chain(&self.allow).chain(&self.audit)
-    }
-
-    /// Who a peer is to this proxy. The same peer is always the same source, so the result may be kept by the value
-    /// of its certificate's SAN.
-    #[must_use]
-    pub fn identify(&self, peer: &Peer<'_>) -> Source {
-        let without_identity = |class, note| Source {
-            class,
-            mesh: None,
-            id: None,
-            trust_domain: None,
-            note,
-        };
-        let sans = match peer {
-            Peer::Plaintext => return without_identity(SourceClass::Plaintext, None),
-            Peer::Passthrough => return without_identity(SourceClass::Passthrough, None),
-            Peer::Certificate { uri_sans } => *uri_sans,
-        };
-        let invalid = |note| without_identity(SourceClass::InvalidIdentity, Some(note));
-        let [san] = sans else {
-            return invalid(match sans.len() {
-                0 => "the certificate has no URI SAN".into(),
-                n => format!("the certificate has {n} URI SANs, a workload has exactly one"),
-            });
-        };
-        match SpiffeId::parse(san) {
-            Ok(id) => self.located(id),
-            Err(why) => invalid(format!(
-                "{:?} is not a workload's SPIFFE ID: {why}",
-                String::from_utf8_lossy(san)
-            )),
-        }
-    }
-
-    fn located(&self, id: SpiffeId) -> Source {
-        let listed = self.common.trust_domains.get(id.trust_domain());
-        let class = match listed {
-            None => SourceClass::UnknownTrustDomain,
-            Some(domain) if domain.mesh.index == self.mesh.index => SourceClass::SameMesh,
-            Some(_) => SourceClass::PeerMesh,
-        };
-        Source {
-            class,
-            mesh: listed.map(|domain| domain.mesh.clone()),
-            trust_domain: listed.map(|domain| domain.index),
-            id: Some(id),
-            note: None,
-        }
+    pub fn needs(&self, source: &Source) -> Needs {
+        let candidate = self.candidate.as_ref().map(|rules| rules.needs(source));
+        self.active.needs(source).or(candidate.unwrap_or_default())
     }
 }

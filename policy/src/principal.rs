@@ -61,6 +61,12 @@ impl PrincipalPattern {
         &self.trust_domain
     }
 
+    /// The pattern for what follows the trust domain.
+    #[must_use]
+    pub(crate) fn path(&self) -> &Pattern {
+        &self.path
+    }
+
     /// Whether the identity fits.
     #[must_use]
     pub(crate) fn matches(&self, id: &SpiffeId) -> bool {

@@ -74,6 +74,17 @@ pub(crate) struct MeshRef {
 }
 
 impl Source {
+    /// A source of a class that has no identity.
+    pub(crate) fn without_identity(class: SourceClass, note: Option<String>) -> Self {
+        Self {
+            class,
+            mesh: None,
+            id: None,
+            trust_domain: None,
+            note,
+        }
+    }
+
     /// What it is to this mesh.
     #[must_use]
     pub fn class(&self) -> SourceClass {

@@ -28,6 +28,9 @@ pub struct Spec {
     pub mesh: Option<String>,
     /// All meshes, each with its trust domains.
     pub meshes: Vec<MeshSpec>,
+    /// Peers that speak for others, and for whom.
+    #[serde(default, deserialize_with = "given")]
+    pub forwarders: Option<Vec<ForwarderSpec>>,
     /// The verdict when no rule decides.
     #[serde(default, deserialize_with = "given")]
     pub defaults: Option<DefaultsSpec>,
@@ -37,6 +40,12 @@ pub struct Spec {
     /// The rules.
     #[serde(default, deserialize_with = "given")]
     pub rules: Option<Vec<RuleSpec>>,
+    /// Other rules, evaluated beside these: counted, never enforced.
+    #[serde(default, deserialize_with = "given")]
+    pub candidate: Option<CandidateSpec>,
+    /// What the TCP filter has to know.
+    #[serde(default, deserialize_with = "given")]
+    pub tcp: Option<TcpSpec>,
     /// What besides metrics and filter state tells of a decision.
     #[serde(default, deserialize_with = "given")]
     pub telemetry: Option<TelemetrySpec>,
@@ -50,6 +59,36 @@ pub struct MeshSpec {
     pub id: String,
     /// The trust domains of its identities.
     pub trust_domains: Vec<String>,
+}
+
+/// A peer whose `x-forwarded-client-cert` is believed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(expecting = "an object", deny_unknown_fields, rename_all = "camelCase")]
+pub struct ForwarderSpec {
+    /// Its one, exact SPIFFE ID; `spiffe://` may be left out.
+    pub principal: String,
+    /// The meshes whose workloads it may speak for; its own mesh if not given.
+    #[serde(default, deserialize_with = "given")]
+    pub may_assert: Option<Vec<String>>,
+}
+
+/// Rules that are tried out beside the active ones.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(expecting = "an object", deny_unknown_fields)]
+pub struct CandidateSpec {
+    /// The rules, in place of the active ones.
+    pub rules: Vec<RuleSpec>,
+    /// The defaults, in place of the active ones; those if not given.
+    #[serde(default, deserialize_with = "given")]
+    pub defaults: Option<DefaultsSpec>,
+}
+
+/// What the TCP filter has to know.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(expecting = "an object", deny_unknown_fields, rename_all = "camelCase")]
+pub struct TcpSpec {
+    /// The ports on which the HTTP filter follows: there the TCP filter cuts off only what no request could change.
+    pub http_ports: Vec<PortSpec>,
 }
 
 /// The verdicts when no rule decides, by the class of the source.

@@ -58,6 +58,10 @@ struct Case {
     want: String,
     #[serde(default)]
     audits: Vec<String>,
+    /// What the candidate would decide.
+    candidate: Option<String>,
+    /// What the TCP filter does at the first bytes: the same notation, or `left to HTTP`.
+    first_bytes: Option<String>,
     /// Rule name → its first miss, `FIELD: WHY`.
     #[serde(default)]
     misses: BTreeMap<String, String>,
@@ -178,10 +182,23 @@ fn check(program: &Program, node: &NodeCase, case: &Case, whole: &str) {
     let policy = program
         .bind(&node)
         .unwrap_or_else(|e| panic!("{whole}: {e}"));
-    let decision = policy.decide(&policy.identify(&peer), &request);
+    let direct = policy.identify(&peer);
+    let source = policy.caller(&direct, &request);
+    let decision = policy.decide(&source, &request);
     let got = format!("{} {}", decision.verdict.as_str(), decision.decided_by);
     assert_eq!(got, case.want, "{whole}");
     assert_eq!(decision.audits, case.audits, "{whole}: audits");
+    let candidate = decision
+        .candidate
+        .map(|c| format!("{} {}", c.verdict.as_str(), c.decided_by));
+    assert_eq!(candidate, case.candidate, "{whole}: candidate");
+    if let Some(want) = &case.first_bytes {
+        let got = match policy.decide_connection(&direct, &request) {
+            None => "left to HTTP".into(),
+            Some(decision) => format!("{} {}", decision.verdict.as_str(), decision.decided_by),
+        };
+        assert_eq!(got, *want, "{whole}: first bytes");
+    }
 
     let explanation = program
         .explain(&node, &peer, &request)

@@ -160,7 +160,10 @@ pub(super) fn namespaced(text: &str, example: &str) -> Result<Namespaced, Fault>
 
 fn principal(text: &str, action: Action, meshes: &Meshes) -> Result<PrincipalPattern, Fault> {
     let pattern = PrincipalPattern::parse(text).map_err(|why| Fault::new(why, why.mend()))?;
-    if action == Action::Allow && !pattern.is_exact() && !meshes.lists(pattern.trust_domain()) {
+    if action == Action::Allow
+        && !pattern.is_exact()
+        && meshes.of_trust_domain(pattern.trust_domain()).is_none()
+    {
         return Err(Fault::new(
             format!("no mesh lists the trust domain {}", pattern.trust_domain()),
             "list it under meshes, or write one exact principal",

@@ -20,10 +20,11 @@ impl<'a> At<'a> {
         }
     }
 
-    pub(super) fn rule(name: &'a str, index: usize) -> Self {
+    /// A rule of the list `rules` in the object `within`, which is empty or ends in a dot.
+    pub(super) fn rule(name: &'a str, within: &str, index: usize) -> Self {
         Self {
             rule: Some(name),
-            field: format!("rules[{index}]"),
+            field: format!("{within}rules[{index}]"),
         }
     }
 

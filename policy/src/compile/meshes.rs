@@ -99,8 +99,10 @@ impl Meshes {
         Some(MeshRef { index, id })
     }
 
-    pub(super) fn lists(&self, trust_domain: &str) -> bool {
-        self.trust_domains.contains_key(trust_domain)
+    pub(super) fn of_trust_domain(&self, name: &str) -> Option<MeshRef> {
+        self.trust_domains
+            .get(name)
+            .map(|domain| domain.mesh.clone())
     }
 
     /// What a mesh can be called.

@@ -121,8 +121,12 @@ fn distance(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-/// The name of the rule in which `rules[3].from[0]…` lies.
+/// The name of the rule in which `rules[3].from[0]…` or `candidate.rules[3]…` lies.
 fn rule_name(document: &Value, field: &str) -> Option<String> {
+    let (document, field) = match field.strip_prefix("candidate.") {
+        Some(field) => (document.get("candidate")?, field),
+        None => (document, field),
+    };
     let (index, _) = field.strip_prefix("rules[")?.split_once(']')?;
     let rule = document.get("rules")?.get(index.parse::<usize>().ok()?)?;
     Some(rule.get("name")?.as_str()?.to_owned())

@@ -1,0 +1,49 @@
+//! From a peer to a source: its class, its mesh, and whom it speaks for.
+
+use crate::policy::Policy;
+use crate::request::Peer;
+use crate::source::{Source, SourceClass};
+use crate::spiffe::SpiffeId;
+
+impl Policy {
+    /// Who a peer is to this proxy. The same peer is always the same source, so the result may be kept by the value
+    /// of its certificate's SAN.
+    #[must_use]
+    pub fn identify(&self, peer: &Peer<'_>) -> Source {
+        let sans = match peer {
+            Peer::Plaintext => return Source::without_identity(SourceClass::Plaintext, None),
+            Peer::Passthrough => return Source::without_identity(SourceClass::Passthrough, None),
+            Peer::Certificate { uri_sans } => *uri_sans,
+        };
+        let invalid = |note| Source::without_identity(SourceClass::InvalidIdentity, Some(note));
+        let [san] = sans else {
+            return invalid(match sans.len() {
+                0 => "the certificate has no URI SAN".into(),
+                n => format!("the certificate has {n} URI SANs, a workload has exactly one"),
+            });
+        };
+        match SpiffeId::parse(san) {
+            Ok(id) => self.located(id),
+            Err(why) => invalid(format!(
+                "{:?} is not a workload's SPIFFE ID: {why}",
+                String::from_utf8_lossy(san)
+            )),
+        }
+    }
+
+    fn located(&self, id: SpiffeId) -> Source {
+        let listed = self.common.trust_domains.get(id.trust_domain());
+        let class = match listed {
+            None => SourceClass::UnknownTrustDomain,
+            Some(domain) if domain.mesh.index == self.mesh.index => SourceClass::SameMesh,
+            Some(_) => SourceClass::PeerMesh,
+        };
+        Source {
+            class,
+            mesh: listed.map(|domain| domain.mesh.clone()),
+            trust_domain: listed.map(|domain| domain.index),
+            id: Some(id),
+            note: None,
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! One set of rules with its defaults, as one proxy runs it: the active one, or the candidate beside it.
+
+use crate::decide::{DecidedBy, applies};
+use crate::facts::Facts;
+use crate::index::Index;
+use crate::policy::{Common, Defaults, Needs};
+use crate::request::Node;
+use crate::rule::{Own, Rule, To};
+use crate::source::Source;
+use crate::spec::{Action, Verdict};
+use crate::truth::Match;
+
+/// A set of rules as written, for any proxy.
+#[derive(Clone, Debug)]
+pub(crate) struct WrittenRules {
+    /// In written order.
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) defaults: Defaults,
+}
+
+/// A set of rules for one proxy.
+#[derive(Clone, Debug)]
+pub(crate) struct RuleSet {
+    deny: Indexed,
+    allow: Indexed,
+    audit: Indexed,
+    defaults: Defaults,
+}
+
+/// The rules of one action, in written order, and where to look for those that may apply.
+#[derive(Clone, Debug)]
+struct Indexed {
+    rules: Vec<Rule>,
+    index: Index,
+}
+
+impl WrittenRules {
+    /// The rules that are about this proxy.
+    pub(crate) fn bind(&self, node: &Node, common: &Common) -> RuleSet {
+        let of = |action| {
+            let rules = self.rules.iter().filter(|rule| rule.action == action);
+            let rules: Vec<Rule> = rules.filter_map(|rule| bound(rule, node)).collect();
+            Indexed {
+                index: Index::build(&rules, common),
+                rules,
+            }
+        };
+        RuleSet {
+            deny: of(Action::Deny),
+            allow: of(Action::Allow),
+            audit: of(Action::Audit),
+            defaults: self.defaults,
+        }
+    }
+}
+
+/// The rule without what the proxy has settled; none if no item of `to` is about this proxy.
+fn bound(rule: &Rule, node: &Node) -> Option<Rule> {
+    let to = match &rule.to {
+        None => None,
+        Some(items) => {
+            let kept: Vec<To> = items
+                .iter()
+                .filter(|to| to.own.holds(node, rule.action) == Match::Yes)
+                .map(|to| To {
+                    own: Own::default(),
+                    ..to.clone()
+                })
+                .collect();
+            if kept.is_empty() {
+                return None;
+            }
+            Some(kept)
+        }
+    };
+    Some(Rule { to, ..rule.clone() })
+}
+
+impl Indexed {
+    /// The first rule in written order that applies.
+    fn first(&self, facts: &Facts<'_>) -> Option<&Rule> {
+        let mut first: Option<(usize, &Rule)> = None;
+        self.index.visit(facts, &mut |at| {
+            let earlier = first.is_none_or(|(found, _)| at < found);
+            if earlier && let Some(rule) = self.rules.get(at).filter(|rule| applies(rule, facts)) {
+                first = Some((at, rule));
+            }
+        });
+        first.map(|(_, rule)| rule)
+    }
+
+    /// All rules that apply, in written order.
+    fn all(&self, facts: &Facts<'_>) -> Vec<&Rule> {
+        let mut found: Vec<usize> = Vec::new();
+        self.index.visit(facts, &mut |at| {
+            if self.rules.get(at).is_some_and(|rule| applies(rule, facts)) {
+                found.push(at);
+            }
+        });
+        found.sort_unstable();
+        found.dedup();
+        found.iter().filter_map(|at| self.rules.get(*at)).collect()
+    }
+
+    /// Whether a rule says so of itself, while something is not known yet.
+    fn any(&self, facts: &Facts<'_>, says: impl Fn(Match) -> bool) -> bool {
+        let mut found = false;
+        self.index.visit(facts, &mut |at| {
+            found = found
+                || self
+                    .rules
+                    .get(at)
+                    .is_some_and(|rule| says(rule.holds(facts)));
+        });
+        found
+    }
+}
+
+impl RuleSet {
+    /// Any DENY that matches denies; else any ALLOW that matches allows; else the default of the source's class.
+    pub(crate) fn verdict(&self, facts: &Facts<'_>) -> (Verdict, DecidedBy<'_>) {
+        if let Some(rule) = self.deny.first(facts) {
+            return (Verdict::Deny, DecidedBy::Rule(&rule.name));
+        }
+        if let Some(rule) = self.allow.first(facts) {
+            return (Verdict::Allow, DecidedBy::Rule(&rule.name));
+        }
+        let class = facts.source.class();
+        (self.defaults.of(class), DecidedBy::Default(class))
+    }
+
+    /// Whether some request could still come that would be allowed.
+    pub(crate) fn may_allow(&self, facts: &Facts<'_>) -> bool {
+        let surely = |found| found == Match::Yes;
+        let perhaps = |found| !matches!(found, Match::No(_));
+        let by_default = self.defaults.of(facts.source.class()) == Verdict::Allow;
+        !self.deny.any(facts, surely) && (by_default || self.allow.any(facts, perhaps))
+    }
+
+    /// The names of the AUDIT rules that match, in written order.
+    pub(crate) fn audits(&self, facts: &Facts<'_>) -> Vec<&str> {
+        let rules = self.audit.all(facts).into_iter();
+        rules.map(|rule| &*rule.name).collect()
+    }
+
+    /// The names of all AUDIT rules, in written order.
+    pub(crate) fn audit_rules(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.audit.rules.iter().map(|rule| &*rule.name)
+    }
+
+    /// The names of all rules.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let all = [&self.deny, &self.allow, &self.audit];
+        all.into_iter()
+            .flat_map(|of| &of.rules)
+            .map(|rule| &*rule.name)
+    }
+
+    /// What the rules that this source can meet ask for.
+    pub(crate) fn needs(&self, source: &Source) -> Needs {
+        let all = [&self.deny, &self.allow, &self.audit];
+        all.into_iter().fold(Needs::default(), |needs, of| {
+            needs.or(of.index.needs(source))
+        })
+    }
+}

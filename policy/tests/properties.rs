@@ -1,0 +1,230 @@
+//! What must hold for every input, not only for those somebody thought of.
+#![cfg(test)]
+
+use std::net::IpAddr;
+
+use crossmesh_policy::{
+    Action, Deciding, HttpRequest, Node, Outcome, Peer, Program, Protocol, Request, SourceClass,
+    SpiffeId, Verdict, parse,
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+/// Few values, so that rules and requests meet often.
+fn one_of(values: &'static [&'static str]) -> impl Strategy<Value = String> {
+    prop::sample::select(values).prop_map(str::to_owned)
+}
+
+const PRINCIPALS: &[&str] = &[
+    "foo.com/ns/a/sa/x",
+    "bar.com/ns/a/sa/x",
+    "bar.com/*",
+    "foo.com/ns/*",
+    "evil.com/ns/a/sa/x",
+];
+const PATHS: &[&str] = &["/a", "/a/*", "*/b", "/{*}/b", "/a/{**}", "*"];
+
+fn list(values: &'static [&'static str]) -> impl Strategy<Value = Option<Vec<String>>> {
+    list_weighted(0.4, values)
+}
+
+/// A field that is there with this probability.
+fn list_weighted(
+    probability: f64,
+    values: &'static [&'static str],
+) -> impl Strategy<Value = Option<Vec<String>>> {
+    prop::option::weighted(probability, prop::collection::vec(one_of(values), 1..3))
+}
+
+fn item(fields: Vec<(&'static str, Option<Vec<String>>)>) -> Value {
+    let given = fields
+        .into_iter()
+        .filter_map(|(name, list)| Some((name.to_owned(), json!(list?))));
+    Value::Object(given.collect())
+}
+
+fn from() -> impl Strategy<Value = Value> {
+    let fields = (
+        list_weighted(0.9, &["east", "west", "*"]),
+        list(&["west"]),
+        list(&["a", "b*"]),
+        list(&["a"]),
+        list(PRINCIPALS),
+        list(PRINCIPALS),
+        list(&["10.0.0.0/8"]),
+    );
+    fields.prop_map(
+        |(meshes, not_meshes, namespaces, not_namespaces, principals, not_principals, ip)| {
+            item(vec![
+                ("meshes", meshes),
+                ("notMeshes", not_meshes),
+                ("namespaces", namespaces),
+                ("notNamespaces", not_namespaces),
+                ("principals", principals),
+                ("notPrincipals", not_principals),
+                ("ipBlocks", ip),
+            ])
+        },
+    )
+}
+
+fn to() -> impl Strategy<Value = Value> {
+    let fields = (
+        list(PATHS),
+        list(PATHS),
+        list(&["GET"]),
+        list(&["shop", "other"]),
+        list_weighted(0.6, &["80"]),
+    );
+    fields.prop_map(|(paths, not_paths, methods, namespaces, ports)| {
+        item(vec![
+            ("paths", paths),
+            ("notPaths", not_paths),
+            ("methods", methods),
+            ("namespaces", namespaces),
+            ("ports", ports),
+        ])
+    })
+}
+
+fn policy() -> impl Strategy<Value = Value> {
+    let items = |item| prop::option::weighted(0.9, prop::collection::vec(item, 1..3));
+    let rule = (
+        one_of(&["ALLOW", "DENY", "AUDIT"]),
+        items(from().boxed()),
+        items(to().boxed()),
+    );
+    prop::collection::vec(rule, 1..24).prop_map(|rules| {
+        let rules: Vec<Value> = rules
+            .into_iter()
+            .enumerate()
+            .map(|(i, (action, from, to))| {
+                let mut rule = json!({"name": format!("r{i}"), "action": action});
+                for (part, items) in [("from", from), ("to", to)] {
+                    if let Some(items) = items {
+                        rule[part] = json!(items);
+                    }
+                }
+                rule
+            })
+            .filter(|rule| compile(&with_rules(&json!([rule]))).is_some())
+            .collect();
+        with_rules(&json!(rules))
+    })
+}
+
+fn with_rules(rules: &Value) -> Value {
+    json!({
+        "schema": "crossmesh/v1",
+        "mesh": "east",
+        "meshes": [{"id": "east", "trustDomains": ["foo.com"]}, {"id": "west", "trustDomains": ["bar.com"]}],
+        "rules": rules,
+    })
+}
+
+fn compile(policy: &Value) -> Option<Program> {
+    let spec = parse(policy.to_string().as_bytes());
+    spec.and_then(|spec| Program::compile(&spec)).ok()
+}
+
+const SANS: &[&str] = &[
+    "spiffe://foo.com/ns/a/sa/x",
+    "spiffe://bar.com/ns/a/sa/x",
+    "spiffe://bar.com/ns/b/sa/x",
+    "spiffe://bar.com/other",
+    "spiffe://evil.com/ns/a/sa/x",
+    "nonsense",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
+
+    /// The traces of an explanation, put together by the language's own rule, give the decision that the filter takes.
+    #[test]
+    fn an_explanation_explains_the_decision(
+        policy in policy(),
+        san in prop::option::of(one_of(SANS)),
+        path in prop::option::of(one_of(&["/a", "/a/b", "/x/../a", "/%61", "//b"])),
+        method in prop::option::of(one_of(&["GET", "PUT"])),
+        port in prop::option::of(prop::sample::select(&[80u16, 81][..])),
+        ip in prop::option::of(prop::sample::select(&["10.0.0.1", "11.0.0.1"][..])),
+        tcp in any::<bool>(),
+    ) {
+        let Some(program) = compile(&policy) else {
+            return Ok(()); // no rule was left
+        };
+        let node = Node { namespace: Some("shop".into()), ..Node::default() };
+        let sans: Vec<&[u8]> = san.iter().map(|san| san.as_bytes()).collect();
+        let peer = if san.is_some() { Peer::Certificate { uri_sans: &sans } } else { Peer::Plaintext };
+        let http = HttpRequest {
+            host: None,
+            method: method.as_deref().map(str::as_bytes),
+            path: path.as_deref().map(str::as_bytes),
+            headers: &[],
+        };
+        let request = Request {
+            source_ip: ip.map(|ip| ip.parse::<IpAddr>().unwrap()),
+            port,
+            sni: None,
+            protocol: if tcp { Protocol::Tcp } else { Protocol::Http(http) },
+        };
+        let bound = program.bind(&node).unwrap();
+        let decision = bound.decide(&bound.identify(&peer), &request);
+        let explanation = program.explain(&node, &peer, &request).unwrap();
+        let matched = |action| explanation.rules.iter().find(move |r| r.action == action && r.outcome == Outcome::Matched);
+        let by_traces = matched(Action::Deny)
+            .map(|rule| (Verdict::Deny, rule))
+            .or_else(|| matched(Action::Allow).map(|rule| (Verdict::Allow, rule)));
+        prop_assert_eq!(explanation.verdict, decision.verdict);
+        match (&explanation.decided_by, by_traces) {
+            (Deciding::Rule(name), Some((verdict, rule))) => {
+                prop_assert_eq!(name, &rule.name);
+                prop_assert_eq!(verdict, decision.verdict);
+            }
+            (Deciding::Default(_), None) => {}
+            (by, rule) => prop_assert!(false, "{:?} but {:?}", by, rule),
+        }
+        // What no ALLOW may ever let in.
+        if explanation.source.class == SourceClass::InvalidIdentity {
+            prop_assert_eq!(decision.verdict, Verdict::Deny);
+        }
+        if explanation.source.class == SourceClass::Plaintext {
+            prop_assert_eq!(decision.verdict, Verdict::Deny, "nothing here says plaintext: true");
+        }
+    }
+
+    /// Rules in another order decide the same.
+    #[test]
+    fn the_order_of_rules_does_not_matter_for_the_verdict(policy in policy(), san in one_of(SANS), path in one_of(&["/a", "/a/b"])) {
+        let mut turned = policy.clone();
+        turned["rules"].as_array_mut().unwrap().reverse();
+        let verdict = |policy: &Value| {
+            let program = compile(policy)?;
+            let policy = program.bind(&Node { namespace: Some("shop".into()), ..Node::default() }).unwrap();
+            let source = policy.identify(&Peer::Certificate { uri_sans: &[san.as_bytes()] });
+            let http = HttpRequest { path: Some(path.as_bytes()), method: Some(b"GET"), ..HttpRequest::default() };
+            let request = Request { source_ip: None, port: Some(80), sni: None, protocol: Protocol::Http(http) };
+            Some(policy.decide(&source, &request).verdict)
+        };
+        prop_assert_eq!(verdict(&policy), verdict(&turned));
+    }
+
+    /// No bytes make reading a policy or an identity panic.
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = parse(&bytes);
+        if let Ok(id) = SpiffeId::parse(&bytes) {
+            prop_assert_eq!(id.as_str().as_bytes(), &bytes[..]);
+        }
+    }
+
+    /// A policy that is cut anywhere, or has a byte changed, is read or refused.
+    #[test]
+    fn a_damaged_policy_is_read_or_refused(policy in policy(), cut in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut json = policy.to_string().into_bytes();
+        let at = cut.index(json.len());
+        let _ = parse(&json[..at]);
+        json[at] = byte;
+        let _ = parse(&json).and_then(|spec| Program::compile(&spec));
+    }
+}
