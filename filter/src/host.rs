@@ -1,0 +1,368 @@
+//! Every call to Envoy, and the only unsafe code.
+//!
+//! Declared here rather than taken from the SDK for three reasons: a status is a number that the host chooses, so it is
+//! read as one (the SDK's enum lacks 6 and 12, which Envoy does answer, and panics on those it does not expect); names
+//! and values are bytes; and attribute paths are constants instead of being joined for each call.
+//!
+//! Signatures: proxy-wasm ABI 0.2.1, <https://github.com/proxy-wasm/spec/tree/main/abi-versions/v0.2.1>.
+#![expect(
+    unsafe_code,
+    reason = "the host's functions are foreign, and hand over memory"
+)]
+
+use std::fmt;
+use std::ptr::null_mut;
+
+use crate::encoding;
+
+/// `proxy_status_t` OK.
+const OK: i32 = 0;
+/// `proxy_status_t` NOT_FOUND.
+const NOT_FOUND: i32 = 1;
+/// `proxy_status_t` BAD_ARGUMENT.
+const BAD_ARGUMENT: i32 = 2;
+/// `proxy_buffer_type_t` PLUGIN_CONFIGURATION.
+const PLUGIN_CONFIGURATION: u32 = 7;
+/// `proxy_map_type_t` HTTP_REQUEST_HEADERS.
+const REQUEST_HEADERS: u32 = 0;
+/// `proxy_metric_type_t` COUNTER.
+const COUNTER: u32 = 0;
+/// Lets Envoy choose: for a gRPC request it maps the HTTP status, 403 to PERMISSION_DENIED.
+const GRPC_STATUS_FROM_HTTP: i32 = -1;
+
+#[cfg_attr(target_arch = "wasm32", link(wasm_import_module = "env"))]
+unsafe extern "C" {
+    fn proxy_log(level: u32, message: *const u8, message_size: usize) -> i32;
+    fn proxy_get_log_level(level: *mut u32) -> i32;
+    fn proxy_get_buffer_bytes(
+        buffer: u32,
+        start: usize,
+        max_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> i32;
+    fn proxy_get_property(
+        path: *const u8,
+        path_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> i32;
+    fn proxy_set_property(
+        path: *const u8,
+        path_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> i32;
+    fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> i32;
+    fn proxy_replace_header_map_value(
+        map: u32,
+        key: *const u8,
+        key_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> i32;
+    fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: usize) -> i32;
+    fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> i32;
+    fn proxy_increment_metric(id: u32, offset: i64) -> i32;
+    fn proxy_send_local_response(
+        status: u32,
+        details: *const u8,
+        details_size: usize,
+        body: *const u8,
+        body_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        grpc_status: i32,
+    ) -> i32;
+    fn proxy_call_foreign_function(
+        function: *const u8,
+        function_size: usize,
+        arguments: *const u8,
+        arguments_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> i32;
+}
+
+/// A call that Envoy did not carry out, or whose answer makes no sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// The function of the ABI.
+    pub(crate) call: &'static str,
+    /// What went wrong with it.
+    pub(crate) reason: Reason,
+}
+
+/// Why a call failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// The status that Envoy answered, known or not.
+    Status(i32),
+    /// The answer is not in the encoding that the ABI gives it.
+    Malformed,
+}
+
+impl Failure {
+    /// An answer that cannot be decoded.
+    pub(crate) const fn malformed(call: &'static str) -> Self {
+        Self {
+            call,
+            reason: Reason::Malformed,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let meaning = match self.reason {
+            Reason::Malformed => return write!(f, "{} gave a malformed answer", self.call),
+            Reason::Status(1) => "not found",
+            Reason::Status(2) => "bad argument",
+            Reason::Status(3) => "serialization failure",
+            Reason::Status(4) => "parse failure",
+            Reason::Status(5) => "bad expression",
+            Reason::Status(6) => "invalid memory access",
+            Reason::Status(7) => "empty",
+            Reason::Status(8) => "compare-and-swap mismatch",
+            Reason::Status(9) => "result mismatch",
+            Reason::Status(10) => "internal failure",
+            Reason::Status(11) => "broken connection",
+            Reason::Status(12) => "unimplemented",
+            Reason::Status(_) => "unknown",
+        };
+        let Reason::Status(status) = self.reason else {
+            return Ok(());
+        };
+        write!(f, "{} answered status {status} ({meaning})", self.call)
+    }
+}
+
+/// How important a log line is, as `proxy_log_level_t` numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    Info = 2,
+    Warn = 3,
+    Error = 4,
+    Critical = 5,
+}
+
+/// An attribute's path, its components joined by NUL as the ABI wants them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attribute(&'static str);
+
+impl Attribute {
+    /// The first URI SAN of the client's certificate. Bytes; absent without one.
+    pub(crate) const PEER_URI_SAN: Self = Self("connection\0uri_san_peer_certificate");
+    /// Whether the client presented a certificate. One byte.
+    pub(crate) const MTLS: Self = Self("connection\0mtls");
+    /// The TLS server name that the client asked for. Bytes; absent unless Envoy inspected the TLS hello.
+    pub(crate) const SNI: Self = Self("connection\0requested_server_name");
+    /// The direct peer's address and port. Text.
+    pub(crate) const SOURCE_ADDRESS: Self = Self("source\0address");
+    /// The workload's port. 64 bits.
+    pub(crate) const DESTINATION_PORT: Self = Self("destination\0port");
+    /// 0 unspecified, 1 inbound, 2 outbound. 64 bits.
+    pub(crate) const LISTENER_DIRECTION: Self = Self("xds\0listener_direction");
+    /// This proxy's mesh. Text.
+    pub(crate) const NODE_MESH_ID: Self = Self("xds\0node\0metadata\0MESH_ID");
+    /// This proxy's Kubernetes namespace. Text.
+    pub(crate) const NODE_NAMESPACE: Self = Self("xds\0node\0metadata\0NAMESPACE");
+    /// This proxy's workload, without the namespace. Text.
+    pub(crate) const NODE_WORKLOAD_NAME: Self = Self("xds\0node\0metadata\0WORKLOAD_NAME");
+    /// This proxy's labels. A map.
+    pub(crate) const NODE_LABELS: Self = Self("xds\0node\0metadata\0LABELS");
+}
+
+/// A counter that Envoy knows, by its number in this VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Counter(u32);
+
+/// Writes a line to Envoy's log. Should that fail there is nobody left to tell.
+pub(crate) fn log(level: Level, message: &str) {
+    // SAFETY: the message is alive during the call.
+    let _ = unsafe { proxy_log(level as u32, message.as_ptr(), message.len()) };
+}
+
+/// Whether Envoy would keep a line of this level. Asked before a line is formatted on a request's path.
+pub(crate) fn log_enabled(level: Level) -> bool {
+    let mut least = 0;
+    // SAFETY: the host writes one word to where `least` is.
+    let status = unsafe { proxy_get_log_level(&raw mut least) };
+    status != OK || level as u32 >= least
+}
+
+/// The plugin's configuration, as many bytes as `on_configure` was told.
+pub(crate) fn plugin_configuration(size: usize) -> Result<Vec<u8>, Failure> {
+    let mut returned = Returned::new();
+    // SAFETY: the host writes two words to where `returned` has them.
+    let status = unsafe {
+        proxy_get_buffer_bytes(
+            PLUGIN_CONFIGURATION,
+            0,
+            size,
+            &raw mut returned.data,
+            &raw mut returned.size,
+        )
+    };
+    check("proxy_get_buffer_bytes", status)?;
+    Ok(returned.take())
+}
+
+/// An attribute's value. An empty one cannot be told from an absent one: the host hands over no memory for either.
+pub(crate) fn attribute(attribute: Attribute) -> Result<Option<Vec<u8>>, Failure> {
+    let path = attribute.0;
+    let mut returned = Returned::new();
+    // SAFETY: the path is alive during the call; the host writes two words to where `returned` has them.
+    let status = unsafe {
+        proxy_get_property(
+            path.as_ptr(),
+            path.len(),
+            &raw mut returned.data,
+            &raw mut returned.size,
+        )
+    };
+    if status == NOT_FOUND {
+        return Ok(None);
+    }
+    check("proxy_get_property", status)?;
+    let value = returned.take();
+    Ok((!value.is_empty()).then_some(value))
+}
+
+/// Sets filter state `wasm.<key>` of the stream. The key is one component: Envoy would keep a NUL in the name.
+pub(crate) fn set_filter_state(key: &str, value: &str) -> Result<(), Failure> {
+    // SAFETY: key and value are alive during the call.
+    let status =
+        unsafe { proxy_set_property(key.as_ptr(), key.len(), value.as_ptr(), value.len()) };
+    check("proxy_set_property", status)
+}
+
+/// Declares that filter state `wasm.<key>` is text. Undeclared it is bytes, and in CEL no bytes equal a string.
+pub(crate) fn declare_filter_state(key: &str) -> Result<(), Failure> {
+    let function = "declare_property";
+    let arguments = encoding::text_property(key);
+    let mut returned = Returned::new();
+    // SAFETY: name and arguments are alive during the call; the host writes two words to where `returned` has them.
+    let status = unsafe {
+        proxy_call_foreign_function(
+            function.as_ptr(),
+            function.len(),
+            arguments.as_ptr(),
+            arguments.len(),
+            &raw mut returned.data,
+            &raw mut returned.size,
+        )
+    };
+    drop(returned.take());
+    if status == BAD_ARGUMENT {
+        // It is declared already: the same plugin was configured anew.
+        return Ok(());
+    }
+    check("proxy_call_foreign_function", status)
+}
+
+/// All request headers, encoded as [`encoding::pairs`] reads them.
+pub(crate) fn request_headers() -> Result<Vec<u8>, Failure> {
+    let mut returned = Returned::new();
+    // SAFETY: the host writes two words to where `returned` has them.
+    let status = unsafe {
+        proxy_get_header_map_pairs(
+            REQUEST_HEADERS,
+            &raw mut returned.data,
+            &raw mut returned.size,
+        )
+    };
+    check("proxy_get_header_map_pairs", status)?;
+    Ok(returned.take())
+}
+
+/// Sets a request header to one value, whatever it had.
+pub(crate) fn replace_request_header(name: &str, value: &str) -> Result<(), Failure> {
+    // SAFETY: name and value are alive during the call.
+    let status = unsafe {
+        proxy_replace_header_map_value(
+            REQUEST_HEADERS,
+            name.as_ptr(),
+            name.len(),
+            value.as_ptr(),
+            value.len(),
+        )
+    };
+    check("proxy_replace_header_map_value", status)
+}
+
+/// Removes every line of a request header.
+pub(crate) fn remove_request_header(name: &[u8]) -> Result<(), Failure> {
+    // SAFETY: the name is alive during the call.
+    let status =
+        unsafe { proxy_remove_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len()) };
+    check("proxy_remove_header_map_value", status)
+}
+
+/// Makes a counter known to Envoy as `wasmcustom.<name>`; the same name gives the same counter.
+pub(crate) fn define_counter(name: &str) -> Result<Counter, Failure> {
+    let mut id = 0;
+    // SAFETY: the name is alive during the call; the host writes one word to where `id` is.
+    let status = unsafe { proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &raw mut id) };
+    check("proxy_define_metric", status)?;
+    Ok(Counter(id))
+}
+
+/// Adds one to a counter.
+pub(crate) fn increment(counter: Counter) -> Result<(), Failure> {
+    // SAFETY: takes numbers only.
+    let status = unsafe { proxy_increment_metric(counter.0, 1) };
+    check("proxy_increment_metric", status)
+}
+
+/// Answers the request in the application's place. At most once a stream: a second answer hangs the client
+/// (<https://github.com/envoyproxy/envoy/issues/28826>). The callback must then pause.
+pub(crate) fn send_local_response(status: u32, details: &str, body: &str) -> Result<(), Failure> {
+    // SAFETY: details and body are alive during the call; no memory is given for no headers.
+    let status = unsafe {
+        proxy_send_local_response(
+            status,
+            details.as_ptr(),
+            details.len(),
+            body.as_ptr(),
+            body.len(),
+            null_mut(),
+            0,
+            GRPC_STATUS_FROM_HTTP,
+        )
+    };
+    check("proxy_send_local_response", status)
+}
+
+fn check(call: &'static str, status: i32) -> Result<(), Failure> {
+    if status == OK {
+        return Ok(());
+    }
+    Err(Failure {
+        call,
+        reason: Reason::Status(status),
+    })
+}
+
+/// Memory that the host allocated in this VM, through the `malloc` that the SDK exports, and handed over.
+struct Returned {
+    data: *mut u8,
+    size: usize,
+}
+
+impl Returned {
+    fn new() -> Self {
+        Self {
+            data: null_mut(),
+            size: 0,
+        }
+    }
+
+    fn take(self) -> Vec<u8> {
+        if self.data.is_null() {
+            return Vec::new();
+        }
+        // SAFETY: the SDK's allocator made it as a boxed slice of `size` bytes, and the host keeps no pointer to it.
+        unsafe { Vec::from_raw_parts(self.data, self.size, self.size) }
+    }
+}

@@ -1,0 +1,218 @@
+//! One HTTP request: read, decide, act.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use crossmesh_policy::{Decision, HttpRequest, Mode, Policy, Protocol, Request, Verdict};
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+
+use crate::encoding::{self, Pair};
+use crate::host::{self, Attribute, Failure, Level};
+use crate::identities::Identity;
+use crate::line::Line;
+use crate::root::Active;
+use crate::{peer, telemetry};
+
+/// What a refused client reads: neither the rule nor the policy.
+const DENIED_BODY: &str = "access denied by mesh policy\n";
+/// What a client reads when no decision could be made.
+const FAILED_BODY: &str = "access could not be decided\n";
+
+/// The filter of one HTTP stream. It looks at request headers only, so that a local reply of its own, which Envoy sends
+/// through the response callbacks too, is nothing to it.
+#[derive(Debug)]
+pub(crate) struct HttpFilter {
+    active: Option<Rc<Active>>,
+}
+
+impl HttpFilter {
+    /// A filter with the policy of its plugin.
+    pub(crate) fn new(active: Option<Rc<Active>>) -> Self {
+        Self { active }
+    }
+}
+
+impl Context for HttpFilter {}
+
+impl HttpContext for HttpFilter {
+    fn on_http_request_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
+        // Envoy makes no stream for a plugin that it could not configure; were it to, nothing passes.
+        let Some(active) = &self.active else {
+            return reply(500, telemetry::UNCONFIGURED_DETAILS, FAILED_BODY);
+        };
+        judge(active).unwrap_or_else(|failure| undecided(active, &failure))
+    }
+}
+
+/// Decides about the request and does what follows.
+fn judge(active: &Active) -> Result<Action, Failure> {
+    let Some(identity) = peer::read(active)? else {
+        return Ok(Action::Continue);
+    };
+    // One call for all headers costs less than two for one header each, and only so can every header be seen that
+    // pretends to be one of ours, and every line of a header that a rule asks about.
+    let encoded = host::request_headers()?;
+    let headers =
+        encoding::pairs(&encoded).ok_or(Failure::malformed("proxy_get_header_map_pairs"))?;
+    let http = http_request(&headers);
+
+    let policy = &active.policy;
+    let identity = behind_forwarder(policy, identity, &http);
+    let needs = identity.needs;
+    let sni = read_if(needs.sni, Attribute::SNI)?;
+    let request = Request {
+        // A peer on a Unix socket or an internal listener has an address without an IP: that is absent, not malformed.
+        source_ip: read_if(needs.source_ip, Attribute::SOURCE_ADDRESS)?
+            .and_then(|address| encoding::ip_of_address(&address)),
+        port: match read_if(needs.port, Attribute::DESTINATION_PORT)? {
+            None => None,
+            Some(port) => {
+                Some(encoding::port(&port).ok_or(Failure::malformed("proxy_get_property"))?)
+            }
+        },
+        sni: sni.as_deref(),
+        protocol: Protocol::Http(http),
+    };
+    let decision = policy.decide(&identity.source, &request);
+
+    let denied = decision.verdict == Verdict::Deny;
+    let refused = denied && policy.mode() == Mode::Enforce;
+    active
+        .telemetry
+        .record(policy, &identity, &decision, refused);
+    let line = |what: &str| log_line(what, active, &identity, &decision, &http);
+    for rule in &decision.audits {
+        line(&format!("audit rule:{rule}"));
+    }
+    if refused {
+        line("refused");
+        return Ok(reply(
+            403,
+            &telemetry::denied_details(&decision.decided_by),
+            denied_body(&headers),
+        ));
+    }
+    if denied {
+        line("would be refused, but the policy is a dry run");
+    }
+    tell_application(active, &identity, &headers)?;
+    Ok(Action::Continue)
+}
+
+/// The caller whom a listed forwarder names; anybody else is who its certificate says.
+fn behind_forwarder(policy: &Policy, direct: Rc<Identity>, http: &HttpRequest<'_>) -> Rc<Identity> {
+    if !direct.is_forwarder {
+        return direct;
+    }
+    let request = Request {
+        source_ip: None,
+        port: None,
+        sni: None,
+        protocol: Protocol::Http(*http),
+    };
+    match policy.caller(&direct.source, &request) {
+        Cow::Borrowed(_) => direct,
+        Cow::Owned(source) => Rc::new(Identity::of(policy, source)),
+    }
+}
+
+/// Removes what pretends to come from this filter, and adds what does, if the policy wants it.
+fn tell_application(
+    active: &Active,
+    identity: &Identity,
+    headers: &[Pair<'_>],
+) -> Result<(), Failure> {
+    for (name, _) in headers {
+        if telemetry::is_reserved_header(name) {
+            host::remove_request_header(name)?;
+        }
+    }
+    if active.policy.telemetry_headers() {
+        let source_mesh = telemetry::source_mesh(&identity.source);
+        for (name, value) in [
+            (telemetry::HEADER_SOURCE_MESH, source_mesh),
+            (telemetry::HEADER_DESTINATION_MESH, active.policy.mesh()),
+        ] {
+            active
+                .telemetry
+                .tell(host::replace_request_header(name, value));
+        }
+    }
+    Ok(())
+}
+
+/// No answer of Envoy's may open what a policy closes; a dry run refuses nothing whatever happens.
+fn undecided(active: &Active, failure: &Failure) -> Action {
+    active.telemetry.failed(failure, Level::Error);
+    match active.policy.mode() {
+        Mode::Enforce => reply(500, &telemetry::failed_details(failure), FAILED_BODY),
+        Mode::DryRun => Action::Continue,
+    }
+}
+
+/// Answers in the application's place. Paused even if the answer cannot be sent: then the request hangs rather than
+/// pass.
+fn reply(status: u32, details: &str, body: &str) -> Action {
+    if let Err(failure) = host::send_local_response(status, details, body) {
+        host::log(Level::Error, &failure.to_string());
+    }
+    Action::Pause
+}
+
+fn log_line(
+    what: &str,
+    active: &Active,
+    identity: &Identity,
+    decision: &Decision<'_>,
+    request: &HttpRequest<'_>,
+) {
+    if host::log_enabled(Level::Info) {
+        let line = Line {
+            what,
+            source: &identity.source,
+            destination_mesh: active.policy.mesh(),
+            decision,
+            request,
+        };
+        host::log(Level::Info, &line.to_string());
+    }
+}
+
+fn http_request<'a>(headers: &'a [Pair<'a>]) -> HttpRequest<'a> {
+    let mut request = HttpRequest {
+        headers,
+        ..HttpRequest::default()
+    };
+    for (name, value) in headers {
+        let field = match *name {
+            b":authority" => &mut request.host,
+            b":method" => &mut request.method,
+            b":path" => &mut request.path,
+            _ => continue,
+        };
+        // An empty value and none are the same, as in every attribute.
+        *field = (!value.is_empty()).then_some(*value);
+    }
+    request
+}
+
+/// In a gRPC reply the body becomes the status message, where a line's end has no place.
+fn denied_body(headers: &[Pair<'_>]) -> &'static str {
+    let grpc = headers
+        .iter()
+        .any(|(name, value)| *name == b"content-type" && value.starts_with(b"application/grpc"));
+    if grpc {
+        DENIED_BODY.trim_end()
+    } else {
+        DENIED_BODY
+    }
+}
+
+fn read_if(needed: bool, attribute: Attribute) -> Result<Option<Vec<u8>>, Failure> {
+    if needed {
+        host::attribute(attribute)
+    } else {
+        Ok(None)
+    }
+}

@@ -1,0 +1,109 @@
+//! The callbacks, driven natively against a mock host. What real Envoys do with them is tested end to end.
+
+pub(crate) mod mock_host;
+
+mod configure;
+mod failures;
+mod request;
+
+use mock_host::{Reply, Vm, host};
+
+/// Runs a case in a VM of its own: what a VM remembers, here as in the filter, is its thread's.
+fn apart(case: impl FnOnce() + Send) {
+    std::thread::scope(|scope| {
+        if let Err(panic) = scope.spawn(case).join() {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+/// Two meshes, this proxy's being west; `rules` and more after `policy`.
+fn policy(more: &str) -> String {
+    format!(
+        r#"{{"schema": "crossmesh/v1", "mesh": "west", "meshes": [
+            {{"id": "east", "trustDomains": ["foo.com"]}}, {{"id": "west", "trustDomains": ["bar.com"]}}]{more}}}"#
+    )
+}
+
+/// Lets the frontend of the east read.
+const READERS: &str = r#", "rules": [{"name": "readers", "action": "ALLOW",
+    "from": [{"meshes": ["east"], "namespaces": ["web"], "serviceAccounts": ["web/frontend"]}],
+    "to": [{"methods": ["GET"], "paths": ["/v1/*"]}]}]"#;
+
+const FRONTEND: &str = "spiffe://foo.com/ns/web/sa/frontend";
+const BATCH: &str = "spiffe://foo.com/ns/web/sa/batch";
+
+/// A VM with this policy, in which an inbound request with a certificate's URI SAN waits.
+fn vm(policy: &str) -> Vm {
+    let mut vm = Vm::start();
+    assert!(
+        vm.configure(policy.as_bytes()),
+        "{:?}",
+        host(|host| host.logs.clone())
+    );
+    peer(Some(FRONTEND.as_bytes()));
+    host(|host| {
+        host.attributes
+            .insert("xds.listener_direction".into(), 1_i64.to_le_bytes().into());
+        host.headers = headers(&[
+            (":authority", "catalog.shop.svc.cluster.local:8080"),
+            (":method", "GET"),
+            (":path", "/v1/items"),
+        ]);
+    });
+    vm
+}
+
+/// The client's certificate: with a URI SAN, or none at all.
+fn peer(uri_san: Option<&[u8]>) {
+    host(|host| {
+        host.attributes
+            .insert("connection.mtls".into(), vec![u8::from(uri_san.is_some())]);
+        let san = "connection.uri_san_peer_certificate".to_owned();
+        match uri_san {
+            Some(uri_san) => host.attributes.insert(san, uri_san.to_vec()),
+            None => host.attributes.remove(&san),
+        };
+    });
+}
+
+fn headers(headers: &[(&str, &str)]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
+        .collect()
+}
+
+/// The decision that the access log would show.
+fn decision() -> Option<String> {
+    state("crossmesh_decision")
+}
+
+fn state(key: &str) -> Option<String> {
+    host(|host| host.filter_state.get(&format!("wasm.{key}")).cloned())
+}
+
+fn reply() -> Option<Reply> {
+    host(|host| host.reply.clone())
+}
+
+fn calls(function: &str) -> usize {
+    host(|host| host.calls.get(function).copied().unwrap_or_default())
+}
+
+/// Counters that are not zero.
+fn counted() -> Vec<(String, i64)> {
+    host(|host| {
+        host.counters
+            .iter()
+            .filter(|(_, count)| **count != 0)
+            .map(|(name, count)| (name.clone(), *count))
+            .collect()
+    })
+}
+
+fn requests(source: &str, verdict: &str) -> String {
+    format!(
+        "source_mesh=.={source};.;destination_mesh=.=west;.;verdict=.={verdict};.;crossmesh_requests_total"
+    )
+}

@@ -1,0 +1,171 @@
+//! Whatever Envoy answers, nothing traps and nothing opens.
+
+use proxy_wasm::types::Action;
+
+use super::*;
+
+/// All that the ABI defines, and some that it does not.
+const STATUSES: [i32; 18] = [
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    9,
+    10,
+    11,
+    12,
+    13,
+    255,
+    -1,
+    i32::MAX,
+    i32::MIN,
+];
+
+const FUNCTIONS: [&str; 12] = [
+    "proxy_log",
+    "proxy_get_log_level",
+    "proxy_get_buffer_bytes",
+    "proxy_get_property",
+    "proxy_set_property",
+    "proxy_get_header_map_pairs",
+    "proxy_replace_header_map_value",
+    "proxy_remove_header_map_value",
+    "proxy_define_metric",
+    "proxy_increment_metric",
+    "proxy_send_local_response",
+    "proxy_call_foreign_function",
+];
+
+#[test]
+fn no_status_traps_or_lets_a_refused_request_pass() {
+    let everything = r#", "telemetry": {"headers": true}, "rules": [
+        {"name": "seen", "action": "AUDIT"},
+        {"name": "by-port", "action": "DENY", "to": [{"ports": [1], "snis": ["x"]}], "from": [{"ipBlocks": ["192.0.2.0/24"]}]}]"#;
+    for function in FUNCTIONS {
+        for status in STATUSES {
+            apart(|| {
+                let mut vm = vm(&policy(everything));
+                host(|host| {
+                    host.statuses.insert(function, status);
+                    host.headers
+                        .extend(headers(&[("x-crossmesh-source-mesh", "west")]));
+                });
+                for uri_san in [Some(BATCH.as_bytes()), None] {
+                    peer(uri_san);
+                    assert_eq!(vm.request(), Action::Pause, "{function} {status}");
+                }
+                vm.configure(policy(everything).as_bytes());
+            });
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_by_name() {
+    for (function, details) in [
+        ("proxy_get_property", "crossmesh_failed[proxy_get_property]"),
+        (
+            "proxy_get_header_map_pairs",
+            "crossmesh_failed[proxy_get_header_map_pairs]",
+        ),
+    ] {
+        apart(|| {
+            let mut vm = vm(&policy(READERS));
+            host(|host| host.statuses.insert(function, 6));
+            assert_eq!(vm.request(), Action::Pause);
+            let reply = reply().unwrap();
+            assert_eq!((reply.status, reply.details.as_str()), (500, details));
+            assert_eq!(counted(), [("crossmesh_host_failures_total".to_owned(), 1)]);
+            let logs = host(|host| host.logs.clone());
+            assert!(
+                logs.iter().any(|(level, line)| *level == 4
+                    && line.contains("answered status 6 (invalid memory access)")),
+                "{logs:?}"
+            );
+        });
+    }
+}
+
+#[test]
+fn a_dry_run_refuses_nothing_even_then() {
+    let mut vm = vm(&policy(r#", "mode": "DRY_RUN""#));
+    host(|host| host.statuses.insert("proxy_get_header_map_pairs", 10));
+    assert_eq!(vm.request(), Action::Continue);
+    assert_eq!(reply(), None);
+}
+
+#[test]
+fn a_lost_record_changes_no_verdict() {
+    for function in ["proxy_set_property", "proxy_increment_metric"] {
+        apart(|| {
+            let mut vm = vm(&policy(READERS));
+            host(|host| host.statuses.insert(function, 2));
+            assert_eq!(vm.request(), Action::Continue, "{function}");
+            peer(None);
+            assert_eq!(vm.request(), Action::Pause, "{function}");
+            assert_eq!(reply().map(|reply| reply.status), Some(403), "{function}");
+        });
+    }
+}
+
+#[test]
+fn a_counter_that_cannot_be_defined_refuses_no_configuration() {
+    let mut vm = Vm::start();
+    host(|host| host.statuses.insert("proxy_define_metric", 10));
+    assert!(vm.configure(policy(READERS).as_bytes()));
+}
+
+#[test]
+fn malformed_answers_are_refused() {
+    let ports = r#", "rules": [{"name": "by-port", "action": "DENY", "to": [{"ports": [1]}]}]"#;
+    let answers: [(&str, &[u8]); 5] = [
+        ("connection.mtls", b"\x01\x00"),
+        ("xds.listener_direction", b"\x02"),
+        ("destination.port", b"8080"),
+        ("destination.port", &i64::MAX.to_le_bytes()),
+        ("headers", b"\xff\xff\xff\xff"),
+    ];
+    for (attribute, answer) in answers {
+        apart(|| {
+            let mut vm = vm(&policy(ports));
+            peer((attribute == "destination.port").then_some(FRONTEND.as_bytes()));
+            host(|host| {
+                if attribute == "headers" {
+                    host.raw_headers = Some(answer.to_vec());
+                } else {
+                    host.attributes
+                        .insert(attribute.to_owned(), answer.to_vec());
+                }
+            });
+            assert_eq!(vm.request(), Action::Pause);
+            assert_eq!(reply().map(|reply| reply.status), Some(500), "{attribute}");
+        });
+    }
+}
+
+#[test]
+fn an_address_without_an_ip_is_absent() {
+    let blocks = r#", "defaults": {"peerMesh": "ALLOW"}, "rules": [{"name": "by-ip", "action": "DENY",
+        "from": [{"ipBlocks": ["192.0.2.0/24"]}]}]"#;
+    for (address, expected) in [
+        (&b"192.0.2.7:1234"[..], "DENY rule:by-ip"),
+        (b"[::ffff:192.0.2.7]:1234", "DENY rule:by-ip"),
+        (b"198.51.100.1:1234", "ALLOW default:peerMesh"),
+        (b"/run/app.sock", "ALLOW default:peerMesh"),
+    ] {
+        apart(|| {
+            let mut vm = vm(&policy(blocks));
+            host(|host| {
+                host.attributes
+                    .insert("source.address".into(), address.into())
+            });
+            vm.request();
+            assert_eq!(decision().as_deref(), Some(expected));
+        });
+    }
+}
