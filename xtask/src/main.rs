@@ -1,0 +1,56 @@
+//! `cargo xtask <verb>`: the only way anything in this repository is run, by people and by continuous integration alike.
+
+mod cache;
+mod demo;
+mod parts;
+mod process;
+mod progress;
+mod table;
+mod test;
+mod toolbox;
+mod tools;
+mod wasm;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Runs everything in this repository; sets up what is missing first.
+///
+/// New here? `cargo xtask demo` shows crossmesh at work on real traffic, `cargo xtask test` runs every check there is.
+/// Both fetch what they need once, into a cache outside the checkout, and tell what they are doing meanwhile.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = ENVIRONMENT)]
+struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const ENVIRONMENT: &str = "\
+Environment:
+  CROSSMESH_CACHE   where tools are kept (default: $XDG_CACHE_HOME/crossmesh, else ~/.cache/crossmesh)
+  CROSSMESH_ENVOY, CROSSMESH_DIG, CROSSMESH_CURL
+                    a binary of your own to use instead of the tool that would be found or installed
+  CARGO_TARGET_DIR  where builds go, as for cargo itself";
+
+#[derive(Subcommand)]
+enum Verb {
+    Demo(demo::Args),
+    Test(test::Args),
+    Wasm(wasm::Args),
+    Tools(tools::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Args::parse().verb {
+        Verb::Demo(args) => demo::run(&args),
+        Verb::Test(args) => test::run(&args),
+        Verb::Wasm(args) => wasm::run(&args),
+        Verb::Tools(args) => tools::run(&args),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

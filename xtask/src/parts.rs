@@ -1,0 +1,51 @@
+//! The parts that demo and end-to-end tests are made of, and the environment variables by which they are told.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::cache::Cache;
+use crate::process;
+use crate::toolbox::{CURL, DIG, ENVOY};
+use crate::wasm::Filter;
+use crate::workspace::Workspace;
+
+/// Tools and builds, all ready.
+pub(crate) struct Parts(Vec<(&'static str, PathBuf)>);
+
+impl Parts {
+    /// Finds the tools and, after [`build`], the binaries.
+    pub(crate) fn find(workspace: &Workspace, cache: &Cache, filter: &Filter) -> Result<Self> {
+        let mut parts = vec![
+            ("CROSSMESH_WASM", filter.path.clone()),
+            (
+                "CROSSMESH_DNS_AGENT",
+                workspace.binary("crossmesh-dns-agent"),
+            ),
+            ("CROSSMESH_CLI", workspace.binary("crossmesh")),
+        ];
+        for tool in [ENVOY, DIG, CURL] {
+            if let Some(variable) = tool.variable {
+                parts.push((variable, tool.ensure(cache)?));
+            }
+        }
+        Ok(Self(parts))
+    }
+
+    /// Tells `command` where they are.
+    pub(crate) fn tell<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command.envs(self.0.iter().map(|(name, path)| (name, path)))
+    }
+}
+
+/// Builds the binaries. Demo and tests build the same ones by the same call, so that one finds what the other built.
+pub(crate) fn build(workspace: &Workspace) -> Result<()> {
+    let build = "build --bins --package crossmesh-dns-agent --package crossmesh-cli --package crossmesh-e2e";
+    let mut cargo = workspace.cargo(build);
+    process::logged(
+        "binaries: building dns-agent, crossmesh and the demo",
+        &mut cargo,
+        &workspace.log("binaries"),
+    )
+}

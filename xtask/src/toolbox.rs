@@ -1,0 +1,231 @@
+//! The tools that demo and tests need beside Rust, as data: what each is for, and how it is found or installed.
+//!
+//! Adding one is adding an entry to [`TOOLS`]; a new way of installing is a new [`Source`] with a file of its own.
+
+mod debian;
+mod rust_target;
+mod wheel;
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::cache::Cache;
+
+pub(crate) use rust_target::WASM;
+
+/// One tool.
+pub(crate) struct Tool {
+    /// What it is called, here and on the command line.
+    pub(crate) name: &'static str,
+    /// The environment variable that names a ready binary to use instead, and by which others are told where it is.
+    pub(crate) variable: Option<&'static str>,
+    /// The arguments that make it print its version.
+    version_arguments: &'static [&'static str],
+    /// How it is had.
+    source: Source,
+    /// What it is for.
+    pub(crate) purpose: &'static str,
+}
+
+/// How a tool is had.
+enum Source {
+    /// A file inside a wheel from PyPI, kept in the cache.
+    Wheel(wheel::Wheel),
+    /// The standard library for another target, kept by rustup.
+    RustTarget(&'static str),
+    /// A program on the PATH; if it is missing, this package of Debian.
+    Debian { package: &'static str },
+}
+
+/// The real proxy.
+pub(crate) const ENVOY: Tool = Tool {
+    name: "envoy",
+    variable: Some("CROSSMESH_ENVOY"),
+    version_arguments: &["--version"],
+    source: Source::Wheel(wheel::ENVOY),
+    purpose: "the proxy that loads the filter: every sidecar and gateway of demo and tests",
+};
+
+/// Asks names as any client would.
+pub(crate) const DIG: Tool = Tool {
+    name: "dig",
+    variable: Some("CROSSMESH_DIG"),
+    version_arguments: &["-v"],
+    source: Source::Debian {
+        package: "bind9-dnsutils",
+    },
+    purpose: "asks the dns-agent for names",
+};
+
+/// Sends requests as any client would.
+pub(crate) const CURL: Tool = Tool {
+    name: "curl",
+    variable: Some("CROSSMESH_CURL"),
+    version_arguments: &["--version"],
+    source: Source::Debian { package: "curl" },
+    purpose: "sends requests through the proxies",
+};
+
+/// The compiler's part for the filter.
+pub(crate) const WASM_TARGET: Tool = Tool {
+    name: WASM,
+    variable: None,
+    version_arguments: &[],
+    source: Source::RustTarget(WASM),
+    purpose: "Rust's standard library for the filter",
+};
+
+/// Every tool.
+pub(crate) const TOOLS: [Tool; 4] = [WASM_TARGET, ENVOY, DIG, CURL];
+
+/// Whether a tool can be used, and where it is.
+pub(crate) enum State {
+    /// It can be used.
+    Ready { path: PathBuf, version: String },
+    /// The environment names another binary.
+    Overridden { path: PathBuf, version: String },
+    /// It must be installed first; `version` is the one that would be, if that is settled.
+    Missing { version: Option<&'static str> },
+}
+
+impl Tool {
+    /// Looks without changing anything.
+    pub(crate) fn state(&self, cache: &Cache) -> Result<State> {
+        if let Some((variable, path)) = self.overridden() {
+            if !is_program(&path) {
+                bail!(
+                    "{variable} names {}, which is no program; correct it or unset it",
+                    path.display()
+                );
+            }
+            let version = self.version(&path)?;
+            return Ok(State::Overridden { path, version });
+        }
+        Ok(match &self.source {
+            Source::Wheel(wheel) => match wheel.installed(cache) {
+                Some(path) => State::Ready {
+                    path,
+                    version: wheel.version.to_owned(),
+                },
+                None => State::Missing {
+                    version: Some(wheel.version),
+                },
+            },
+            Source::RustTarget(target) => match rust_target::installed(target)? {
+                Some((path, version)) => State::Ready { path, version },
+                None => State::Missing { version: None },
+            },
+            Source::Debian { .. } => match on_path(self.name) {
+                Some(path) => State::Ready {
+                    version: self.version(&path)?,
+                    path,
+                },
+                None => State::Missing { version: None },
+            },
+        })
+    }
+
+    /// Makes the tool usable, installing it if it is missing, and says where it is.
+    pub(crate) fn ensure(&self, cache: &Cache) -> Result<PathBuf> {
+        if let State::Ready { path, .. } | State::Overridden { path, .. } = self.state(cache)? {
+            return Ok(path);
+        }
+        match &self.source {
+            Source::Wheel(wheel) => wheel.install(cache),
+            Source::RustTarget(target) => rust_target::install(cache, target),
+            Source::Debian { package } => {
+                debian::install(cache, self.name, package).and_then(|()| {
+                    on_path(self.name).with_context(|| {
+                        format!("Debian's package {package} brought no {}", self.name)
+                    })
+                })
+            }
+        }
+        .with_context(|| match self.variable {
+            Some(variable) => format!(
+                "{} is missing ({variable} may name one that you have)",
+                self.name
+            ),
+            None => format!("{} is missing", self.name),
+        })
+    }
+
+    fn overridden(&self) -> Option<(&'static str, PathBuf)> {
+        let variable = self.variable?;
+        let path = env::var_os(variable).filter(|value| !value.is_empty())?;
+        Some((
+            variable,
+            std::path::absolute(&path).unwrap_or_else(|_| path.into()),
+        ))
+    }
+
+    /// What the program says; not what it is, so nothing depends on it.
+    fn version(&self, path: &Path) -> Result<String> {
+        let printed = version_text(path, self.version_arguments)?;
+        Ok(version_in(&printed).unwrap_or("unknown").to_owned())
+    }
+}
+
+/// What a program says of its version, whichever stream it uses.
+fn version_text(program: &Path, arguments: &[&str]) -> Result<String> {
+    let output = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("{} could not be started", program.display()))?;
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.push_str(&String::from_utf8_lossy(&output.stderr));
+    Ok(text)
+}
+
+/// The first part of the text that looks like `1.40.0`: parts are what spaces, slashes and hyphens divide.
+fn version_in(text: &str) -> Option<&str> {
+    text.split(|c: char| c.is_whitespace() || c == '/' || c == '-')
+        .find(|part| part.contains('.') && part.chars().all(|c| c.is_ascii_digit() || c == '.'))
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    env::split_paths(&env::var_os("PATH")?)
+        .map(|folder| folder.join(program))
+        .find(|path| is_program(path))
+}
+
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    path.metadata()
+        .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(printed: &str, version: Option<&str>) {
+        assert_eq!(version_in(printed), version, "{printed}");
+    }
+
+    #[test]
+    fn the_version_is_found_in_what_each_tool_prints() {
+        check(
+            "/c/envoy  version: 9b8f6e/1.40.0/Clean/RELEASE/BoringSSL\n",
+            Some("1.40.0"),
+        );
+        check("DiG 9.18.41-1~deb12u1-Debian\n", Some("9.18.41"));
+        check(
+            "curl 7.88.1 (x86_64-pc-linux-gnu) libcurl/7.88.1\n",
+            Some("7.88.1"),
+        );
+        check("usage: envoy\n", None);
+    }
+
+    #[test]
+    fn every_tool_has_a_name_of_its_own() {
+        let mut names = TOOLS.map(|tool| tool.name);
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+    }
+}
