@@ -1,0 +1,256 @@
+//! What can be typed. Everything here is only checked for its form; what it means is the commands' matter.
+
+mod parse;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Check and explain cross-mesh policies, and look at the names that dns-agents answer
+#[derive(Debug, Parser)]
+#[command(name = "crossmesh", version, arg_required_else_help = true, after_help = TOP_EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const TOP_EXAMPLES: &str = "\
+Examples:
+  crossmesh policy check wasm-plugins/*.yaml
+  crossmesh policy explain sidecar.yaml --node-mesh west \\
+      --principal spiffe://foo.com/ns/web/sa/frontend --host catalog.shop
+  crossmesh dns table --agent 10.0.0.7:9153
+
+Exit status: 0 all is well, 1 something unexpected failed, 2 the input is
+wrong.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check policies, and explain what they decide
+    #[command(subcommand, arg_required_else_help = true, after_help = POLICY_EXAMPLES)]
+    Policy(PolicyCommand),
+    /// Look at what a dns-agent answers
+    #[command(subcommand, arg_required_else_help = true, after_help = DNS_EXAMPLES)]
+    Dns(DnsCommand),
+}
+
+const POLICY_EXAMPLES: &str = "\
+Examples:
+  crossmesh policy check sidecar.yaml
+  crossmesh policy explain sidecar.yaml --node-mesh west \\
+      --principal spiffe://foo.com/ns/web/sa/frontend --method GET --path /v1/items";
+
+const DNS_EXAMPLES: &str = "\
+Examples:
+  crossmesh dns table --agent 10.0.0.7:9153
+  kubectl port-forward POD 9153 &
+  crossmesh dns table --agent 127.0.0.1:9153";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Say all that is wrong with policies, with file, line, rule and field
+    ///
+    /// The policies go through the same code that the filter runs, after the same conversion from YAML to JSON that
+    /// kubectl does: what is good here is accepted by the filter.
+    ///
+    /// Problems and warnings are written to standard error, one line for each good policy to standard output.
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(Check),
+    /// Say what a policy decides about one request, and why
+    ///
+    /// The request, its source and the proxy that decides are given by flags. What is not given is absent, and no
+    /// rule that asks for it matches: without --method, a rule for certain methods does not allow (and a rule that
+    /// excludes methods denies). Nothing is assumed for you, so give all that the rules ask for.
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(Box<Explain>),
+}
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  crossmesh policy check sidecar.yaml gateway.yaml
+  kubectl get wasmplugins -A -o yaml | crossmesh policy check -
+  crossmesh policy check --format json sidecar.yaml | jq '.files[].problems'
+
+Exit status: 0 all policies are good, 1 something unexpected failed, 2 at least
+one is wrong, or a file has none.";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  # May the frontend of the mesh with foo.com read the catalog?
+  crossmesh policy explain sidecar.yaml \\
+      --node-mesh west --node-namespace shop --node-workload catalog \\
+      --principal spiffe://foo.com/ns/web/sa/frontend \\
+      --host catalog.shop.svc.cluster.local --port 8080 \\
+      --method GET --path /v1/items
+  # And who comes without a certificate?
+  crossmesh policy explain sidecar.yaml --node-mesh west --method GET --path /
+  # A TCP connection, as data
+  crossmesh policy explain sidecar.yaml --node-mesh west --tcp --port 5432 \\
+      --format json
+
+Exit status: 0 there is an answer (ALLOW or DENY), 1 something unexpected
+failed, 2 the policy or a flag is wrong.";
+
+/// The arguments of `policy check`.
+#[derive(Args, Debug)]
+pub(crate) struct Check {
+    /// YAML or JSON with WasmPlugins, TrafficExtensions, Lists of them or a bare pluginConfig; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<String>,
+    /// How to write the result
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+/// The arguments of `policy explain`.
+#[derive(Args, Debug)]
+pub(crate) struct Explain {
+    /// YAML or JSON with a WasmPlugin, a TrafficExtension or a bare pluginConfig; - is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: String,
+    /// Which resource of the file, when it has several
+    #[arg(long, value_name = "[NAMESPACE/]NAME")]
+    pub(crate) plugin: Option<String>,
+    /// How to write the result
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    #[command(flatten)]
+    pub(crate) request: RequestArgs,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+impl Explain {
+    /// Whether it is about a TCP connection: of TLS that is not terminated here nothing else can be known.
+    pub(crate) fn is_tcp(&self) -> bool {
+        self.request.tcp || self.source.passthrough
+    }
+}
+
+/// Who asks.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Source (none of these: plaintext, no client certificate)")]
+pub(crate) struct SourceArgs {
+    /// A URI SAN of the client's certificate; again for a certificate with several, which is an invalid identity
+    #[arg(long, value_name = "SPIFFE_ID")]
+    pub(crate) principal: Vec<String>,
+    /// TLS that this proxy does not terminate, as at an east-west gateway; implies --tcp
+    #[arg(long, conflicts_with_all = ["principal", "host", "method", "path", "header"])]
+    pub(crate) passthrough: bool,
+    /// The address of the direct peer
+    #[arg(long, value_name = "IP", value_parser = parse::address)]
+    pub(crate) source_ip: Option<IpAddr>,
+}
+
+/// What is asked.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Request (what is not given is absent)")]
+pub(crate) struct RequestArgs {
+    /// The Host header or :authority; a port in it is no matter
+    #[arg(long, value_name = "HOST")]
+    pub(crate) host: Option<String>,
+    /// The port of the workload, 1 to 65535
+    #[arg(long, value_name = "PORT", value_parser = parse::port)]
+    pub(crate) port: Option<u16>,
+    /// The HTTP method; case matters
+    #[arg(long, value_name = "METHOD", value_parser = parse::method)]
+    pub(crate) method: Option<String>,
+    /// The path, with the query if there is one
+    #[arg(long, value_name = "PATH", value_parser = parse::path)]
+    pub(crate) path: Option<String>,
+    /// A request header; again for further headers, or further lines of the same
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse::header)]
+    pub(crate) header: Vec<(String, String)>,
+    /// The server name of the TLS handshake
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sni: Option<String>,
+    /// A TCP connection instead of an HTTP request
+    #[arg(long, conflicts_with_all = ["host", "method", "path", "header"])]
+    pub(crate) tcp: bool,
+}
+
+/// The proxy that decides.
+#[derive(Args, Debug)]
+#[command(
+    next_help_heading = "The proxy that decides (its node metadata; what is not given is absent)"
+)]
+pub(crate) struct NodeArgs {
+    /// Its mesh (MESH_ID), where the policy does not say `mesh`
+    #[arg(long, value_name = "MESH")]
+    pub(crate) node_mesh: Option<String>,
+    /// Its namespace
+    #[arg(long, value_name = "NAMESPACE", value_parser = parse::plain_name)]
+    pub(crate) node_namespace: Option<String>,
+    /// Its workload, by the name alone
+    #[arg(long, value_name = "NAME", value_parser = parse::plain_name)]
+    pub(crate) node_workload: Option<String>,
+    /// A label of its pod; again for further labels
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse::pair)]
+    pub(crate) node_label: Vec<(String, String)>,
+}
+
+impl NodeArgs {
+    /// The labels.
+    ///
+    /// # Errors
+    /// The key that was given twice with different values.
+    pub(crate) fn labels(&self) -> Result<BTreeMap<String, String>, String> {
+        let mut labels = BTreeMap::new();
+        for (key, value) in &self.node_label {
+            if labels
+                .insert(key.clone(), value.clone())
+                .is_some_and(|before| before != *value)
+            {
+                return Err(key.clone());
+            }
+        }
+        Ok(labels)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DnsCommand {
+    /// Print every name that an agent answers itself, and why
+    ///
+    /// Asks the admin port of a dns-agent for its table: the clusters with their state, and for each name the
+    /// addresses, the reason, and the clusters that it comes from.
+    #[command(after_help = TABLE_EXAMPLES)]
+    Table(Table),
+}
+
+const TABLE_EXAMPLES: &str = "\
+Examples:
+  crossmesh dns table --agent 10.0.0.7:9153
+  crossmesh dns table --agent 10.0.0.7:9153 --format json | jq .clusters
+
+Exit status: 0 there is a table, 1 the agent could not be asked, 2 a flag is wrong.";
+
+/// The arguments of `dns table`.
+#[derive(Args, Debug)]
+pub(crate) struct Table {
+    /// The admin address of the agent (`admin` in its configuration)
+    #[arg(long, value_name = "HOST:PORT", value_parser = parse::agent)]
+    pub(crate) agent: String,
+    /// How long to wait for the agent, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse::seconds)]
+    pub(crate) timeout: Duration,
+    /// How to write the result
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+#[cfg(test)]
+mod tests;
