@@ -1,0 +1,93 @@
+//! The admin interface over HTTP: life, readiness, metrics, and the table of names.
+
+mod table;
+
+use std::{fmt::Write as _, io};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use prost::Message as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use table::table;
+
+use crate::{catalog::SyncState, metrics::SharedMetrics, readiness::Readiness, sources::Published};
+
+/// What the admin interface shows.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Whether traffic is wanted.
+    pub readiness: Readiness,
+    /// The index in use.
+    pub index: Published,
+    /// What is counted.
+    pub metrics: SharedMetrics,
+}
+
+impl Admin {
+    /// Serves a listener until `stop`.
+    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> io::Result<()> {
+        let routes = Router::new()
+            .route("/livez", get(livez))
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(metrics))
+            .route("/v1/table", get(v1_table))
+            .with_state(self);
+        axum::serve(listener, routes)
+            .with_graceful_shutdown(async move { stop.cancelled().await })
+            .await
+    }
+}
+
+async fn livez() -> &'static str {
+    "alive\n"
+}
+
+/// One line for the verdict, one for everything that is pending, one for every cluster that is not in sync.
+async fn readyz(State(admin): State<Admin>) -> Response {
+    let ready = admin.readiness.is_ready();
+    let mut text = String::from(match (ready, admin.readiness.is_stopping()) {
+        (true, _) => "ready\n",
+        (false, true) => "stopping\n",
+        (false, false) => "not ready\n",
+    });
+    for name in admin.readiness.pending() {
+        // Writing into a String cannot fail.
+        let _ = writeln!(text, "pending: {name}");
+    }
+    for cluster in admin.index.load().clusters() {
+        let _ = write!(text, "catalog {}: {}", cluster.id, cluster.state.as_str());
+        if let Some(problem) = &cluster.problem
+            && cluster.state != SyncState::Synced
+        {
+            let _ = write!(text, ": {problem}");
+        }
+        text.push('\n');
+    }
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, text).into_response()
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(CONTENT_TYPE, OPEN_METRICS)], admin.metrics.text()).into_response()
+}
+
+async fn v1_table(State(admin): State<Admin>) -> Response {
+    let table = table(&admin.index.load());
+    (
+        [(CONTENT_TYPE, crossmesh_proto::CONTENT_TYPE)],
+        table.encode_to_vec(),
+    )
+        .into_response()
+}

@@ -1,0 +1,297 @@
+//! What a question is answered with: a pure function of the index, the question and a rotation. It cannot fail.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use crate::{
+    index::{Entry, Host, Index, Location, Mode, Origin},
+    name::is_under,
+    wire::{CLASS_IN, Ede, Rcode, rtype},
+};
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'q> {
+    /// The name in wire form and lower case.
+    pub name: &'q [u8],
+    /// The type.
+    pub rtype: u16,
+    /// The class.
+    pub class: u16,
+}
+
+/// What to do about a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer<'i> {
+    /// We know.
+    Reply(Reply<'i>),
+    /// Somebody else knows.
+    Forward(Forward),
+}
+
+/// An answer of our own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply<'i> {
+    /// The response code.
+    pub rcode: Rcode,
+    /// The answer section.
+    pub records: Records<'i>,
+    /// Whether the zone's SOA goes into the authority section.
+    pub soa: bool,
+    /// An extended error.
+    pub ede: Option<Ede>,
+    /// Why this is the answer.
+    pub reason: Reason,
+}
+
+impl Reply<'_> {
+    /// Whether the answer section has anything.
+    pub fn has_records(&self) -> bool {
+        self.records != Records::None
+    }
+}
+
+/// The answer section of a reply of our own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Records<'i> {
+    /// Nothing.
+    None,
+    /// Addresses, from `first` on and then around.
+    A {
+        /// All.
+        addresses: &'i [Ipv4Addr],
+        /// The place of the first to be given.
+        first: usize,
+    },
+    /// Addresses, from `first` on and then around.
+    Aaaa {
+        /// All.
+        addresses: &'i [Ipv6Addr],
+        /// The place of the first to be given.
+        first: usize,
+    },
+    /// Service locations; the targets' addresses go into the additional section.
+    Srv(&'i [Location]),
+    /// The SOA itself.
+    Soa,
+    /// The least that satisfies a question for every type (RFC 8482 §4.2).
+    Hinfo,
+}
+
+/// To whom a question goes, and how its answer is to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// Which servers.
+    pub to: Servers,
+    /// Whether a denial may be untrue, because a catalog that may have the name was never read: then it must not
+    /// reach the client.
+    pub in_doubt: bool,
+}
+
+/// The two sets of upstream servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Servers {
+    /// The cluster's own DNS; where none is configured apart, the general servers.
+    Cluster,
+    /// The general servers.
+    General,
+}
+
+/// Why an answer is as it is, for logs and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The local cluster has the service.
+    Local,
+    /// Only peers have it: their gateways.
+    Gateway,
+    /// Only peers have it: its own addresses there.
+    ClusterIp,
+    /// The name exists and has nothing of this type.
+    NoData,
+    /// A question for every type.
+    Any,
+    /// No catalog has the name.
+    NotFound,
+    /// A catalog that may have the name was never read.
+    NotSynced,
+    /// A class other than IN.
+    Class,
+    /// A zone transfer.
+    Transfer,
+}
+
+impl Reason {
+    /// Whether the reply speaks of a name of ours, rather than refusing to.
+    pub fn is_ours(self) -> bool {
+        !matches!(self, Self::NotSynced | Self::Class | Self::Transfer)
+    }
+
+    /// The word for logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Gateway => "gateway",
+            Self::ClusterIp => "cluster-ip",
+            Self::NoData => "nodata",
+            Self::Any => "any",
+            Self::NotFound => "not-found",
+            Self::NotSynced => "not-synced",
+            Self::Class => "class",
+            Self::Transfer => "transfer",
+        }
+    }
+}
+
+/// Tells a client that a denial would be premature (RFC 8914 §4.15).
+pub const NOT_READY: Ede = Ede {
+    code: 14,
+    text: "a catalog that may have this name has not been read yet",
+};
+
+/// Answers a question. `rotation` chooses which of several addresses comes first.
+pub fn answer<'i>(index: &'i Index, question: Question<'_>, rotation: usize) -> Answer<'i> {
+    if question.class != CLASS_IN {
+        return refuse(Reason::Class);
+    }
+    if matches!(question.rtype, rtype::AXFR | rtype::IXFR) {
+        return refuse(Reason::Transfer);
+    }
+    if !index.in_cluster_domain(question.name) {
+        // The cluster's DNS knows the names of its own addresses and passes on what it does not know.
+        let reverse = REVERSE.iter().any(|zone| is_under(question.name, zone));
+        return forward(if reverse {
+            Servers::Cluster
+        } else {
+            Servers::General
+        });
+    }
+    match index.entry(question.name) {
+        Some(Entry::Upstream { .. }) => forward(Servers::Cluster),
+        Some(_) if question.rtype == rtype::ANY => found(Records::Hinfo, Reason::Any),
+        Some(Entry::Host(host)) => addresses(host, question.rtype, rotation),
+        Some(Entry::Service(locations))
+            if question.rtype == rtype::SRV && !locations.is_empty() =>
+        {
+            let origin = locations
+                .iter()
+                .find_map(|location| origin(index, location));
+            found(
+                Records::Srv(locations),
+                origin.map_or(Reason::NoData, reason),
+            )
+        }
+        Some(Entry::Service(_) | Entry::Inner) => no_data(),
+        None => unknown(index, question),
+    }
+}
+
+/// `in-addr.arpa` and `ip6.arpa`.
+const REVERSE: [&[u8]; 2] = [b"\x07in-addr\x04arpa\x00", b"\x03ip6\x04arpa\x00"];
+
+fn addresses(host: &Host, rtype: u16, rotation: usize) -> Answer<'_> {
+    match rtype {
+        rtype::A if !host.v4.is_empty() => found(
+            Records::A {
+                addresses: &host.v4,
+                first: rotation % host.v4.len(),
+            },
+            reason(host.origin),
+        ),
+        rtype::AAAA if !host.v6.is_empty() => found(
+            Records::Aaaa {
+                addresses: &host.v6,
+                first: rotation % host.v6.len(),
+            },
+            reason(host.origin),
+        ),
+        _ => no_data(),
+    }
+}
+
+fn unknown<'i>(index: &'i Index, question: Question<'_>) -> Answer<'i> {
+    if index.in_pod_domain(question.name) {
+        return forward(Servers::Cluster);
+    }
+    let in_doubt = index.is_in_doubt(question.name);
+    if index.settings().mode == Mode::Overlay {
+        return Answer::Forward(Forward {
+            to: Servers::Cluster,
+            in_doubt,
+        });
+    }
+    if question.name == index.settings().cluster_domain.as_wire() {
+        return match question.rtype {
+            rtype::SOA => found(Records::Soa, Reason::Local),
+            rtype::ANY => found(Records::Hinfo, Reason::Any),
+            _ => no_data(),
+        };
+    }
+    if in_doubt {
+        return Answer::Reply(Reply {
+            rcode: Rcode::ServFail,
+            records: Records::None,
+            soa: false,
+            ede: Some(NOT_READY),
+            reason: Reason::NotSynced,
+        });
+    }
+    Answer::Reply(Reply {
+        rcode: Rcode::NxDomain,
+        records: Records::None,
+        soa: true,
+        ede: None,
+        reason: Reason::NotFound,
+    })
+}
+
+fn forward<'i>(to: Servers) -> Answer<'i> {
+    Answer::Forward(Forward {
+        to,
+        in_doubt: false,
+    })
+}
+
+fn found(records: Records<'_>, reason: Reason) -> Answer<'_> {
+    Answer::Reply(Reply {
+        rcode: Rcode::NoError,
+        records,
+        soa: false,
+        ede: None,
+        reason,
+    })
+}
+
+/// The name exists, so a denial of the name would be wrong: resolvers keep it for every type.
+fn no_data<'i>() -> Answer<'i> {
+    Answer::Reply(Reply {
+        rcode: Rcode::NoError,
+        records: Records::None,
+        soa: true,
+        ede: None,
+        reason: Reason::NoData,
+    })
+}
+
+fn refuse<'i>(reason: Reason) -> Answer<'i> {
+    Answer::Reply(Reply {
+        rcode: Rcode::Refused,
+        records: Records::None,
+        soa: false,
+        ede: None,
+        reason,
+    })
+}
+
+fn origin(index: &Index, location: &Location) -> Option<Origin> {
+    match index.entry(location.target.as_wire())? {
+        Entry::Host(host) => Some(host.origin),
+        _ => None,
+    }
+}
+
+fn reason(origin: Origin) -> Reason {
+    match origin {
+        Origin::Local => Reason::Local,
+        Origin::Gateway => Reason::Gateway,
+        Origin::ClusterIp => Reason::ClusterIp,
+    }
+}

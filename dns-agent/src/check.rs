@@ -1,0 +1,66 @@
+//! Whether a configuration and every file that it names are good, without taking any port.
+
+use std::{fmt::Write as _, fs};
+
+use crate::{
+    config::{Config, Servers},
+    sources::file::{self, Expected},
+    upstream::read_resolv_conf,
+};
+
+/// One line for each file, the faults below it; and whether all are good.
+pub fn check(config: &Config) -> (String, bool) {
+    let mut report = String::new();
+    let mut good = true;
+    let mut tell = |subject: String, result: Result<String, String>| {
+        // Writing into a String cannot fail.
+        let _ = match result {
+            Ok(text) => writeln!(report, "good   {subject}: {text}"),
+            Err(text) => {
+                good = false;
+                writeln!(report, "wrong  {subject}\n{text}")
+            }
+        };
+    };
+    tell("configuration".into(), Ok(summary(config)));
+    for entry in &config.catalogs {
+        let expected = Expected {
+            cluster: &entry.cluster,
+            mesh: &entry.mesh,
+            network: config.network_of(entry),
+        };
+        let result = fs::read_to_string(&entry.file)
+            .map_err(|error| format!("{}: cannot be read: {error}", entry.file.display()))
+            .and_then(|text| {
+                file::parse(&entry.file, &text, expected).map_err(|faults| faults.to_string())
+            })
+            .map(|catalog| {
+                format!(
+                    "{} services, {} gateways in {}",
+                    catalog.services.len(),
+                    catalog.gateways.len(),
+                    entry.file.display()
+                )
+            });
+        tell(format!("catalog {}", entry.cluster), result);
+    }
+    if let Servers::ResolvConf(file) = &config.upstreams.general {
+        let result = fs::read_to_string(file)
+            .map_err(|error| format!("{}: cannot be read: {error}", file.display()))
+            .and_then(|text| {
+                read_resolv_conf(file, &text, &config.listen).map_err(|faults| faults.to_string())
+            })
+            .map(|servers| format!("{} servers in {}", servers.len(), file.display()));
+        tell("upstream servers".into(), result);
+    }
+    (report, good)
+}
+
+fn summary(config: &Config) -> String {
+    format!(
+        "{} addresses, {} clusters, domain {}",
+        config.listen.len(),
+        config.catalogs.len(),
+        config.settings.cluster_domain
+    )
+}

@@ -1,0 +1,278 @@
+//! From what is written to what it means. Everything that is wrong is told at once.
+
+mod catalogs;
+mod upstreams;
+mod values;
+
+use std::{
+    collections::HashSet,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{Cache, Config, Log, LogFormat, LogLevel, SCHEMA, Tcp, written};
+use crate::{
+    fault::{Collector, Faults},
+    index::{ClusterLocal, Families, Mode, Settings, SrvPort},
+    name::{Name, is_kubernetes_label},
+    yaml::{self, Written, line},
+};
+
+/// The longest cluster domain on the wire, in bytes, below which `pod.service.namespace.svc` always fits into a name.
+const MAX_DOMAIN: usize = 255 - 3 * 64 - 4;
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+pub(super) fn config(file: &Path, text: &str) -> Result<Config, Faults> {
+    let written: written::Config = yaml::read(file, text)?;
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let mut reading = Reading {
+        faults: Collector::new(file),
+        folder,
+    };
+    let config = reading.config(&written);
+    let Some(config) = config else {
+        // Only a fault makes the configuration incomplete.
+        return Err(reading
+            .faults
+            .finish(())
+            .err()
+            .unwrap_or_else(|| Faults::whole_file(file, "incomplete", "complete it")));
+    };
+    reading.faults.finish(config)
+}
+
+struct Reading<'f> {
+    faults: Collector<'f>,
+    folder: &'f Path,
+}
+
+impl Reading<'_> {
+    fn config(&mut self, written: &written::Config) -> Option<Config> {
+        if written.schema.value != SCHEMA {
+            self.faults.add(
+                line(&written.schema),
+                "schema",
+                format!("\"{}\" is not known", written.schema.value),
+                format!("write {SCHEMA}"),
+            );
+        }
+        let domain = self.cluster_domain(written.cluster_domain.as_ref());
+        let listen = self.listen(&written.listen);
+        let admin = self.socket_address(&written.admin, "admin", None);
+        let cluster_local = domain
+            .as_ref()
+            .map(|domain| self.cluster_local(&written.cluster_local, domain));
+        let families = self.families(&written.cluster);
+        let catalogs = self.catalogs(&written.catalogs, &written.cluster);
+        let peer_sync_timeout = self.duration(
+            written.peer_sync_timeout.as_ref(),
+            "peerSyncTimeout",
+            MS(30_000),
+            MS(100)..=MS(600_000),
+        );
+        let ttl = self.number(written.ttl.as_ref(), "ttl", 5, 1..=60);
+        let upstreams = self.upstreams(&written.upstreams, &listen);
+        let cache = self.cache(&written.cache);
+        let tcp = self.tcp(&written.tcp);
+        Some(Config {
+            listen,
+            admin: admin?,
+            settings: Settings {
+                cluster_domain: domain?,
+                mode: match written.mode {
+                    written::Mode::Overlay => Mode::Overlay,
+                    written::Mode::Authoritative => Mode::Authoritative,
+                },
+                ttl,
+                srv: match written.srv {
+                    written::Srv::Service => SrvPort::Service,
+                    written::Srv::Gateway => SrvPort::Gateway,
+                },
+                families,
+                cluster_local: cluster_local?,
+                network: written
+                    .cluster
+                    .network
+                    .as_ref()
+                    .map(|name| name.value.clone()),
+            },
+            catalogs,
+            peer_sync_timeout,
+            upstreams: upstreams?,
+            cache,
+            tcp,
+            log: log(&written.log),
+        })
+    }
+
+    fn cluster_domain(&mut self, written: Option<&Written<String>>) -> Option<Name> {
+        let text = written.map_or("cluster.local", |domain| &domain.value);
+        let problem = match Name::parse(text) {
+            Ok(name) if name.as_wire().len() == 1 => "is the root".to_owned(),
+            Ok(name) if name.as_wire().len() > MAX_DOMAIN => {
+                "leaves no room for the names below it".to_owned()
+            }
+            Ok(name) => return Some(name),
+            Err(error) => format!("is no name: {error}"),
+        };
+        self.faults.add(
+            written.map_or(0, line),
+            "clusterDomain",
+            format!("\"{text}\" {problem}"),
+            format!(
+                "write the cluster's domain, at most {} characters",
+                MAX_DOMAIN - 2
+            ),
+        );
+        None
+    }
+
+    fn listen(&mut self, written: &Written<Vec<Written<String>>>) -> Vec<SocketAddr> {
+        if written.value.is_empty() {
+            self.faults.add(
+                line(written),
+                "listen",
+                "the list is empty",
+                "write at least one address with its port, such as 169.254.20.10:53",
+            );
+        }
+        let mut seen = HashSet::new();
+        let mut all = Vec::new();
+        for (at, text) in written.value.iter().enumerate() {
+            let field = format!("listen[{at}]");
+            let Some(address) = self.socket_address(text, &field, None) else {
+                continue;
+            };
+            if address.ip().is_unspecified() {
+                self.faults.add(
+                    line(text),
+                    field,
+                    format!(
+                        "\"{}\" stands for every address, and a reply could leave from another one than was asked",
+                        text.value
+                    ),
+                    "list the addresses one by one",
+                );
+            } else if address.port() != 0 && !seen.insert(address) {
+                self.faults.add(
+                    line(text),
+                    field,
+                    format!("\"{}\" is listed twice", text.value),
+                    "remove one of them",
+                );
+            } else {
+                all.push(address);
+            }
+        }
+        all
+    }
+
+    fn families(&mut self, cluster: &written::Cluster) -> Option<Families> {
+        let written = cluster.ip_families.as_ref()?;
+        if written.value.is_empty() {
+            self.faults.add(
+                line(written),
+                "cluster.ipFamilies",
+                "the list is empty",
+                "write IPv4, IPv6 or both, or leave the field out",
+            );
+        }
+        let has = |family| written.value.iter().any(|written| written.value == family);
+        Some(Families {
+            v4: has(written::IpFamily::V4),
+            v6: has(written::IpFamily::V6),
+        })
+    }
+
+    fn cluster_local(&mut self, written: &[Written<String>], domain: &Name) -> ClusterLocal {
+        let mut all = ClusterLocal::always();
+        let domain = domain.to_string();
+        for (at, text) in written.iter().enumerate() {
+            let host = text.value.strip_suffix('.').unwrap_or(&text.value);
+            let below = host
+                .strip_suffix(&domain)
+                .and_then(|rest| rest.strip_suffix(".svc."));
+            let labels: Vec<&str> = below.into_iter().flat_map(|rest| rest.split('.')).collect();
+            match *labels {
+                ["*"] => all.everything = true,
+                ["*", namespace] if is_kubernetes_label(namespace) => {
+                    all.namespaces.insert(namespace.to_owned());
+                }
+                [name, namespace] if is_kubernetes_label(name) && is_kubernetes_label(namespace) => {
+                    all.services.insert((namespace.to_owned(), name.to_owned()));
+                }
+                _ => self.faults.add(
+                    line(text),
+                    format!("clusterLocal[{at}]"),
+                    format!("\"{}\" names no service of this cluster", text.value),
+                    format!(
+                        "write NAME.NAMESPACE.svc.{domain}, *.NAMESPACE.svc.{domain} or *.svc.{domain}"
+                    ),
+                ),
+            }
+        }
+        all
+    }
+
+    fn cache(&mut self, written: &written::Cache) -> Cache {
+        Cache {
+            entries: self.number(
+                written.entries.as_ref(),
+                "cache.entries",
+                10_000,
+                0..=10_000_000,
+            ),
+            max_ttl: self.duration(
+                written.max_ttl.as_ref(),
+                "cache.maxTtl",
+                MS(3_600_000),
+                MS(1_000)..=MS(86_400_000),
+            ),
+            max_negative_ttl: self.duration(
+                written.max_negative_ttl.as_ref(),
+                "cache.maxNegativeTtl",
+                MS(30_000),
+                MS(1_000)..=MS(3_600_000),
+            ),
+        }
+    }
+
+    fn tcp(&mut self, written: &written::Tcp) -> Tcp {
+        Tcp {
+            max_connections: self.number(
+                written.max_connections.as_ref(),
+                "tcp.maxConnections",
+                256,
+                1..=65_536,
+            ),
+            idle_timeout: self.duration(
+                written.idle_timeout.as_ref(),
+                "tcp.idleTimeout",
+                MS(10_000),
+                MS(100)..=MS(600_000),
+            ),
+        }
+    }
+
+    fn path(&self, text: &str) -> PathBuf {
+        self.folder.join(text)
+    }
+}
+
+fn log(written: &written::Log) -> Log {
+    Log {
+        format: match written.format {
+            written::Format::Text => LogFormat::Text,
+            written::Format::Json => LogFormat::Json,
+        },
+        level: match written.level {
+            written::Level::Error => LogLevel::Error,
+            written::Level::Warn => LogLevel::Warn,
+            written::Level::Info => LogLevel::Info,
+            written::Level::Debug => LogLevel::Debug,
+            written::Level::Trace => LogLevel::Trace,
+        },
+    }
+}

@@ -1,0 +1,95 @@
+//! Writing an answer of our own as a message.
+
+use crate::{
+    answer::{Records, Reply},
+    index::{Entry, Index, Location},
+    wire::{Owner, Query, Section, Writer, rtype},
+};
+
+/// The data of the minimal reply to ANY (RFC 8482 §4.2): CPU `RFC8482`, no operating system.
+const HINFO: &[u8] = b"\x07RFC8482\x00";
+
+/// Writes `reply` to `query` into `out`, in at most `limit` bytes.
+pub fn encode(out: &mut Vec<u8>, index: &Index, query: &Query, reply: &Reply<'_>, limit: usize) {
+    let ttl = index.settings().ttl;
+    let mut writer = Writer::new(out, query, limit, reply.rcode, reply.ede);
+    let answer = |writer: &mut Writer<'_>, rtype, data: &[u8]| {
+        writer.record(Section::Answer, Owner::Question, rtype, ttl, data)
+    };
+    match reply.records {
+        Records::None => {}
+        Records::A { addresses, first } => {
+            for address in rotated(addresses, first) {
+                if !answer(&mut writer, rtype::A, &address.octets()) {
+                    break;
+                }
+            }
+        }
+        Records::Aaaa { addresses, first } => {
+            for address in rotated(addresses, first) {
+                if !answer(&mut writer, rtype::AAAA, &address.octets()) {
+                    break;
+                }
+            }
+        }
+        Records::Srv(locations) => {
+            for location in locations {
+                if !answer(&mut writer, rtype::SRV, &srv(location)) {
+                    break;
+                }
+            }
+            glue(&mut writer, index, locations, ttl);
+        }
+        Records::Soa => {
+            answer(&mut writer, rtype::SOA, index.soa());
+        }
+        Records::Hinfo => {
+            answer(&mut writer, rtype::HINFO, HINFO);
+        }
+    }
+    if reply.reason.is_ours() {
+        writer.authoritative();
+    }
+    if reply.soa {
+        let zone = index.settings().cluster_domain.as_wire();
+        let owner = Owner::QuestionEnd(zone.len());
+        writer.record(Section::Authority, owner, rtype::SOA, ttl, index.soa());
+    }
+    writer.finish();
+}
+
+fn rotated<T>(all: &[T], first: usize) -> impl Iterator<Item = &T> {
+    let (before, from) = all.split_at_checked(first).unwrap_or((&[], all));
+    from.iter().chain(before)
+}
+
+/// The target is never compressed (RFC 2782).
+fn srv(location: &Location) -> Vec<u8> {
+    let mut data = Vec::with_capacity(6 + location.target.as_wire().len());
+    for number in [0, location.weight, location.port] {
+        data.extend_from_slice(&number.to_be_bytes());
+    }
+    data.extend_from_slice(location.target.as_wire());
+    data
+}
+
+/// The targets' addresses, each once.
+fn glue(writer: &mut Writer<'_>, index: &Index, locations: &[Location], ttl: u32) {
+    let mut targets: Vec<_> = locations.iter().map(|location| &location.target).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    for target in targets {
+        let Some(Entry::Host(host)) = index.entry(target.as_wire()) else {
+            continue;
+        };
+        let mut add = |rtype, data: &[u8]| {
+            writer.record(Section::Additional, Owner::Other(target), rtype, ttl, data);
+        };
+        for address in &host.v4 {
+            add(rtype::A, &address.octets());
+        }
+        for address in &host.v6 {
+            add(rtype::AAAA, &address.octets());
+        }
+    }
+}

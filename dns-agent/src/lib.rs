@@ -1,0 +1,32 @@
+//! The DNS agent of a node.
+//!
+//! ```text
+//! files ──▶ sources ──▶ catalog ──▶ index ──┐  one writer publishes, readers take one Arc for each request
+//!                                           ▼
+//! query ──▶ wire ──▶ server ──────────▶ answer ──▶ encode ──▶ reply
+//!                      │ forwarded
+//!                      └──▶ cache ──▶ upstream ──▶ relayed bytes
+//! ```
+//!
+//! [`answer::answer`] is a pure function of the index, the question and a rotation; everything around it is input and
+//! output.
+
+pub mod admin;
+pub mod answer;
+pub mod app;
+pub mod cache;
+pub mod catalog;
+pub mod check;
+pub mod config;
+pub mod encode;
+pub mod fault;
+pub mod index;
+pub mod metrics;
+pub mod name;
+pub mod readiness;
+pub mod server;
+pub mod sources;
+pub mod tasks;
+pub mod upstream;
+pub mod wire;
+mod yaml;

@@ -1,0 +1,260 @@
+//! What is counted. Labels are enums or configured names, never anything that a client sends.
+
+mod labels;
+
+use std::sync::{Arc, atomic::AtomicU64};
+
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+
+use crate::{answer::Reason, wire::Transport};
+
+use labels::{
+    AnswerLabels, CatalogLabels, CatalogStateLabels, OUTCOMES, QueryLabels, REASONS, SOURCES,
+    STATES, TRANSPORTS,
+};
+pub use labels::{Exchange, ExchangeLabels, Outcome, Source};
+
+/// All metrics of the agent, under the prefix `crossmesh_dns`.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    queries: Vec<((Transport, Source, Outcome), Counter)>,
+    answers: Vec<(Reason, Counter)>,
+    /// Messages that got no reply, because one could feed a loop.
+    pub ignored: Counter,
+    /// Exchanges with upstream servers.
+    pub exchanges: Family<ExchangeLabels, Counter>,
+    /// Seconds from a forwarded query's arrival at the upstream module to its reply.
+    pub upstream_seconds: Histogram,
+    /// Queries that joined one under way.
+    pub coalesced: Counter,
+    /// Queries refused because too many were under way.
+    pub overloaded: Counter,
+    /// Replies in the cache.
+    pub cache_entries: Gauge,
+    /// Indexes published.
+    pub publishes: Counter,
+    /// Unix time of the last publish that changed a name.
+    pub last_change: Gauge<f64, AtomicU64>,
+    /// Names in the index.
+    pub names: Gauge,
+    /// TCP connections refused because too many were open.
+    pub connections_refused: Counter,
+    catalogs: CatalogMetrics,
+}
+
+#[derive(Debug, Default)]
+struct CatalogMetrics {
+    state: Family<CatalogStateLabels, Gauge>,
+    loaded: Family<CatalogLabels, Gauge<f64, AtomicU64>>,
+    services: Family<CatalogLabels, Gauge>,
+    refused: Family<CatalogLabels, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("crossmesh_dns");
+        // Every combination exists from the start: a counter in the hot path is found by its place, without a lock.
+        let queries: Family<QueryLabels, Counter> = Family::default();
+        registry.register(
+            "queries",
+            "Replies by transport, source and outcome",
+            queries.clone(),
+        );
+        let answers: Family<AnswerLabels, Counter> = Family::default();
+        registry.register("answers", "Replies of our own by reason", answers.clone());
+        let mut all = Vec::new();
+        for transport in TRANSPORTS {
+            for source in SOURCES {
+                for outcome in OUTCOMES {
+                    let labels = QueryLabels {
+                        transport,
+                        source,
+                        outcome,
+                    };
+                    let counter = queries.get_or_create_owned(&labels);
+                    all.push(((transport, source, outcome), counter));
+                }
+            }
+        }
+        let metrics = Self {
+            queries: all,
+            answers: REASONS
+                .map(|reason| {
+                    (
+                        reason,
+                        answers.get_or_create_owned(&AnswerLabels { reason }),
+                    )
+                })
+                .into(),
+            ignored: Counter::default(),
+            exchanges: Family::default(),
+            // From 0.25 ms to 4 s.
+            upstream_seconds: Histogram::new(exponential_buckets(0.00025, 2.0, 15)),
+            coalesced: Counter::default(),
+            overloaded: Counter::default(),
+            cache_entries: Gauge::default(),
+            publishes: Counter::default(),
+            last_change: Gauge::default(),
+            names: Gauge::default(),
+            connections_refused: Counter::default(),
+            catalogs: CatalogMetrics::default(),
+            registry: Registry::default(),
+        };
+        metrics.register(&mut registry);
+        Self {
+            registry,
+            ..metrics
+        }
+    }
+}
+
+impl Metrics {
+    /// Counts one reply.
+    pub fn count(&self, transport: Transport, source: Source, outcome: Outcome) {
+        let place = place(&TRANSPORTS, transport) * SOURCES.len() + place(&SOURCES, source);
+        let place = place * OUTCOMES.len() + self::place(&OUTCOMES, outcome);
+        if let Some((_, counter)) = self.queries.get(place) {
+            counter.inc();
+        }
+    }
+
+    /// Counts one reply of our own.
+    pub fn count_answer(&self, reason: Reason) {
+        if let Some((_, counter)) = self.answers.get(place(&REASONS, reason)) {
+            counter.inc();
+        }
+    }
+
+    /// Counts a catalog that was refused.
+    pub fn count_refused_catalog(&self, cluster: &str) {
+        let labels = CatalogLabels {
+            cluster: cluster.to_owned(),
+        };
+        self.catalogs.refused.get_or_create(&labels).inc();
+    }
+
+    /// Shows the clusters as they are now.
+    pub fn show_clusters(&self, clusters: &[crate::catalog::Cluster]) {
+        for cluster in clusters {
+            let labels = CatalogLabels {
+                cluster: cluster.id.to_string(),
+            };
+            for state in STATES {
+                let labels = CatalogStateLabels {
+                    cluster: cluster.id.to_string(),
+                    state,
+                };
+                let now = i64::from(cluster.state == state);
+                self.catalogs.state.get_or_create(&labels).set(now);
+            }
+            let services = cluster
+                .catalog
+                .as_ref()
+                .map_or(0, |catalog| catalog.services.len());
+            self.catalogs
+                .services
+                .get_or_create(&labels)
+                .set(i64::try_from(services).unwrap_or(i64::MAX));
+            let read_at = cluster
+                .read_at
+                .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+            if let Some(at) = read_at {
+                let loaded = self.catalogs.loaded.get_or_create(&labels);
+                loaded.set(at.as_secs_f64());
+            }
+        }
+    }
+
+    /// All metrics in the OpenMetrics text format.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+
+    fn register(&self, to: &mut Registry) {
+        to.register(
+            "ignored_messages",
+            "Messages that got no reply",
+            self.ignored.clone(),
+        );
+        to.register(
+            "upstream_exchanges",
+            "Exchanges with upstream servers",
+            self.exchanges.clone(),
+        );
+        to.register(
+            "upstream_duration_seconds",
+            "Time that forwarded queries took",
+            self.upstream_seconds.clone(),
+        );
+        to.register(
+            "coalesced_queries",
+            "Forwarded queries that joined one under way",
+            self.coalesced.clone(),
+        );
+        to.register(
+            "overloaded_queries",
+            "Queries refused because too many were under way",
+            self.overloaded.clone(),
+        );
+        to.register(
+            "cache_entries",
+            "Upstream replies kept",
+            self.cache_entries.clone(),
+        );
+        to.register("publishes", "Indexes published", self.publishes.clone());
+        to.register(
+            "last_change_timestamp_seconds",
+            "Time of the last publish that changed a name",
+            self.last_change.clone(),
+        );
+        to.register("names", "Names in the index", self.names.clone());
+        to.register(
+            "tcp_connections_refused",
+            "TCP connections refused because too many were open",
+            self.connections_refused.clone(),
+        );
+        let catalogs = to.sub_registry_with_prefix("catalog");
+        catalogs.register(
+            "state",
+            "1 for the state that a cluster's catalog is in",
+            self.catalogs.state.clone(),
+        );
+        catalogs.register(
+            "loaded_timestamp_seconds",
+            "When the catalog in use was read",
+            self.catalogs.loaded.clone(),
+        );
+        catalogs.register(
+            "services",
+            "Services in the catalog in use",
+            self.catalogs.services.clone(),
+        );
+        catalogs.register(
+            "refused",
+            "Catalogs that were not taken over because they were wrong or unreadable",
+            self.catalogs.refused.clone(),
+        );
+    }
+}
+
+/// Shared by everything that counts.
+pub type SharedMetrics = Arc<Metrics>;
+
+fn place<T: PartialEq>(all: &[T], one: T) -> usize {
+    all.iter()
+        .position(|other| *other == one)
+        .unwrap_or(all.len())
+}

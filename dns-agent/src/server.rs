@@ -1,0 +1,275 @@
+//! From a received message to its reply. What the catalogs or the cache know is answered at once, in the receive loop;
+//! only what must be asked elsewhere becomes a task.
+
+mod sockets;
+mod tcp;
+mod udp;
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use tracing::debug;
+
+pub use sockets::{Pair, bind};
+
+use crate::{
+    answer::{Answer, Forward, NOT_READY, Question, answer},
+    cache::Key,
+    encode::encode,
+    metrics::{Outcome, SharedMetrics, Source},
+    name::Text,
+    sources::Published,
+    upstream::{Failure, Upstream},
+    wire::{Ede, Message, Parsed, Query, Rcode, Transport, Writer, parse, reject, rtype},
+};
+
+/// Everything that a reply is made from.
+#[derive(Debug)]
+pub struct Engine {
+    index: Published,
+    upstream: Arc<Upstream>,
+    metrics: SharedMetrics,
+    /// Which address comes first in the next answer with several.
+    rotation: AtomicUsize,
+}
+
+/// Where a message came from.
+#[derive(Clone, Copy, Debug)]
+struct Origin {
+    transport: Transport,
+    client: SocketAddr,
+}
+
+/// What to do after the first look at a message.
+#[derive(Debug)]
+enum Step {
+    /// Send nothing.
+    Silence,
+    /// Send what was written.
+    Send,
+    /// Complete the reply elsewhere.
+    Wait(Box<Waiting>),
+}
+
+/// A query whose reply must be asked for.
+#[derive(Debug)]
+struct Waiting {
+    query: Query,
+    key: Key,
+    forward: Forward,
+    origin: Origin,
+    began: Instant,
+}
+
+/// What is told of a query once it is answered.
+struct Told<'t> {
+    query: &'t Query,
+    origin: Origin,
+    source: Source,
+    outcome: Outcome,
+    reason: &'static str,
+    began: Instant,
+}
+
+impl Engine {
+    /// Replies from the published index and the upstream servers.
+    pub fn new(index: Published, upstream: Arc<Upstream>, metrics: SharedMetrics) -> Self {
+        Self {
+            index,
+            upstream,
+            metrics,
+            rotation: AtomicUsize::new(0),
+        }
+    }
+
+    /// Looks at a message and, if that is enough, writes its reply into `out`.
+    fn begin(&self, message: &[u8], origin: Origin, out: &mut Vec<u8>) -> Step {
+        let began = Instant::now();
+        let query = match parse(message) {
+            Parsed::Ignore => {
+                self.metrics.ignored.inc();
+                return Step::Silence;
+            }
+            Parsed::Reject(rejection) => {
+                reject(out, rejection);
+                let outcome = Outcome::of(rejection.rcode as u16, false);
+                self.metrics.count(origin.transport, Source::None, outcome);
+                debug!(client = %origin.client, outcome = outcome.as_str(), "query refused");
+                return Step::Send;
+            }
+            Parsed::Query(query) => query,
+        };
+        let told = Told {
+            query: &query,
+            origin,
+            source: Source::None,
+            outcome: Outcome::BadVers,
+            reason: "version",
+            began,
+        };
+        if query.edns.is_some_and(|edns| edns.version > 0) {
+            self.refuse(&query, origin, Rcode::BadVers, None, out);
+            self.tell(told);
+            return Step::Send;
+        }
+        let index = self.index.load();
+        let question = Question {
+            name: query.name.as_wire(),
+            rtype: query.rtype,
+            class: query.class,
+        };
+        let rotation = self.rotation.fetch_add(1, Ordering::Relaxed);
+        match answer(&index, question, rotation) {
+            Answer::Reply(reply) => {
+                encode(
+                    out,
+                    &index,
+                    &query,
+                    &reply,
+                    query.reply_limit(origin.transport),
+                );
+                self.metrics.count_answer(reply.reason);
+                self.tell(Told {
+                    source: Source::Catalog,
+                    outcome: Outcome::of(reply.rcode as u16, reply.has_records()),
+                    reason: reply.reason.as_str(),
+                    ..told
+                });
+                Step::Send
+            }
+            Answer::Forward(forward) => {
+                let key = Key::of(&query);
+                if let Some((message, age)) = self.upstream.kept(&key) {
+                    self.relay(&query, forward, origin, &message, age, out);
+                    self.tell(Told {
+                        source: Source::Cache,
+                        outcome: Outcome::of(message.rcode(), message.has_answers()),
+                        reason: "forwarded",
+                        ..told
+                    });
+                    return Step::Send;
+                }
+                Step::Wait(Box::new(Waiting {
+                    query,
+                    key,
+                    forward,
+                    origin,
+                    began,
+                }))
+            }
+        }
+    }
+
+    /// Asks for the reply and writes it into `out`.
+    async fn complete(&self, waiting: Waiting, out: &mut Vec<u8>) {
+        let Waiting {
+            query,
+            key,
+            forward,
+            origin,
+            began,
+        } = waiting;
+        let (source, outcome, reason) = match self.upstream.ask(key, forward.to).await {
+            Ok(message) => {
+                self.relay(&query, forward, origin, &message, 0, out);
+                let outcome = Outcome::of(message.rcode(), message.has_answers());
+                (Source::Upstream, outcome, "forwarded")
+            }
+            Err(failure) => self.fail(&query, origin, failure, out),
+        };
+        self.tell(Told {
+            query: &query,
+            origin,
+            source,
+            outcome,
+            reason,
+            began,
+        });
+    }
+
+    /// Writes the reply to a query that there was no room to ask for.
+    fn turn_away(&self, waiting: &Waiting, out: &mut Vec<u8>) {
+        self.metrics.overloaded.inc();
+        let (source, outcome, reason) =
+            self.fail(&waiting.query, waiting.origin, Failure::Overload, out);
+        self.tell(Told {
+            query: &waiting.query,
+            origin: waiting.origin,
+            source,
+            outcome,
+            reason,
+            began: waiting.began,
+        });
+    }
+
+    /// Gives an upstream's message on. A denial that may be untrue becomes a failure: clients keep denials, and try
+    /// again after failures.
+    fn relay(
+        &self,
+        query: &Query,
+        forward: Forward,
+        origin: Origin,
+        message: &Message,
+        age: u32,
+        out: &mut Vec<u8>,
+    ) {
+        if forward.in_doubt && message.rcode() == Rcode::NxDomain as u16 {
+            self.refuse(query, origin, Rcode::ServFail, Some(NOT_READY), out);
+        } else {
+            message.write(out, query, query.reply_limit(origin.transport), age);
+        }
+    }
+
+    fn fail(
+        &self,
+        query: &Query,
+        origin: Origin,
+        failure: Failure,
+        out: &mut Vec<u8>,
+    ) -> (Source, Outcome, &'static str) {
+        let ede = failure.ede();
+        self.refuse(query, origin, Rcode::ServFail, Some(ede), out);
+        (Source::None, Outcome::ServFail, ede.text)
+    }
+
+    fn refuse(
+        &self,
+        query: &Query,
+        origin: Origin,
+        rcode: Rcode,
+        ede: Option<Ede>,
+        out: &mut Vec<u8>,
+    ) {
+        let limit = query.reply_limit(origin.transport);
+        Writer::new(out, query, limit, rcode, ede).finish();
+    }
+
+    fn tell(&self, told: Told<'_>) {
+        let Told {
+            query,
+            origin,
+            source,
+            outcome,
+            reason,
+            began,
+        } = told;
+        self.metrics.count(origin.transport, source, outcome);
+        debug!(
+            name = %Text(query.original.as_wire()),
+            rtype = %rtype::name(query.rtype),
+            client = %origin.client,
+            transport = origin.transport.as_str(),
+            source = source.as_str(),
+            outcome = outcome.as_str(),
+            reason,
+            microseconds = began.elapsed().as_micros(),
+            "query"
+        );
+    }
+}

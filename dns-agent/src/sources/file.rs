@@ -1,0 +1,355 @@
+//! A catalog in a YAML file, schema `crossmesh-catalog/v1`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+    path::Path,
+};
+
+use serde::Deserialize;
+
+use crate::{
+    catalog::{Catalog, Endpoint, Kind, Port, Protocol, Service},
+    fault::{Collector, Faults},
+    name::is_kubernetes_label,
+    yaml::{self, Written, line},
+};
+
+/// The schema that a catalog names in its first field.
+pub const SCHEMA: &str = "crossmesh-catalog/v1";
+/// Where an east-west gateway listens unless its entry says otherwise: Istio's port for mTLS passthrough.
+pub const GATEWAY_PORT: u16 = 15443;
+
+/// What the configuration says of a catalog's cluster; the catalog must agree.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected<'e> {
+    /// The cluster's identifier.
+    pub cluster: &'e str,
+    /// The mesh it belongs to.
+    pub mesh: &'e str,
+    /// The network it belongs to, where the configuration says so.
+    pub network: Option<&'e str>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct WrittenCatalog {
+    schema: Written<String>,
+    cluster: Written<String>,
+    mesh: Option<Written<String>>,
+    network: Option<Written<String>>,
+    #[serde(deserialize_with = "yaml::list")]
+    services: Vec<WrittenService>,
+    #[serde(default, deserialize_with = "yaml::list")]
+    gateways: Vec<WrittenGateway>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct WrittenService {
+    name: Written<String>,
+    namespace: Written<String>,
+    addresses: Option<Written<Vec<Written<String>>>>,
+    endpoints: Option<Written<Vec<WrittenEndpoint>>>,
+    external_name: Option<Written<String>>,
+    #[serde(default, deserialize_with = "yaml::list")]
+    ports: Vec<WrittenPort>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct WrittenEndpoint {
+    address: Written<String>,
+    hostname: Option<Written<String>>,
+    #[serde(default = "yes")]
+    ready: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct WrittenPort {
+    name: Option<Written<String>>,
+    port: Written<i64>,
+    protocol: Option<Written<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct WrittenGateway {
+    address: Written<String>,
+    port: Option<Written<i64>>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Reads a catalog. All that is wrong with its values is told at once.
+pub fn parse(file: &Path, text: &str, expected: Expected<'_>) -> Result<Catalog, Faults> {
+    let written: WrittenCatalog = yaml::read(file, text)?;
+    let mut reading = Reading {
+        faults: Collector::new(file),
+    };
+    let catalog = reading.catalog(&written, expected);
+    reading.faults.finish(catalog)
+}
+
+struct Reading<'f> {
+    faults: Collector<'f>,
+}
+
+impl Reading<'_> {
+    fn catalog(&mut self, written: &WrittenCatalog, expected: Expected<'_>) -> Catalog {
+        self.must_be(&written.schema, "schema", SCHEMA, "this release reads");
+        let says = "the configuration says";
+        self.must_be(&written.cluster, "cluster", expected.cluster, says);
+        if let Some(mesh) = &written.mesh {
+            self.must_be(mesh, "mesh", expected.mesh, says);
+        }
+        if let (Some(network), Some(expected)) = (&written.network, expected.network) {
+            self.must_be(network, "network", expected, says);
+        }
+        if let Some(network) = &written.network
+            && network.value.is_empty()
+        {
+            self.faults.add(
+                line(network),
+                "network",
+                "\"\" is no network",
+                "name the network, or leave the field out for a network of its own",
+            );
+        }
+        let mut seen = BTreeMap::new();
+        let services = written.services.iter().enumerate();
+        let services = services
+            .map(|(at, service)| {
+                let field = format!("services[{at}]");
+                let key = (&service.namespace.value, &service.name.value);
+                if let Some(first) = seen.insert(key, line(&service.name)) {
+                    self.faults.add(
+                        line(&service.name),
+                        format!("{field}.name"),
+                        format!("the service {}/{} is already on line {first}", key.0, key.1),
+                        "remove one of them",
+                    );
+                }
+                self.service(&field, service)
+            })
+            .collect();
+        let gateways = written.gateways.iter().enumerate();
+        let gateways = gateways
+            .filter_map(|(at, gateway)| self.gateway(&format!("gateways[{at}]"), gateway))
+            .collect();
+        Catalog {
+            network: written.network.as_ref().map(|name| name.value.clone()),
+            services,
+            gateways,
+        }
+    }
+
+    fn must_be(&mut self, found: &Written<String>, field: &str, expected: &str, who: &str) {
+        if found.value != expected {
+            self.faults.add(
+                line(found),
+                field,
+                format!("\"{}\" where {who} \"{expected}\"", found.value),
+                "make the two agree",
+            );
+        }
+    }
+
+    fn service(&mut self, field: &str, written: &WrittenService) -> Service {
+        self.label(&written.name, &format!("{field}.name"));
+        self.label(&written.namespace, &format!("{field}.namespace"));
+        Service {
+            name: written.name.value.clone(),
+            namespace: written.namespace.value.clone(),
+            kind: self.kind(field, written),
+            ports: self.ports(field, &written.ports),
+        }
+    }
+
+    fn kind(&mut self, field: &str, written: &WrittenService) -> Kind {
+        match (
+            &written.addresses,
+            &written.endpoints,
+            &written.external_name,
+        ) {
+            (Some(addresses), None, None) => {
+                if addresses.value.is_empty() {
+                    self.faults.add(
+                        line(addresses),
+                        format!("{field}.addresses"),
+                        "the list is empty",
+                        "write the cluster IPs, or endpoints for a headless service",
+                    );
+                }
+                let all = addresses.value.iter().enumerate();
+                let all = all.filter_map(|(at, address)| {
+                    self.address(address, &format!("{field}.addresses[{at}]"))
+                });
+                Kind::ClusterIp(all.collect())
+            }
+            (None, Some(endpoints), None) => {
+                let all = endpoints.value.iter().enumerate();
+                let all = all.filter_map(|(at, endpoint)| {
+                    self.endpoint(&format!("{field}.endpoints[{at}]"), endpoint)
+                });
+                Kind::Headless(all.collect())
+            }
+            (None, None, Some(name)) => {
+                if let Err(error) = crate::name::Name::parse(&name.value) {
+                    self.faults.add(
+                        line(name),
+                        format!("{field}.externalName"),
+                        format!("\"{}\" is no name: {error}", name.value),
+                        "write a DNS name",
+                    );
+                }
+                Kind::ExternalName
+            }
+            _ => {
+                self.faults.add(
+                    line(&written.name),
+                    field,
+                    format!(
+                        "the service \"{}\" has none or several of addresses, endpoints and externalName",
+                        written.name.value
+                    ),
+                    "write addresses for a cluster IP, endpoints for a headless service, or externalName",
+                );
+                Kind::ExternalName
+            }
+        }
+    }
+
+    fn endpoint(&mut self, field: &str, written: &WrittenEndpoint) -> Option<Endpoint> {
+        if let Some(hostname) = &written.hostname {
+            self.label(hostname, &format!("{field}.hostname"));
+        }
+        Some(Endpoint {
+            address: self.address(&written.address, &format!("{field}.address"))?,
+            hostname: written.hostname.as_ref().map(|name| name.value.clone()),
+            ready: written.ready,
+        })
+    }
+
+    fn ports(&mut self, field: &str, written: &[WrittenPort]) -> Vec<Port> {
+        let mut names = BTreeSet::new();
+        let mut numbers = BTreeSet::new();
+        let all = written.iter().enumerate().filter_map(|(at, port)| {
+            let field = format!("{field}.ports[{at}]");
+            if let Some(name) = &port.name {
+                self.port_name(name, &format!("{field}.name"));
+                if !names.insert(&name.value) {
+                    self.faults.add(
+                        line(name),
+                        format!("{field}.name"),
+                        format!("\"{}\" already names another port", name.value),
+                        "give each port a name of its own",
+                    );
+                }
+            }
+            let protocol = self.protocol(port, &field)?;
+            let number = self.port_number(&port.port, &format!("{field}.port"))?;
+            if !numbers.insert((number, protocol == Protocol::Udp)) {
+                self.faults.add(
+                    line(&port.port),
+                    format!("{field}.port"),
+                    format!("{number} is already listed"),
+                    "remove one of them",
+                );
+            }
+            Some(Port {
+                name: port.name.as_ref().map(|name| name.value.clone()),
+                number,
+                protocol,
+            })
+        });
+        all.collect()
+    }
+
+    /// The protocol that is written, else what the port's name begins with, else HTTP.
+    fn protocol(&mut self, written: &WrittenPort, field: &str) -> Option<Protocol> {
+        let Some(text) = &written.protocol else {
+            let of_name = written
+                .name
+                .as_ref()
+                .and_then(|name| Protocol::of_port_name(&name.value));
+            return Some(of_name.unwrap_or(Protocol::Http));
+        };
+        let protocol = Protocol::parse(&text.value);
+        if protocol.is_none() {
+            self.faults.add(
+                line(text),
+                format!("{field}.protocol"),
+                format!("\"{}\" is not known", text.value),
+                "write one of http, http2, grpc, grpc-web, https, tls, tcp, mongo, mysql, redis, udp",
+            );
+        }
+        protocol
+    }
+
+    fn gateway(&mut self, field: &str, written: &WrittenGateway) -> Option<SocketAddr> {
+        let address = self.address(&written.address, &format!("{field}.address"))?;
+        let port = match &written.port {
+            Some(port) => self.port_number(port, &format!("{field}.port"))?,
+            None => GATEWAY_PORT,
+        };
+        Some(SocketAddr::new(address, port))
+    }
+
+    fn address(&mut self, written: &Written<String>, field: &str) -> Option<IpAddr> {
+        let address: Option<IpAddr> = written.value.parse().ok();
+        let problem = match address {
+            None => "is no IP address",
+            Some(address) if address.is_unspecified() || address.is_multicast() => {
+                "is not the address of one host"
+            }
+            Some(address) => return Some(address),
+        };
+        self.faults.add(
+            line(written),
+            field,
+            format!("\"{}\" {problem}", written.value),
+            "write an IPv4 or IPv6 address; names are not looked up",
+        );
+        None
+    }
+
+    fn port_number(&mut self, written: &Written<i64>, field: &str) -> Option<u16> {
+        let number = u16::try_from(written.value).ok().filter(|port| *port > 0);
+        if number.is_none() {
+            self.faults.add(
+                line(written),
+                field,
+                format!("{} is no port", written.value),
+                "write a number from 1 to 65535",
+            );
+        }
+        number
+    }
+
+    fn label(&mut self, written: &Written<String>, field: &str) {
+        if !is_kubernetes_label(&written.value) {
+            self.faults.add(
+                line(written),
+                field,
+                format!("\"{}\" is no label", written.value),
+                "write at most 63 lower-case letters, digits and inner dashes",
+            );
+        }
+    }
+
+    /// Kubernetes limits a port's name so that `_name` is a label of SRV (RFC 6335 §5.1).
+    fn port_name(&mut self, written: &Written<String>, field: &str) {
+        if !is_kubernetes_label(&written.value) || written.value.len() > 15 {
+            self.faults.add(
+                line(written),
+                field,
+                format!("\"{}\" is no port name", written.value),
+                "write at most 15 lower-case letters, digits and inner dashes",
+            );
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Asking other servers: which, how often, for how long. Replies stay bytes.
+
+mod exchange;
+mod flights;
+mod pool;
+mod resolv_conf;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
+use tracing::{debug, warn};
+
+use crate::{
+    answer::Servers,
+    cache::{Cache, Key},
+    config,
+    metrics::{Exchange, ExchangeLabels, SharedMetrics},
+    wire::{Ede, Message, Rcode},
+};
+use exchange::{Failed, exchange};
+use flights::{Flights, Seat};
+use pool::{Pool, Server};
+
+pub use resolv_conf::{ResolvConf, read as read_resolv_conf};
+
+/// Forwards questions, keeps the replies, and lets identical questions share one exchange.
+#[derive(Debug)]
+pub struct Upstream {
+    general: ArcSwap<Pool>,
+    cluster: Option<Pool>,
+    cache: Cache,
+    flights: Flights<Result<Arc<Message>, Failure>>,
+    permits: Semaphore,
+    timeout: Duration,
+    deadline: Duration,
+    cluster_negative_ttl: Duration,
+    metrics: SharedMetrics,
+}
+
+/// Why nobody answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Too many questions are under way.
+    Overload,
+    /// No server replied in time.
+    Silent,
+    /// No server can be reached.
+    Unreachable,
+}
+
+impl Failure {
+    /// What to tell the client (RFC 8914 §4.23, §4.24).
+    pub fn ede(self) -> Ede {
+        match self {
+            Self::Overload => Ede {
+                code: 0,
+                text: "too many queries are under way",
+            },
+            Self::Silent => Ede {
+                code: 22,
+                text: "no upstream server replied in time",
+            },
+            Self::Unreachable => Ede {
+                code: 23,
+                text: "no upstream server can be reached",
+            },
+        }
+    }
+}
+
+/// How far one server brought us.
+enum Attempt {
+    Answered(Message),
+    /// A reply that the next server may better; whether it is worth keeping.
+    Declined(Message),
+    Failed(Failure),
+}
+
+impl Upstream {
+    /// Servers as configured; `general` are the general ones, from the configuration or resolv.conf.
+    pub fn new(config: &config::Config, general: Vec<SocketAddr>, metrics: SharedMetrics) -> Self {
+        let upstreams = &config.upstreams;
+        let cluster =
+            (!upstreams.cluster_zone.is_empty()).then(|| Pool::new(upstreams.cluster_zone.clone()));
+        Self {
+            general: ArcSwap::from_pointee(Pool::new(general)),
+            cluster,
+            cache: Cache::new(&config.cache),
+            flights: Flights::default(),
+            permits: Semaphore::new(upstreams.max_concurrent),
+            timeout: upstreams.timeout,
+            deadline: upstreams.deadline,
+            cluster_negative_ttl: Duration::from_secs(u64::from(config.settings.ttl)),
+            metrics,
+        }
+    }
+
+    /// Replaces the general servers.
+    pub fn set_general(&self, servers: Vec<SocketAddr>) {
+        self.general.store(Arc::new(Pool::new(servers)));
+    }
+
+    /// A reply that is kept, and its age in seconds.
+    pub fn kept(&self, key: &Key) -> Option<(Arc<Message>, u32)> {
+        self.cache.get(key)
+    }
+
+    /// Asks for a reply, or waits for the one that somebody else is asking for.
+    pub async fn ask(&self, key: Key, to: Servers) -> Result<Arc<Message>, Failure> {
+        let flight = match self.flights.board(&key) {
+            Seat::Passenger(arrival) => {
+                self.metrics.coalesced.inc();
+                return arrival.await.unwrap_or(Err(Failure::Overload));
+            }
+            Seat::Pilot(flight) => flight,
+        };
+        // Between the look into the cache and here, another flight may have landed.
+        let result = match self.cache.get(&key) {
+            Some((message, _)) => Ok(message),
+            None => self.fly(&key, to).await,
+        };
+        flight.land(&result);
+        result
+    }
+
+    async fn fly(&self, key: &Key, to: Servers) -> Result<Arc<Message>, Failure> {
+        let Ok(_permit) = self.permits.try_acquire() else {
+            self.metrics.overloaded.inc();
+            return Err(Failure::Overload);
+        };
+        let began = Instant::now();
+        let result = match (to, &self.cluster) {
+            (Servers::Cluster, Some(pool)) => self.try_all(key, pool, began).await,
+            _ => self.try_all(key, &self.general.load_full(), began).await,
+        };
+        let seconds = began.elapsed().as_secs_f64();
+        self.metrics.upstream_seconds.observe(seconds);
+        let message = Arc::new(result?);
+        // Services come and go faster than other names.
+        let max_negative = (to == Servers::Cluster).then_some(self.cluster_negative_ttl);
+        self.cache.put(key.clone(), &message, max_negative);
+        let entries = i64::try_from(self.cache.len()).unwrap_or(i64::MAX);
+        self.metrics.cache_entries.set(entries);
+        Ok(message)
+    }
+
+    /// Every server in turn, the ones that stayed silent a second time, until one answers or time is up. When none
+    /// does, a reply that declined is still better than none of ours: it is the server's own word.
+    async fn try_all(&self, key: &Key, pool: &Pool, began: Instant) -> Result<Message, Failure> {
+        let deadline = began + self.deadline;
+        let mut declined = None;
+        let mut failure = Failure::Unreachable;
+        let mut left = pool.in_order();
+        for _ in 0..2 {
+            let mut again = Vec::new();
+            for server in left {
+                if Instant::now() >= deadline {
+                    break;
+                }
+                let until = deadline.min(Instant::now() + self.timeout);
+                match self.attempt(key, server, until).await {
+                    Attempt::Answered(message) => return Ok(message),
+                    Attempt::Declined(message) => declined = Some(message),
+                    Attempt::Failed(why) => {
+                        failure = why;
+                        again.push(server);
+                    }
+                }
+            }
+            if declined.is_some() {
+                break;
+            }
+            left = again;
+        }
+        declined.ok_or(failure)
+    }
+
+    async fn attempt(&self, key: &Key, server: &Server, until: Instant) -> Attempt {
+        let result = timeout_at(until, exchange(key, server.address())).await;
+        let (attempt, label) = match result {
+            Ok(Ok((message, truncated))) => {
+                server.answered();
+                if truncated {
+                    self.count(server, Exchange::Truncated);
+                }
+                if is_declined(message.rcode()) {
+                    (Attempt::Declined(message), Exchange::Declined)
+                } else {
+                    (Attempt::Answered(message), Exchange::Answered)
+                }
+            }
+            Ok(Err(Failed(error))) => {
+                server.failed();
+                debug!(server = %server.address(), %error, "upstream");
+                (Attempt::Failed(Failure::Unreachable), Exchange::Unreachable)
+            }
+            Err(_) => {
+                server.failed();
+                (Attempt::Failed(Failure::Silent), Exchange::TimedOut)
+            }
+        };
+        if let (Attempt::Failed(failure), true) = (&attempt, server.has_just_failed()) {
+            warn!(server = %server.address(), ?failure, "upstream server does not answer");
+        }
+        self.count(server, label);
+        attempt
+    }
+
+    fn count(&self, server: &Server, result: Exchange) {
+        let labels = ExchangeLabels {
+            server: server.address().to_string(),
+            result,
+        };
+        self.metrics.exchanges.get_or_create(&labels).inc();
+    }
+}
+
+/// Another server may do better with these.
+fn is_declined(rcode: u16) -> bool {
+    [
+        Rcode::FormErr,
+        Rcode::ServFail,
+        Rcode::NotImp,
+        Rcode::Refused,
+        Rcode::BadVers,
+    ]
+    .iter()
+    .any(|declined| *declined as u16 == rcode)
+}

@@ -1,0 +1,120 @@
+//! A set of servers and what is remembered of their failures.
+
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// How long a server that failed once is passed over while others do not fail; doubled with every failure more.
+const REST: Duration = Duration::from_millis(500);
+/// The longest rest.
+const LONGEST_REST: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(super) struct Pool {
+    servers: Vec<Server>,
+}
+
+#[derive(Debug)]
+pub(super) struct Server {
+    address: SocketAddr,
+    began: Instant,
+    /// Failures since the last reply.
+    failures: AtomicU32,
+    /// Milliseconds after `began`.
+    rests_until: AtomicU64,
+}
+
+impl Pool {
+    pub(super) fn new(servers: Vec<SocketAddr>) -> Self {
+        let began = Instant::now();
+        let servers = servers.into_iter().map(|address| Server {
+            address,
+            began,
+            failures: AtomicU32::new(0),
+            rests_until: AtomicU64::new(0),
+        });
+        Self {
+            servers: servers.collect(),
+        }
+    }
+
+    /// The servers from a random one on, those that failed lately last: one dead server must not cost every query its
+    /// timeout, and none is given up.
+    pub(super) fn in_order(&self) -> Vec<&Server> {
+        let count = self.servers.len().max(1);
+        let first = getrandom::u32().unwrap_or_default() as usize % count;
+        let (before, from) = self.servers.split_at_checked(first).unwrap_or_default();
+        let mut all: Vec<&Server> = from.iter().chain(before).collect();
+        let now = Instant::now();
+        all.sort_by_key(|server| server.rests(now));
+        all
+    }
+}
+
+impl Server {
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(super) fn answered(&self) {
+        self.failures.store(0, Ordering::Relaxed);
+        self.rests_until.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn failed(&self) {
+        let before = self.failures.fetch_add(1, Ordering::Relaxed).min(16);
+        let rest = (REST * 2_u32.saturating_pow(before)).min(LONGEST_REST);
+        let until = (self.began.elapsed() + rest).as_millis();
+        self.rests_until
+            .store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Whether the last failure was the first in a row: the moment to say so.
+    pub(super) fn has_just_failed(&self) -> bool {
+        self.failures.load(Ordering::Relaxed) == 1
+    }
+
+    fn rests(&self, now: Instant) -> bool {
+        let at = now.duration_since(self.began).as_millis();
+        at < u128::from(self.rests_until.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(pool: &Pool) -> Vec<u16> {
+        let order = pool.in_order();
+        order.iter().map(|server| server.address.port()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_server_goes_last_until_it_has_rested() {
+        let pool = Pool::new(vec![([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into()]);
+        pool.servers[0].failed();
+        for _ in 0..20 {
+            assert_eq!(addresses(&pool), [2, 1]);
+        }
+        tokio::time::advance(REST).await;
+        let firsts: Vec<u16> = (0..200).map(|_| addresses(&pool)[0]).collect();
+        assert!(firsts.contains(&1) && firsts.contains(&2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rests_grow_to_a_limit_and_a_reply_ends_them() {
+        let pool = Pool::new(vec![([127, 0, 0, 1], 1).into()]);
+        let server = &pool.servers[0];
+        for _ in 0..100 {
+            server.failed();
+        }
+        tokio::time::advance(LONGEST_REST - Duration::from_millis(1)).await;
+        assert!(server.rests(Instant::now()));
+        server.answered();
+        assert!(!server.rests(Instant::now()));
+    }
+}

@@ -1,0 +1,257 @@
+//! An upstream's message, kept as bytes and given on as bytes: only the identifier, the TTLs, the question's case,
+//! EDNS (present iff asked for) and the length change.
+
+use super::{
+    Flags, HEADER, Query, Section,
+    query::{Counts, header},
+    reader::Reader,
+    rtype,
+    writer::put,
+};
+
+/// A whole, well-formed reply of an upstream.
+#[derive(Clone, Debug)]
+pub struct Message {
+    bytes: Box<[u8]>,
+    flags: Flags,
+    /// Where the records begin.
+    body: usize,
+    records: Box<[Record]>,
+    opt: Option<Opt>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    section: Section,
+    rtype: u16,
+    /// Offset of the TTL; the record begins where the one before it ended.
+    ttl_at: usize,
+    ttl: u32,
+    end: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Opt {
+    extended_rcode: u8,
+    dnssec_ok: bool,
+    options: Box<[u8]>,
+}
+
+/// EDNS options that concern one hop only: cookie, TCP keepalive, padding (RFC 7873, 7828, 7830).
+const HOP_BY_HOP: [u16; 3] = [10, 11, 12];
+
+impl Message {
+    /// Reads a reply; `None` when it is no reply with one question, or when its counts and lengths disagree with its
+    /// bytes.
+    pub fn parse(bytes: Vec<u8>) -> Option<Self> {
+        let mut reader = Reader::new(&bytes);
+        let (_, flags, counts) = header(&mut reader)?;
+        if !flags.is_response() || flags.opcode() != 0 || counts.questions != 1 {
+            return None;
+        }
+        reader.plain_name()?;
+        reader.take(4)?;
+        let body = reader.at();
+        let mut records = Vec::new();
+        let mut opt = None;
+        for section in sections(&counts) {
+            let start = reader.at();
+            reader.skip_name()?;
+            let root = reader.at() - start == 1;
+            let rtype = reader.u16()?;
+            reader.u16()?;
+            let ttl_at = reader.at();
+            let ttl = reader.u32()?;
+            let length = usize::from(reader.u16()?);
+            let rdata = reader.take(length)?;
+            if rtype == rtype::OPT {
+                if opt.is_some() || !root || section != Section::Additional {
+                    return None;
+                }
+                let [extended_rcode, _, high, _] = ttl.to_be_bytes();
+                opt = Some(Opt {
+                    extended_rcode,
+                    dnssec_ok: high & 0x80 != 0,
+                    options: end_to_end(rdata)?,
+                });
+            } else if opt.is_none() {
+                records.push(Record {
+                    section,
+                    rtype,
+                    ttl_at,
+                    // RFC 2181 §8: a TTL with the top bit set counts as zero.
+                    ttl: if ttl > i32::MAX as u32 { 0 } else { ttl },
+                    end: reader.at(),
+                });
+            }
+            // What follows OPT is left out: its compression pointers could not follow once OPT is gone, and
+            // additional records are optional (RFC 2181 §9) while TSIG and SIG(0) concern one hop only.
+        }
+        Some(Self {
+            flags,
+            body,
+            records: records.into(),
+            opt,
+            bytes: bytes.into(),
+        })
+    }
+
+    /// The identifier.
+    pub fn id(&self) -> u16 {
+        Reader::new(&self.bytes).u16().unwrap_or_default()
+    }
+
+    /// The flags as received.
+    pub fn flags(&self) -> Flags {
+        self.flags
+    }
+
+    /// The whole response code, with EDNS' upper bits.
+    pub fn rcode(&self) -> u16 {
+        let high = self.opt.as_ref().map_or(0, |opt| opt.extended_rcode);
+        (u16::from(high) << 4) | (self.flags.0 & Flags::RCODE)
+    }
+
+    /// Whether the reply has an OPT record.
+    pub fn has_edns(&self) -> bool {
+        self.opt.is_some()
+    }
+
+    /// The question as it travels.
+    pub fn question(&self) -> &[u8] {
+        self.bytes.get(HEADER..self.body).unwrap_or_default()
+    }
+
+    /// Whether the answer section has anything.
+    pub fn has_answers(&self) -> bool {
+        self.records
+            .iter()
+            .any(|record| record.section == Section::Answer)
+    }
+
+    /// Whether the answer section has a record of this type.
+    pub fn answers_type(&self, rtype: u16) -> bool {
+        self.records
+            .iter()
+            .any(|record| record.section == Section::Answer && record.rtype == rtype)
+    }
+
+    /// The smallest TTL of all records, in seconds; `None` without records.
+    pub fn least_ttl(&self) -> Option<u32> {
+        self.records.iter().map(|record| record.ttl).min()
+    }
+
+    /// For how long a denial may be kept, in seconds: the lesser of the SOA's TTL and its minimum (RFC 2308 §5).
+    /// `None` without an SOA in the authority section.
+    pub fn negative_ttl(&self) -> Option<u32> {
+        let soa = self
+            .records
+            .iter()
+            .find(|record| record.section == Section::Authority && record.rtype == rtype::SOA)?;
+        let minimum = self.bytes.get(soa.end.checked_sub(4)?..soa.end)?;
+        let minimum = u32::from_be_bytes(minimum.try_into().ok()?);
+        Some(soa.ttl.min(minimum))
+    }
+
+    /// Writes the message as the reply to `query`, whose question must be the same but for its case, in at most
+    /// `limit` bytes, every TTL reduced by `age` seconds.
+    pub fn write(&self, out: &mut Vec<u8>, query: &Query, limit: usize, age: u32) {
+        out.clear();
+        out.resize(HEADER, 0);
+        query.push_question(out);
+        let edns = query.edns.map(|edns| edns.dnssec_ok);
+        let options = self.opt.as_ref().map_or(&[][..], |opt| &opt.options);
+        // Options are of less use than records: they go first when room is short.
+        let mut room = limit.saturating_sub(if edns.is_some() { 11 } else { 0 });
+        let mut counts = [0_u16; 3];
+        let mut cut = self.flags.truncated();
+        let mut start = self.body;
+        for record in &self.records {
+            let bytes = self.bytes.get(start..record.end).unwrap_or_default();
+            if out.len() + bytes.len() > room {
+                cut |= record.section != Section::Additional;
+                break;
+            }
+            let ttl_at = out.len() + (record.ttl_at - start);
+            out.extend_from_slice(bytes);
+            let ttl = record.ttl.saturating_sub(age).to_be_bytes();
+            if let Some(place) = out.get_mut(ttl_at..ttl_at + 4) {
+                place.copy_from_slice(&ttl);
+            }
+            let [answers, authorities, additionals] = &mut counts;
+            *match record.section {
+                Section::Answer => answers,
+                Section::Authority => authorities,
+                Section::Additional => additionals,
+            } += 1;
+            start = record.end;
+        }
+        let mut rcode = self.rcode();
+        if edns.is_none() && rcode > Flags::RCODE {
+            // What has no place in the header becomes the general failure.
+            rcode = super::Rcode::ServFail as u16;
+        }
+        let [answers, authorities, mut additionals] = counts;
+        if edns.is_some() {
+            room += 11;
+            let dnssec_ok = self.opt.as_ref().is_some_and(|opt| opt.dnssec_ok);
+            let fits = out.len() + 11 + options.len() <= room;
+            push_opt(out, rcode, dnssec_ok, if fits { options } else { &[] });
+            additionals += 1;
+        }
+        put(out, 0, query.id);
+        put(
+            out,
+            2,
+            self.reply_flags(query, cut) | (rcode & Flags::RCODE),
+        );
+        put(out, 4, 1);
+        put(out, 6, answers);
+        put(out, 8, authorities);
+        put(out, 10, additionals);
+    }
+
+    /// Authentic data is told only to who asked for it (RFC 6840 §5.8).
+    fn reply_flags(&self, query: &Query, cut: bool) -> u16 {
+        let theirs = Flags::RD | Flags::CD;
+        let mut flags = self.flags.0 & !(theirs | Flags::TC | Flags::RCODE | Flags::AD);
+        flags |= query.flags.0 & theirs;
+        if query.flags.authentic_data() || query.dnssec_ok() {
+            flags |= self.flags.0 & Flags::AD;
+        }
+        if cut {
+            flags |= Flags::TC;
+        }
+        flags
+    }
+}
+
+fn sections(counts: &Counts) -> impl Iterator<Item = Section> + use<> {
+    let repeat = |section, count: u16| std::iter::repeat_n(section, usize::from(count));
+    repeat(Section::Answer, counts.answers)
+        .chain(repeat(Section::Authority, counts.authorities))
+        .chain(repeat(Section::Additional, counts.additionals))
+}
+
+/// The options that are not meant for one hop only; `None` when their lengths are wrong.
+fn end_to_end(options: &[u8]) -> Option<Box<[u8]>> {
+    let mut kept = Vec::new();
+    let mut reader = Reader::new(options);
+    while reader.at() < options.len() {
+        let start = reader.at();
+        let code = reader.u16()?;
+        let length = reader.u16()?;
+        reader.take(usize::from(length))?;
+        if !HOP_BY_HOP.contains(&code) {
+            kept.extend_from_slice(options.get(start..reader.at())?);
+        }
+    }
+    Some(kept.into())
+}
+
+fn push_opt(out: &mut Vec<u8>, rcode: u16, dnssec_ok: bool, options: &[u8]) {
+    super::writer::push_opt(out, rcode, dnssec_ok);
+    let at = out.len() - 2;
+    put(out, at, u16::try_from(options.len()).unwrap_or(0));
+    out.extend_from_slice(options);
+}

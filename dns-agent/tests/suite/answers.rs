@@ -1,0 +1,246 @@
+//! What names answer: `tests/cases/answers.yaml`. Every reply goes through the encoder and is read by hickory-proto.
+
+use std::{path::Path, sync::Arc, time::SystemTime};
+
+use crossmesh_dns_agent::{
+    answer::{Answer, Question, Servers, answer},
+    catalog::{Cluster, SyncState},
+    config::Config,
+    encode::encode,
+    index::Index,
+    sources::file::{self, Expected},
+    wire::{Parsed, Transport, parse},
+};
+use hickory_proto::{
+    op::{Message, ResponseCode},
+    rr::{Name, RData, Record, RecordType},
+};
+use serde::Deserialize;
+
+use crate::support::message::query;
+
+const CASES: &str = include_str!("../cases/answers.yaml");
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct World {
+    about: String,
+    /// More lines for the agent's configuration.
+    #[serde(default)]
+    agent: String,
+    clusters: Vec<Part>,
+    /// Question and answer.
+    answers: Vec<(String, String)>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    /// An entry of `catalogs` without its file.
+    entry: String,
+    /// A catalog's lines after its schema and cluster; absent: never read.
+    catalog: Option<String>,
+    #[serde(default)]
+    state: State,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum State {
+    #[default]
+    Synced,
+    Stale,
+    Pending,
+    TimedOut,
+}
+
+#[test]
+fn every_name_answers_as_its_case_says() {
+    let worlds: Vec<World> = serde_saphyr::from_str(CASES).unwrap();
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for world in &worlds {
+        let index = index(world);
+        for (asked, expected) in &world.answers {
+            count += 1;
+            let found = ask(&index, asked);
+            if found != *expected {
+                wrong.push(format!(
+                    "{}: {asked}\n  expected {expected}\n  found    {found}",
+                    world.about
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(count > 100, "only {count} cases were read");
+}
+
+#[test]
+fn several_addresses_take_turns_at_being_first() {
+    let worlds: Vec<World> = serde_saphyr::from_str(CASES).unwrap();
+    let index = index(&worlds[0]);
+    let firsts: Vec<String> = (0..4)
+        .map(|rotation| ask_with(&index, "A catalog.shop", rotation))
+        .collect();
+    assert_eq!(
+        firsts,
+        [
+            "203.0.113.7 203.0.113.8 (gateway)",
+            "203.0.113.8 203.0.113.7 (gateway)",
+            "203.0.113.7 203.0.113.8 (gateway)",
+            "203.0.113.8 203.0.113.7 (gateway)",
+        ]
+    );
+}
+
+fn index(world: &World) -> Index {
+    let entries: Vec<String> = world
+        .clusters
+        .iter()
+        .map(|part| part.entry.replacen('{', "{file: unread, ", 1))
+        .collect();
+    let text = format!(
+        "schema: crossmesh-dns/v1\nlisten: [127.0.0.1:0]\nadmin: 127.0.0.1:0\n\
+         upstreams: {{servers: [127.0.0.1]}}\ncatalogs: [{}]\n{}{}",
+        entries.join(", "),
+        if world.agent.contains("cluster:") {
+            ""
+        } else {
+            "cluster: {id: cluster-1, mesh: east, network: network-1}\n"
+        },
+        world.agent
+    );
+    let config =
+        Config::parse(Path::new(&world.about), &text).unwrap_or_else(|error| panic!("{error}"));
+    let clusters = world.clusters.iter().zip(&config.catalogs);
+    let clusters = clusters.map(|(part, entry)| {
+        let expected = Expected {
+            cluster: &entry.cluster,
+            mesh: &entry.mesh,
+            network: config.network_of(entry),
+        };
+        let catalog = part.catalog.as_ref().map(|lines| {
+            let text = format!(
+                "schema: crossmesh-catalog/v1\ncluster: {}\n{lines}",
+                entry.cluster
+            );
+            file::parse(Path::new(&world.about), &text, expected)
+                .unwrap_or_else(|error| panic!("{error}"))
+        });
+        Cluster {
+            id: entry.cluster.as_str().into(),
+            mesh: entry.mesh.as_str().into(),
+            local: entry.local,
+            import: entry.import.clone(),
+            state: match part.state {
+                State::Synced if catalog.is_none() => SyncState::Pending,
+                State::Synced => SyncState::Synced,
+                State::Stale => SyncState::Stale,
+                State::Pending => SyncState::Pending,
+                State::TimedOut => SyncState::TimedOut,
+            },
+            read_at: catalog.is_some().then(SystemTime::now),
+            catalog: catalog.map(Arc::new),
+            problem: None,
+        }
+    });
+    let clusters = clusters.collect();
+    Index::build(config.settings, clusters, 1)
+}
+
+fn ask(index: &Index, asked: &str) -> String {
+    ask_with(index, asked, 0)
+}
+
+/// `TYPE name`; names without a final dot get `.svc.cluster.local`.
+fn ask_with(index: &Index, asked: &str, rotation: usize) -> String {
+    let (rtype, name) = asked.split_once(' ').unwrap();
+    let name = match name.strip_suffix('.') {
+        Some(whole) => whole.to_owned(),
+        None => format!("{name}.svc.cluster.local"),
+    };
+    let (rtype, class) = match rtype.split_once('/') {
+        Some((rtype, class)) => (rtype, class.parse().unwrap()),
+        None => (rtype, 1),
+    };
+    let rtype = match rtype {
+        "IXFR" => 251,
+        rtype => rtype.parse::<RecordType>().unwrap().into(),
+    };
+    let bytes = query(&name).rtype(rtype).class(class).edns(1232).bytes();
+    let Parsed::Query(query) = parse(&bytes) else {
+        panic!("{asked} is no query");
+    };
+    let question = Question {
+        name: query.name.as_wire(),
+        rtype: query.rtype,
+        class: query.class,
+    };
+    match answer(index, question, rotation) {
+        Answer::Forward(forward) => {
+            let to = match forward.to {
+                Servers::Cluster => "cluster",
+                Servers::General => "general",
+            };
+            let doubt = if forward.in_doubt { ", in doubt" } else { "" };
+            format!("ask {to}{doubt}")
+        }
+        Answer::Reply(reply) => {
+            let mut out = Vec::new();
+            encode(
+                &mut out,
+                index,
+                &query,
+                &reply,
+                query.reply_limit(Transport::Tcp),
+            );
+            let text = render(index, &name, &Message::from_vec(&out).unwrap());
+            format!("{text} ({})", reply.reason.as_str())
+        }
+    }
+}
+
+fn render(index: &Index, name: &str, message: &Message) -> String {
+    let code = message.metadata.response_code;
+    let ours = code == ResponseCode::NoError || code == ResponseCode::NXDomain;
+    assert_eq!(message.metadata.authoritative, ours, "AA of {name}");
+    assert!(message.metadata.recursion_available, "RA of {name}");
+    let ttl = index.settings().ttl;
+    let owner = Name::from_ascii(format!("{name}.")).unwrap();
+    for record in &message.answers {
+        assert_eq!((&record.name, record.ttl), (&owner, ttl));
+    }
+    for record in &message.authorities {
+        let RData::SOA(soa) = &record.data else {
+            panic!("{record} is no SOA");
+        };
+        assert_eq!(record.name, Name::from_ascii("cluster.local.").unwrap());
+        assert_eq!((record.ttl, soa.minimum), (ttl, ttl));
+    }
+    let denies = !message.authorities.is_empty();
+    let mut text = match code {
+        ResponseCode::NoError if denies => "nodata".to_owned(),
+        ResponseCode::NXDomain if denies => "nxdomain".to_owned(),
+        ResponseCode::NoError => data(&message.answers),
+        other => format!("{other:?}").to_lowercase(),
+    };
+    if denies {
+        assert!(message.answers.is_empty());
+    }
+    if !message.additionals.is_empty() {
+        text = format!("{text} + {}", data(&message.additionals));
+    }
+    text
+}
+
+fn data(records: &[Record]) -> String {
+    let data: Vec<String> = records
+        .iter()
+        .map(|record| match &record.data {
+            RData::HINFO(hinfo) => String::from_utf8_lossy(&hinfo.cpu).into_owned(),
+            data => data.to_string(),
+        })
+        .collect();
+    data.join(" ")
+}

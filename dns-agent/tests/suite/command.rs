@@ -1,0 +1,185 @@
+//! The command itself: exit codes, what it says, how it ends.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    process::{Child, Command, Output, Stdio},
+};
+
+use hickory_proto::op::Message;
+use tokio::sync::watch;
+
+use crate::support::{
+    agent::{Files, PATIENCE, ask_udp, data, get, upstream},
+    message::{query, reply},
+    servers::{Scripted, nobody},
+};
+
+fn command(files: &Files) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crossmesh-dns-agent"));
+    command.arg("--config").arg(files.path("dns.yaml"));
+    command
+}
+
+fn run(command: &mut Command) -> (Option<i32>, String, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code(), text(stdout), text(stderr))
+}
+
+/// A process that does not outlive its test, however that ends.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts it and reads the line with its addresses.
+fn start(files: &Files) -> (Running, SocketAddr, SocketAddr) {
+    let child = command(files)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut child = Running(child);
+    let mut line = String::new();
+    BufReader::new(child.0.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let rest = line.trim().strip_prefix("listening dns=").unwrap();
+    let (dns, admin) = rest.split_once(" admin=").unwrap();
+    (child, dns.parse().unwrap(), admin.parse().unwrap())
+}
+
+fn terminate(child: &Running) {
+    let status = Command::new("kill")
+        .args(["-TERM", &child.0.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+#[tokio::test]
+async fn it_answers_and_ends_cleanly_when_asked_to() {
+    let files = Files::new(&upstream(nobody().await));
+    let (mut child, dns, admin) = start(&files);
+    let asked = query("reviews.shop.svc.cluster.local").bytes();
+    let reply = Message::from_vec(&ask_udp(dns, &asked).await).unwrap();
+    assert_eq!(data(&reply), ["10.1.0.9"]);
+    assert_eq!(get(admin, "/readyz").await.unwrap().0, 200);
+    terminate(&child);
+    assert_eq!(child.0.wait().unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn what_is_under_way_when_it_ends_is_still_answered() {
+    let (open, gate) = watch::channel(false);
+    let slow =
+        Scripted::start_behind(gate, |query, _| Some(reply(query, 0x8183, [&[], &[], &[]]))).await;
+    let files = Files::new(&upstream(slow.address));
+    let (mut child, dns, admin) = start(&files);
+    let asked = query("www.example.com").bytes();
+    let mut waiting = tokio::task::JoinSet::new();
+    waiting.spawn(async move { ask_udp(dns, &asked).await });
+    while slow.asked() == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    terminate(&child);
+    // It is not ready any more, and says so as long as it lives.
+    let unready = async {
+        while get(admin, "/readyz").await.unwrap().0 != 503 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, unready).await.unwrap();
+    open.send_replace(true);
+    let reply = waiting.join_next().await.unwrap().unwrap();
+    assert_eq!(reply[3] & 0x0f, 3);
+    assert_eq!(child.0.wait().unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn check_tells_of_every_file_and_exits_by_the_verdict() {
+    let files = Files::new(&upstream(nobody().await));
+    let (code, stdout, _) = run(command(&files).arg("--check"));
+    assert_eq!(code, Some(0), "{stdout}");
+    assert_eq!(
+        stdout
+            .lines()
+            .filter(|line| line.starts_with("good"))
+            .count(),
+        3
+    );
+    files.write(
+        "cluster-2.yaml",
+        "schema: crossmesh-catalog/v1\ncluster: cluster-9\nservices: []\n",
+    );
+    let (code, stdout, _) = run(command(&files).arg("--check"));
+    assert_eq!(code, Some(2));
+    assert!(
+        stdout.contains(
+            "cluster-2.yaml:2: cluster: \"cluster-9\" where the configuration says \"cluster-2\""
+        ),
+        "{stdout}"
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_or_local_catalog_ends_it_with_2() {
+    let files = Files::new("upstreams: {servers: []}\n");
+    let (code, stdout, stderr) = run(&mut command(&files));
+    assert_eq!((code, stdout.as_str()), (Some(2), ""));
+    assert!(
+        stderr.contains("dns.yaml:8: upstreams.servers: the list is empty"),
+        "{stderr}"
+    );
+
+    let files = Files::new(&upstream(nobody().await));
+    files.write(
+        "cluster-1.yaml",
+        "schema: crossmesh-catalog/v1\ncluster: cluster-1\nservice: []\n",
+    );
+    let (code, _, stderr) = run(&mut command(&files));
+    assert_eq!(code, Some(2));
+    assert!(
+        stderr.contains("cluster-1.yaml:3: service: unknown field \"service\""),
+        "{stderr}"
+    );
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_ends_it_with_1_and_the_address() {
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let files = Files::new(&upstream(nobody().await));
+    let text = std::fs::read_to_string(files.path("dns.yaml")).unwrap();
+    files.write(
+        "dns.yaml",
+        &text.replace("listen: [127.0.0.1:0]", &format!("listen: [\"{address}\"]")),
+    );
+    let (code, _, stderr) = run(&mut command(&files));
+    assert_eq!(code, Some(1));
+    assert!(
+        stderr.contains(&format!("cannot listen for queries on {address}")),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn it_tells_its_version() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crossmesh-dns-agent"));
+    let (code, stdout, _) = run(command.arg("--version"));
+    assert_eq!(code, Some(0));
+    assert_eq!(
+        stdout,
+        format!("crossmesh-dns-agent {}\n", env!("CARGO_PKG_VERSION"))
+    );
+}

@@ -1,0 +1,13 @@
+//! Everything above single modules: answers as data, messages against an independent reader, and whole agents on
+//! loopback. One binary, because linking is what takes the time.
+#![cfg(test)]
+
+mod answers;
+mod command;
+mod faults;
+mod messages;
+mod relaying;
+mod reloading;
+mod serving;
+mod support;
+mod upstream;

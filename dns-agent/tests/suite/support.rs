@@ -1,0 +1,5 @@
+//! What tests share: messages, agents, upstream servers.
+
+pub(crate) mod agent;
+pub(crate) mod message;
+pub(crate) mod servers;
