@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 
 use crate::cache::Cache;
 use crate::parts::{self, Parts};
+use crate::toolbox::Users;
 use crate::tools;
 use crate::wasm;
 use crate::workspace::Workspace;
@@ -25,12 +26,12 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     let cache = Cache::find()?;
-    tools::install_all(&cache)?;
+    tools::install(&cache, Users::DemoAndTests)?;
     let filter = wasm::build(&workspace, &cache)?;
     parts::build(&workspace)?;
 
     let mut demo = Command::new(workspace.binary("crossmesh-demo"));
-    Parts::find(&workspace, &cache, &filter)?
+    Parts::find(&workspace, &cache, &filter, &[Users::DemoAndTests])?
         .tell(&mut demo)
         .current_dir(workspace.root());
     if args.keep {

