@@ -1,0 +1,148 @@
+//! Asking the agent: dig for what is shown, a socket of our own for what is measured, and a small upstream server.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::rdata::A;
+use hickory_proto::rr::{Name, RData, Record, RecordType};
+use tokio::net::UdpSocket;
+use tokio::time::timeout;
+
+use crate::background::Background;
+use crate::command::Command;
+
+/// How long an answer may take. It comes from the same machine: silence for so long is no answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The dig command for a question: one try, so that an unanswered query cannot hide behind a second one.
+pub fn dig(server: SocketAddr, name: &str, record_type: &str) -> Result<Command> {
+    let port = server.port().to_string();
+    Ok(Command::dig()?.args([
+        format!("@{}", server.ip()),
+        "-p".to_owned(),
+        port,
+        name.to_owned(),
+        record_type.to_owned(),
+    ]))
+}
+
+/// A client with one socket that asks for IPv4 addresses.
+#[derive(Debug)]
+pub struct Client {
+    socket: UdpSocket,
+    asked: u16,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Its response code.
+    pub code: ResponseCode,
+    /// The IPv4 addresses in it.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Client {
+    /// A client of this server.
+    pub async fn of(server: SocketAddr) -> Result<Self> {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        socket
+            .connect(server)
+            .await
+            .with_context(|| format!("connecting to {server}"))?;
+        Ok(Self { socket, asked: 0 })
+    }
+
+    /// Asks once; no answer is an error.
+    pub async fn ask(&mut self, name: &str) -> Result<Answer> {
+        self.asked = self.asked.wrapping_add(1);
+        let mut query = Message::new(self.asked, MessageType::Query, OpCode::Query);
+        query.metadata.recursion_desired = true;
+        query.add_query(Query::query(
+            Name::from_str(&format!("{name}."))?,
+            RecordType::A,
+        ));
+        self.socket.send(&query.to_vec()?).await?;
+        let mut buffer = [0; 4096];
+        let Ok(received) = timeout(PATIENCE, self.socket.recv(&mut buffer)).await else {
+            bail!(
+                "query {} for {name} got no answer within {PATIENCE:?}",
+                self.asked
+            );
+        };
+        let answer = Message::from_vec(&buffer[..received?])?;
+        if answer.metadata.id != self.asked || answer.queries != query.queries {
+            bail!(
+                "query {} for {name} got the answer to another question: {answer:?}",
+                self.asked
+            );
+        }
+        let addresses = answer
+            .answers
+            .iter()
+            .filter_map(|record| record.data.ip_addr())
+            .collect();
+        Ok(Answer {
+            code: answer.metadata.response_code,
+            addresses,
+        })
+    }
+}
+
+/// A name server that knows one name. It stands for the cluster's DNS and what is behind it.
+#[derive(Debug)]
+pub struct Upstream {
+    address: SocketAddr,
+    _server: Background,
+}
+
+impl Upstream {
+    /// Starts it at a free port of `ip`: `name` has the address `known`, everything else is NXDOMAIN.
+    pub fn start(ip: IpAddr, name: &str, known: Ipv4Addr) -> Result<Self> {
+        let socket =
+            std::net::UdpSocket::bind((ip, 0)).with_context(|| format!("a name server at {ip}"))?;
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
+        let name = Name::from_str(&format!("{name}."))?;
+        let server = Background::run("upstream", move || serve(socket, name, known))?;
+        Ok(Self {
+            address,
+            _server: server,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+async fn serve(socket: std::net::UdpSocket, name: Name, known: Ipv4Addr) -> Result<()> {
+    let socket = UdpSocket::from_std(socket)?;
+    let mut buffer = [0; 4096];
+    loop {
+        let (length, client) = socket.recv_from(&mut buffer).await?;
+        let Ok(query) = Message::from_vec(&buffer[..length]) else {
+            continue;
+        };
+        let mut answer = Message::new(query.metadata.id, MessageType::Response, OpCode::Query);
+        answer.metadata.recursion_desired = query.metadata.recursion_desired;
+        answer.metadata.recursion_available = true;
+        answer.add_queries(query.queries.clone());
+        match query.queries.first() {
+            Some(question) if *question.name() == name => {
+                if question.query_type() == RecordType::A {
+                    let record =
+                        Record::from_rdata(question.name().clone(), 300, RData::A(A(known)));
+                    answer.add_answer(record);
+                }
+            }
+            _ => answer.metadata.response_code = ResponseCode::NXDomain,
+        }
+        socket.send_to(&answer.to_vec()?, client).await?;
+    }
+}

@@ -1,0 +1,93 @@
+//! The filter as Envoy is told of it: the module, and a policy.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::tools::{Tool, workspace};
+
+/// The plugin's name and root ID, as in the WasmPlugin resource.
+const NAME: &str = "crossmesh";
+const TYPE: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+
+/// How the filter reaches an Envoy.
+#[derive(Clone, Debug)]
+pub enum Plugin {
+    /// Written into the bootstrap, with this policy (JSON).
+    Given(String),
+    /// By extension discovery, as Istio delivers it, from this file; see [`write_discovery`].
+    Discovered(PathBuf),
+}
+
+impl Plugin {
+    /// The HTTP filter of Envoy's configuration.
+    pub fn http_filter(&self) -> Result<Value> {
+        Ok(match self {
+            Self::Given(policy) => json!({"name": NAME, "typed_config": wasm(policy)?}),
+            Self::Discovered(file) => json!({
+                "name": NAME,
+                "config_discovery": {
+                    "config_source": {"path_config_source": {"path": file}, "resource_api_version": "V3"},
+                    "type_urls": [TYPE],
+                },
+            }),
+        })
+    }
+}
+
+/// Writes (or replaces, in one step) the file of a discovered plugin.
+pub fn write_discovery(file: &Path, version: &str, policy: &str) -> Result<()> {
+    let resource = json!({
+        "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+        "name": NAME,
+        "typed_config": wasm(policy)?,
+    });
+    let response = json!({"version_info": version, "resources": [resource]});
+    let new = file.with_extension("new");
+    fs::write(&new, response.to_string()).with_context(|| format!("writing {}", new.display()))?;
+    // Envoy watches for a file that is moved into place, not for one that is written to.
+    fs::rename(&new, file).with_context(|| format!("replacing {}", file.display()))
+}
+
+/// The policy (JSON) of a WasmPlugin resource in the checkout, such as `wasm-plugins/sidecar.yaml`.
+pub fn policy_of_resource(file: &str) -> Result<String> {
+    let resource = yaml(&workspace()?.join(file))?;
+    let policy = resource
+        .pointer("/spec/pluginConfig")
+        .with_context(|| format!("{file} has no spec.pluginConfig"))?;
+    Ok(policy.to_string())
+}
+
+/// The policy (JSON) in a file of `tests/scenarios` that holds a bare pluginConfig.
+pub fn policy_of_scenario(file: &str) -> Result<String> {
+    Ok(scenario(file)?.to_string())
+}
+
+/// What is in a file of `tests/scenarios`.
+pub fn scenario(file: &str) -> Result<Value> {
+    yaml(&workspace()?.join("tests/scenarios").join(file))
+}
+
+fn yaml(file: &Path) -> Result<Value> {
+    let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    serde_saphyr::from_str(&text).with_context(|| format!("{} is no YAML", file.display()))
+}
+
+/// As Istio writes it: the configuration a string of JSON, the VM without an ID.
+fn wasm(policy: &str) -> Result<Value> {
+    Ok(json!({
+        "@type": TYPE,
+        "config": {
+            "name": NAME,
+            "root_id": NAME,
+            "failure_policy": "FAIL_RELOAD",
+            "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": policy},
+            "vm_config": {
+                "runtime": "envoy.wasm.runtime.v8",
+                "code": {"local": {"filename": Tool::Wasm.path()?}},
+            },
+        },
+    }))
+}

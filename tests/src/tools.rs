@@ -1,0 +1,74 @@
+//! Where the real parts are: absolute paths in environment variables, set by `cargo xtask`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+/// A real part that somebody else has installed or built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tool {
+    /// The Envoy proxy.
+    Envoy,
+    /// The filter, built for WebAssembly.
+    Wasm,
+    /// The binary `crossmesh-dns-agent`.
+    DnsAgent,
+    /// The binary `crossmesh`.
+    Cli,
+    /// BIND's dig.
+    Dig,
+    /// curl, with HTTP/2.
+    Curl,
+}
+
+impl Tool {
+    /// Every one.
+    pub const ALL: [Self; 6] = [
+        Self::Envoy,
+        Self::Wasm,
+        Self::DnsAgent,
+        Self::Cli,
+        Self::Dig,
+        Self::Curl,
+    ];
+
+    /// The environment variable that holds its path.
+    #[must_use]
+    pub fn variable(self) -> &'static str {
+        match self {
+            Self::Envoy => "CROSSMESH_ENVOY",
+            Self::Wasm => "CROSSMESH_WASM",
+            Self::DnsAgent => "CROSSMESH_DNS_AGENT",
+            Self::Cli => "CROSSMESH_CLI",
+            Self::Dig => "CROSSMESH_DIG",
+            Self::Curl => "CROSSMESH_CURL",
+        }
+    }
+
+    /// Its path; an error says which variable is missing and which command sets it.
+    pub fn path(self) -> Result<PathBuf> {
+        let variable = self.variable();
+        let Some(path) = std::env::var_os(variable) else {
+            bail!(
+                "{variable} is not set: run `cargo xtask test` (or `cargo xtask demo`), which sets it"
+            );
+        };
+        let path = PathBuf::from(path);
+        if !path.is_file() {
+            bail!(
+                "{variable} names {}, which is not a file: run `cargo xtask test` (or `cargo xtask demo`), which sets it",
+                path.display()
+            );
+        }
+        Ok(path)
+    }
+}
+
+/// The checkout, found from where this package was built.
+pub fn workspace() -> Result<PathBuf> {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = package
+        .parent()
+        .with_context(|| format!("{} has no parent folder", package.display()))?;
+    Ok(root.to_path_buf())
+}
