@@ -136,9 +136,6 @@ impl Agent {
     /// Starts an agent, with its files in `folder`, and waits until it is ready.
     pub async fn start(folder: &Path, setup: &Setup) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-        let config = folder.join("dns-agent.yaml");
-        fs::write(&config, setup.config())
-            .with_context(|| format!("writing {}", config.display()))?;
         let local = CatalogFile {
             path: folder.join("east.yaml"),
         };
@@ -147,7 +144,15 @@ impl Agent {
             path: folder.join("west.yaml"),
         }
         .replace(&setup.peer)?;
-        let args = ["--config", &config.display().to_string()];
+        Self::start_configured(folder, &setup.config()).await
+    }
+
+    /// Starts an agent with this configuration, with its files in `folder`, and waits until it is ready.
+    pub async fn start_configured(folder: &Path, config: &str) -> Result<Self> {
+        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+        let file = folder.join("dns-agent.yaml");
+        fs::write(&file, config).with_context(|| format!("writing {}", file.display()))?;
+        let args = ["--config", &file.display().to_string()];
         let log = folder.join("dns-agent.log");
         let mut process = Process::start("the dns-agent", &Tool::DnsAgent.path()?, &args, &log)?;
         let (dns, admin) = process
@@ -157,7 +162,9 @@ impl Agent {
             process,
             dns,
             admin,
-            local,
+            local: CatalogFile {
+                path: folder.join("east.yaml"),
+            },
         };
         agent.ready().await
     }
@@ -174,7 +181,7 @@ impl Agent {
         self.admin
     }
 
-    /// The local cluster's catalog file.
+    /// The local cluster's catalog file, if [`Agent::start`] wrote it.
     #[must_use]
     pub fn local_catalog(&self) -> &CatalogFile {
         &self.local

@@ -23,6 +23,7 @@ pub mod command;
 pub mod curl;
 pub mod dns;
 pub mod envoy;
+pub mod kubernetes;
 pub mod names;
 pub mod pki;
 pub mod plugin;

@@ -116,6 +116,13 @@ impl Process {
         }
     }
 
+    /// Kills it, as a machine's failure does, and waits until it is gone.
+    pub fn kill(&mut self) {
+        // It may have ended already; that is what we want.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     fn signal(&self, signal: Signal) {
         if let Ok(Some(pid)) = i32::try_from(self.child.id()).map(Pid::from_raw) {
             // It may have ended already; that is what we want.
@@ -137,7 +144,6 @@ impl Drop for Process {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }

@@ -21,7 +21,7 @@ const POLICY: &str = "wasm-plugins/sidecar.yaml";
 /// Starts both meshes and tells the story; with `keep`, leaves them running until it is dropped.
 pub async fn tell(keep: bool) -> Result<()> {
     // Before anything is begun: what is missing at the tenth step is better known at none.
-    for tool in Tool::ALL {
+    for tool in Tool::OF_THE_DEMO {
         tool.path()?;
     }
     let begun = Instant::now();

@@ -19,11 +19,19 @@ pub enum Tool {
     Dig,
     /// curl, with HTTP/2.
     Curl,
+    /// What API servers keep their objects in.
+    Etcd,
+    /// Kubernetes' API server.
+    KubeApiserver,
+    /// The DNS server of clusters.
+    CoreDns,
+    /// The renderer of charts.
+    Helm,
 }
 
 impl Tool {
-    /// Every one.
-    pub const ALL: [Self; 6] = [
+    /// Those that the demo needs.
+    pub const OF_THE_DEMO: [Self; 6] = [
         Self::Envoy,
         Self::Wasm,
         Self::DnsAgent,
@@ -42,6 +50,10 @@ impl Tool {
             Self::Cli => "CROSSMESH_CLI",
             Self::Dig => "CROSSMESH_DIG",
             Self::Curl => "CROSSMESH_CURL",
+            Self::Etcd => "CROSSMESH_ETCD",
+            Self::KubeApiserver => "CROSSMESH_KUBE_APISERVER",
+            Self::CoreDns => "CROSSMESH_COREDNS",
+            Self::Helm => "CROSSMESH_HELM",
         }
     }
 
