@@ -6,7 +6,9 @@
 
 pub mod api_server;
 pub mod authority;
+pub mod clusters;
 pub mod coredns;
+pub mod door;
 pub mod kubeconfig;
 pub mod objects;
 pub mod port;
