@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use table::table;
 
-use crate::{catalog::SyncState, metrics::SharedMetrics, readiness::Readiness, sources::Published};
+use crate::{metrics::SharedMetrics, readiness::Readiness, sources::Published};
 
 /// What the admin interface shows.
 #[derive(Clone, Debug)]
@@ -61,14 +61,18 @@ async fn readyz(State(admin): State<Admin>) -> Response {
         // Writing into a String cannot fail.
         let _ = writeln!(text, "pending: {name}");
     }
-    for cluster in admin.index.load().clusters() {
+    let index = admin.index.load();
+    for cluster in index.clusters() {
         let _ = write!(text, "catalog {}: {}", cluster.id, cluster.state.as_str());
-        if let Some(problem) = &cluster.problem
-            && cluster.state != SyncState::Synced
-        {
+        if let Some(problem) = &cluster.problem {
             let _ = write!(text, ": {problem}");
         }
         text.push('\n');
+    }
+    for discovery in index.discoveries() {
+        if let Some(problem) = &discovery.problem {
+            let _ = writeln!(text, "{}: {problem}", discovery.name);
+        }
     }
     let status = if ready {
         StatusCode::OK

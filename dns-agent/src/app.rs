@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
+use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -11,10 +12,12 @@ use crate::{
     admin::Admin,
     config::{Config, Servers},
     fault::Faults,
+    gateway,
     metrics::SharedMetrics,
+    name::Name,
     readiness::{Guard, Readiness},
     server::{Engine, Pair, bind},
-    sources::Publisher,
+    sources::{Board, Publisher, Sources},
     tasks::{Ended, Tasks},
     upstream::{ResolvConf, Upstream},
 };
@@ -25,10 +28,12 @@ const GRACE: Duration = Duration::from_secs(6);
 /// An agent with all its ports taken and all its files read once.
 #[derive(Debug)]
 pub struct App {
-    config: Config,
+    config: Arc<Config>,
+    board: Arc<Board>,
     pairs: Vec<Pair>,
     admin_listener: TcpListener,
     admin_address: SocketAddr,
+    sources: Sources,
     publisher: Publisher,
     resolv_conf: Option<ResolvConf>,
     upstream: Arc<Upstream>,
@@ -42,7 +47,14 @@ impl App {
     pub async fn bind(config: Config) -> Result<Self> {
         let readiness = Readiness::default();
         let metrics = SharedMetrics::default();
-        let publisher = Publisher::new(&config, &readiness, Arc::clone(&metrics))?;
+        let config = Arc::new(config);
+        // Held from the beginning: readiness never goes back, so nothing may look ready before it is.
+        let listening = readiness.guard("listeners");
+        let patience = config.peer_sync_timeout;
+        let board = Board::new(patience, readiness.clone(), Arc::clone(&metrics));
+        let sources = Sources::new(&config, &board)?;
+        let settings = config.settings.clone();
+        let publisher = Publisher::new(settings, Arc::clone(&board), Arc::clone(&metrics));
         let mut pairs = Vec::new();
         for address in &config.listen {
             let pair = bind(*address)
@@ -59,10 +71,12 @@ impl App {
         Ok(Self {
             admin_address: admin_listener.local_addr()?,
             admin_listener,
+            sources,
+            board,
             publisher,
             resolv_conf,
             upstream: Arc::new(upstream),
-            listening: readiness.guard("listeners"),
+            listening,
             readiness,
             metrics,
             pairs,
@@ -98,7 +112,7 @@ impl App {
         let admin = Admin {
             readiness: self.readiness.clone(),
             index: self.publisher.published(),
-            metrics: self.metrics,
+            metrics: Arc::clone(&self.metrics),
         };
         for pair in self.pairs {
             let address = pair.address();
@@ -109,8 +123,18 @@ impl App {
             let tcp = Arc::clone(&engine).serve_tcp(pair.tcp, bounds, stop.clone());
             tasks.spawn(format!("tcp {address}"), endless(tcp));
         }
+        let gateways = gateways(
+            &self.publisher,
+            &self.upstream,
+            &self.config,
+            Arc::clone(&self.metrics),
+        );
+        let board = self.board;
+        let gateways = gateways.run(stop.clone(), move |seen| board.set_gateways(seen));
+        tasks.spawn("gateways", endless(gateways));
+        self.sources.spawn(&mut tasks, &stop);
         let publish = self.publisher.run(stop.clone());
-        tasks.spawn("catalogs", async move { Ok(publish.await?) });
+        tasks.spawn("publisher", async move { Ok(publish.await?) });
         if let Some(resolv_conf) = self.resolv_conf {
             let upstream = Arc::clone(&self.upstream);
             let follow = {
@@ -149,6 +173,24 @@ async fn endless(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     task.await;
     Ok(())
+}
+
+fn gateways(
+    publisher: &Publisher,
+    upstream: &Arc<Upstream>,
+    config: &Config,
+    metrics: SharedMetrics,
+) -> gateway::Follower {
+    let upstream = Arc::clone(upstream);
+    let look_up = move |name: Arc<str>| -> BoxFuture<'static, gateway::Lookup> {
+        let upstream = Arc::clone(&upstream);
+        Box::pin(async move {
+            let name = Name::parse(&name).map_err(|error| error.to_string())?;
+            upstream.look_up(&name).await
+        })
+    };
+    let wanted = publisher.wanted_gateways();
+    gateway::Follower::new(wanted, look_up, config.gateway_probe, metrics)
 }
 
 fn general_servers(

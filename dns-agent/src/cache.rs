@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use crate::{
     config,
-    wire::{Message, Query, rtype},
+    name::Name,
+    wire::{CLASS_IN, Message, Query, rtype},
 };
 
 /// How long a server's failure is kept: long enough that a failing name is not asked again by every client at once
@@ -43,6 +44,19 @@ impl Key {
             rd: query.flags.recursion_desired(),
             cd: query.flags.checking_disabled(),
             dnssec_ok: query.dnssec_ok(),
+        }
+    }
+
+    /// The key of a question of our own, in class IN.
+    pub fn own(name: &Name, rtype: u16) -> Self {
+        let mut question = name.as_wire().to_vec();
+        question.extend_from_slice(&rtype.to_be_bytes());
+        question.extend_from_slice(&CLASS_IN.to_be_bytes());
+        Self {
+            question: question.into(),
+            rd: true,
+            cd: false,
+            dnssec_ok: false,
         }
     }
 

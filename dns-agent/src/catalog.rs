@@ -1,34 +1,54 @@
 //! What a cluster says about itself: its services and its gateways. Independent of where it was read.
 
+mod gateway;
+
 use std::{
-    collections::BTreeSet,
-    net::{IpAddr, SocketAddr},
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     sync::Arc,
     time::SystemTime,
 };
 
-/// Everything known of one cluster at one moment.
+pub use gateway::{Gateway, GatewayHost, MeshGateway, MeshNetwork, MeshNetworks};
+
+/// Everything known of one cluster at one moment. What two catalogs have in common they share, so that a change costs
+/// what changed and comparing two costs little.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog {
     /// The network that the cluster's addresses belong to; `None` is a network of its own.
     pub network: Option<String>,
-    /// At most one for each namespace and name.
-    pub services: Vec<Service>,
-    /// The cluster's east-west gateways.
-    pub gateways: Vec<SocketAddr>,
+    /// The namespaces that exist, also those without services.
+    pub namespaces: BTreeMap<Arc<str>, Arc<Namespace>>,
+    /// The east-west gateways that the cluster has.
+    pub gateways: Arc<[Gateway]>,
+    /// Where services can be reached from outside the cluster, by namespace and name: what a gateway that is named as a
+    /// service stands for.
+    pub external: Arc<BTreeMap<(String, String), Vec<GatewayHost>>>,
+    /// What the cluster's mesh configuration says of all networks.
+    pub mesh_networks: Arc<MeshNetworks>,
+}
+
+/// The services of one namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Namespace {
+    services: BTreeMap<Arc<str>, Arc<Service>>,
+    /// Whether any cluster IP is IPv4, and whether any is IPv6.
+    families: (bool, bool),
 }
 
 /// One Kubernetes Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
     /// A label.
-    pub name: String,
+    pub name: Arc<str>,
     /// A label.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// What its name stands for.
     pub kind: Kind,
     /// Its ports.
     pub ports: Vec<Port>,
+    /// Whether other clusters may have it.
+    pub exported: bool,
 }
 
 /// What a service's name stands for.
@@ -38,7 +58,7 @@ pub enum Kind {
     ClusterIp(Vec<IpAddr>),
     /// Its endpoints themselves.
     Headless(Vec<Endpoint>),
-    /// A name elsewhere, which only the cluster's own DNS follows.
+    /// Only the cluster's own DNS knows: a name elsewhere.
     ExternalName,
 }
 
@@ -100,15 +120,107 @@ impl Protocol {
     }
 }
 
-impl Service {
-    /// Whether every port speaks HTTP, so that a gateway's address carries all its traffic. A service that declares no
-    /// port does not.
-    pub fn is_http(&self) -> bool {
-        !self.ports.is_empty()
-            && self
-                .ports
-                .iter()
-                .all(|port| port.protocol == Protocol::Http)
+impl Catalog {
+    /// A catalog of these services, without gateways. Of several with the same namespace and name the last counts.
+    pub fn of(services: impl IntoIterator<Item = Service>) -> Self {
+        let mut namespaces: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Arc<Service>>> = BTreeMap::new();
+        for service in services {
+            let namespace = namespaces
+                .entry(Arc::clone(&service.namespace))
+                .or_default();
+            namespace.insert(Arc::clone(&service.name), Arc::new(service));
+        }
+        let namespaces = namespaces.into_iter();
+        Self {
+            namespaces: namespaces
+                .map(|(name, services)| (name, Arc::new(Namespace::new(services))))
+                .collect(),
+            ..Self::default()
+        }
+    }
+
+    /// How many services there are.
+    pub fn service_count(&self) -> usize {
+        let namespaces = self.namespaces.values();
+        namespaces.map(|namespace| namespace.services.len()).sum()
+    }
+
+    /// Takes over from `before` every part that is equal, so that whoever compares by address sees what changed.
+    pub fn share(&mut self, before: &Self) {
+        for (name, namespace) in &mut self.namespaces {
+            let Some(before) = before.namespaces.get(name) else {
+                continue;
+            };
+            if namespace == before {
+                *namespace = Arc::clone(before);
+                continue;
+            }
+            let mut services = namespace.services.clone();
+            for (name, service) in &mut services {
+                if let Some(before) = before
+                    .services
+                    .get(name)
+                    .filter(|before| *before == service)
+                {
+                    *service = Arc::clone(before);
+                }
+            }
+            *namespace = Arc::new(Namespace::new(services));
+        }
+    }
+}
+
+impl Namespace {
+    /// A namespace of these services, by name.
+    pub fn new(services: BTreeMap<Arc<str>, Arc<Service>>) -> Self {
+        let mut families = (false, false);
+        for service in services.values() {
+            if let Kind::ClusterIp(addresses) = &service.kind {
+                families.0 |= addresses.iter().any(IpAddr::is_ipv4);
+                families.1 |= addresses.iter().any(IpAddr::is_ipv6);
+            }
+        }
+        Self { services, families }
+    }
+
+    /// The services by name.
+    pub fn services(&self) -> &BTreeMap<Arc<str>, Arc<Service>> {
+        &self.services
+    }
+
+    /// Whether any cluster IP is IPv4, and whether any is IPv6.
+    pub fn families(&self) -> (bool, bool) {
+        self.families
+    }
+}
+
+/// What a service's ports speak together: an answer has no port, so one answer must do for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Every port speaks HTTP, so that a gateway's address carries all its traffic.
+    Http,
+    /// No port does; a service that declares no port is here.
+    Tcp,
+    /// Some do.
+    Mixed,
+}
+
+impl Class {
+    /// The class of a service that several clusters have.
+    pub fn of<'s>(services: impl Iterator<Item = &'s Service>) -> Self {
+        let (mut http, mut other) = (false, false);
+        for service in services {
+            other |= service.ports.is_empty();
+            for port in &service.ports {
+                http |= port.protocol == Protocol::Http;
+                other |= port.protocol != Protocol::Http;
+            }
+        }
+        match (http, other) {
+            (true, false) => Self::Http,
+            (false, _) => Self::Tcp,
+            (true, true) => Self::Mixed,
+        }
     }
 }
 
@@ -123,11 +235,15 @@ pub struct Cluster {
     pub local: bool,
     /// What may be taken from it.
     pub import: Import,
+    /// The network that the configuration puts it in; otherwise its catalog says.
+    pub network: Option<Arc<str>>,
+    /// The gateways that the configuration gives it, instead of those that are found.
+    pub gateways: Option<Arc<[Gateway]>>,
     /// The last good catalog.
     pub catalog: Option<Arc<Catalog>>,
     /// How current that is.
     pub state: SyncState,
-    /// Why the state is not [`SyncState::Synced`].
+    /// Why the state is not [`SyncState::Synced`], or what else is wrong.
     pub problem: Option<String>,
     /// When the catalog in use was taken over.
     pub read_at: Option<SystemTime>,

@@ -1,9 +1,9 @@
 //! Whether a configuration and every file that it names are good, without taking any port.
 
-use std::{fmt::Write as _, fs};
+use std::{fmt::Write as _, fs, path::Path};
 
 use crate::{
-    config::{Config, Servers},
+    config::{Config, Entry, Servers, Source},
     sources::file::{self, Expected},
     upstream::read_resolv_conf,
 };
@@ -24,24 +24,15 @@ pub fn check(config: &Config) -> (String, bool) {
     };
     tell("configuration".into(), Ok(summary(config)));
     for entry in &config.catalogs {
-        let expected = Expected {
-            cluster: &entry.cluster,
-            mesh: &entry.mesh,
-            network: config.network_of(entry),
+        let result = match &entry.source {
+            Source::File(file) => check_file(config, entry, file),
+            // What API servers say is not the configuration's matter.
+            Source::InCluster => Ok("from the API server of the pod's cluster".to_owned()),
+            Source::Kubeconfig { file, .. } => fs::read_to_string(file)
+                .map(|_| format!("from the API server in {}", file.display()))
+                .map_err(|error| format!("{}: cannot be read: {error}", file.display())),
+            Source::Discovered => continue,
         };
-        let result = fs::read_to_string(&entry.file)
-            .map_err(|error| format!("{}: cannot be read: {error}", entry.file.display()))
-            .and_then(|text| {
-                file::parse(&entry.file, &text, expected).map_err(|faults| faults.to_string())
-            })
-            .map(|catalog| {
-                format!(
-                    "{} services, {} gateways in {}",
-                    catalog.services.len(),
-                    catalog.gateways.len(),
-                    entry.file.display()
-                )
-            });
         tell(format!("catalog {}", entry.cluster), result);
     }
     if let Servers::ResolvConf(file) = &config.upstreams.general {
@@ -54,6 +45,23 @@ pub fn check(config: &Config) -> (String, bool) {
         tell("upstream servers".into(), result);
     }
     (report, good)
+}
+
+fn check_file(config: &Config, entry: &Entry, path: &Path) -> Result<String, String> {
+    let expected = Expected {
+        cluster: &entry.cluster,
+        mesh: &entry.mesh,
+        network: config.network_of(entry),
+    };
+    let text = fs::read_to_string(path)
+        .map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
+    let catalog = file::parse(path, &text, expected).map_err(|faults| faults.to_string())?;
+    Ok(format!(
+        "{} services, {} gateways in {}",
+        catalog.service_count(),
+        catalog.gateways.len(),
+        path.display()
+    ))
 }
 
 fn summary(config: &Config) -> String {

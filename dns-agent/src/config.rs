@@ -7,10 +7,15 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
-use crate::{catalog::Import, fault::Faults, index::Settings};
+use crate::{
+    catalog::{Cluster, Gateway, Import, SyncState},
+    fault::Faults,
+    index::Settings,
+};
 
 /// The schema that a configuration names in its first field.
 pub const SCHEMA: &str = "crossmesh-dns/v1";
@@ -25,7 +30,13 @@ pub struct Config {
     /// What decides answers besides the catalogs.
     pub settings: Settings,
     /// The configured clusters; exactly one is local.
-    pub catalogs: Vec<CatalogFile>,
+    pub catalogs: Vec<Entry>,
+    /// Where further clusters are discovered.
+    pub remote_secrets: Option<RemoteSecrets>,
+    /// The namespace in which every cluster tells its network and its mesh configuration.
+    pub istio_namespace: String,
+    /// How gateways are probed; `None`: they are not.
+    pub gateway_probe: Option<GatewayProbe>,
     /// How long a peer that was never read is waited for.
     pub peer_sync_timeout: Duration,
     /// Where other names are asked.
@@ -38,19 +49,63 @@ pub struct Config {
     pub log: Log,
 }
 
-/// One cluster and the file that its catalog is in.
+/// One cluster and where its catalog comes from.
 #[derive(Clone, Debug)]
-pub struct CatalogFile {
+pub struct Entry {
     /// The cluster's identifier.
     pub cluster: String,
     /// The mesh it belongs to.
     pub mesh: String,
     /// Whether it is the cluster that this agent serves.
     pub local: bool,
-    /// The file.
-    pub file: PathBuf,
+    /// Where its catalog comes from.
+    pub source: Source,
     /// What may be taken from it.
     pub import: Import,
+    /// The network it belongs to, if the configuration says so.
+    pub network: Option<String>,
+    /// Its gateways, if the configuration gives them.
+    pub gateways: Option<Vec<Gateway>>,
+}
+
+/// Where a cluster's catalog comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file.
+    File(PathBuf),
+    /// The API server of the cluster that the agent runs in, with the account of its pod.
+    InCluster,
+    /// The API server that a kubeconfig file names.
+    Kubeconfig {
+        /// The file.
+        file: PathBuf,
+        /// Which of its contexts; `None`: the current one.
+        context: Option<String>,
+    },
+    /// An API server that a remote secret names.
+    Discovered,
+}
+
+/// Where further clusters are discovered: Istio's remote secrets in a namespace of the local cluster.
+#[derive(Clone, Debug)]
+pub struct RemoteSecrets {
+    /// The namespace.
+    pub namespace: String,
+    /// What is said of single clusters; all others are of the local cluster's mesh.
+    pub clusters: Vec<Entry>,
+}
+
+/// How gateways are probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GatewayProbe {
+    /// From the beginning of a probe to that of the next.
+    pub interval: Duration,
+    /// How long a connection may take.
+    pub timeout: Duration,
+    /// Failures in a row that take an address out of the answers.
+    pub failures: u32,
+    /// Successes in a row that take it back.
+    pub successes: u32,
 }
 
 /// Where other names are asked.
@@ -158,7 +213,46 @@ impl Config {
     }
 
     /// The network that a cluster must belong to: only of the local one the configuration knows it.
-    pub fn network_of(&self, entry: &CatalogFile) -> Option<&str> {
-        self.settings.network.as_deref().filter(|_| entry.local)
+    pub fn network_of<'c>(&'c self, entry: &'c Entry) -> Option<&'c str> {
+        if entry.local {
+            self.settings.network.as_deref()
+        } else {
+            entry.network.as_deref()
+        }
+    }
+
+    /// The entry of a cluster that was discovered.
+    pub fn discovered(&self, cluster: &str) -> Entry {
+        let secrets = self.remote_secrets.iter();
+        let mut told = secrets.flat_map(|secrets| &secrets.clusters);
+        let entry = told.find(|entry| entry.cluster == cluster).cloned();
+        let local = self.catalogs.iter().find(|entry| entry.local);
+        entry.unwrap_or_else(|| Entry {
+            cluster: cluster.to_owned(),
+            mesh: local.map_or_else(String::new, |local| local.mesh.clone()),
+            local: false,
+            source: Source::Discovered,
+            import: Import::All,
+            network: None,
+            gateways: None,
+        })
+    }
+}
+
+impl Entry {
+    /// The cluster before anything is known of it.
+    pub fn cluster(&self) -> Cluster {
+        Cluster {
+            id: self.cluster.as_str().into(),
+            mesh: self.mesh.as_str().into(),
+            local: self.local,
+            import: self.import.clone(),
+            network: self.network.as_deref().map(Into::into),
+            gateways: self.gateways.as_deref().map(Arc::from),
+            catalog: None,
+            state: SyncState::Pending,
+            problem: None,
+            read_at: None,
+        }
     }
 }

@@ -1,17 +1,26 @@
 //! All names and what they answer: built whole from the clusters' catalogs, then only read.
 
 mod build;
+mod doubts;
+mod part;
+mod remote;
 
 use std::{
-    collections::{HashMap, HashSet},
-    net::{Ipv4Addr, Ipv6Addr},
+    collections::{BTreeSet, HashMap, HashSet},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     str::from_utf8,
+    sync::Arc,
 };
 
+pub use remote::{RemoteAnswer, RemotePolicy, RemoteRule};
+
 use crate::{
-    catalog::Cluster,
+    address_range::AddressRange,
+    catalog::{self, Cluster, Service},
+    gateway::Seen,
     name::{Name, is_under, labels},
 };
+use build::Context;
 
 /// What decides answers besides the catalogs.
 #[derive(Clone, Debug)]
@@ -30,6 +39,10 @@ pub struct Settings {
     pub cluster_local: ClusterLocal,
     /// The local cluster's network, if the configuration gives it; otherwise its catalog does.
     pub network: Option<String>,
+    /// The addresses that pods and services of the local cluster have: no remote address may be one of them.
+    pub local_ranges: Vec<AddressRange>,
+    /// How services that only peers have are answered.
+    pub remote: RemotePolicy,
 }
 
 /// What to say of a name below the cluster domain that no catalog has.
@@ -70,6 +83,19 @@ pub struct ClusterLocal {
     pub services: HashSet<(String, String)>,
 }
 
+impl Families {
+    /// IPv4 and IPv6.
+    pub const BOTH: Self = Self { v4: true, v6: true };
+
+    /// Whether an address is of one of them.
+    pub fn has(self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(_) => self.v4,
+            IpAddr::V6(_) => self.v6,
+        }
+    }
+}
+
 impl ClusterLocal {
     /// What is always cluster-local, as in Istio: `kube-system`, the API server, the control plane.
     pub fn always() -> Self {
@@ -94,17 +120,70 @@ impl ClusterLocal {
     }
 }
 
-/// One immutable state of everything.
+/// All that sources and probes know at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// The clusters, in the order of the configuration, then those that were discovered.
+    pub clusters: Vec<Cluster>,
+    /// Where peers are discovered.
+    pub discoveries: Vec<Discovery>,
+    /// What is known of gateways' addresses.
+    pub gateways: Arc<Seen>,
+}
+
+/// A place where peers are discovered, such as the remote secrets of a namespace.
+#[derive(Clone, Debug)]
+pub struct Discovery {
+    /// What it is called in logs and status pages.
+    pub name: Arc<str>,
+    /// Whether peers may still come of which nothing is known.
+    pub pending: bool,
+    /// What is wrong.
+    pub problem: Option<String>,
+}
+
+/// One immutable state of everything. What did not change is shared with the state before.
 #[derive(Debug)]
 pub struct Index {
-    settings: Settings,
-    names: HashMap<Name, Entry>,
+    settings: Arc<Settings>,
+    /// By their labels.
+    namespaces: HashMap<Arc<[u8]>, Arc<Namespace>>,
+    names: usize,
     clusters: Vec<Cluster>,
+    discoveries: Vec<Discovery>,
+    context: Context,
+    /// Services that must never become remote since they were local.
+    once_local: Arc<OnceLocal>,
     pod_domain: Name,
     service_domain: Name,
     soa: Box<[u8]>,
     doubts: Doubts,
 }
+
+/// The names of one namespace.
+#[derive(Debug)]
+struct Namespace {
+    /// What it was built from, by cluster.
+    inputs: Vec<Option<Arc<catalog::Namespace>>>,
+    /// By the services' labels.
+    services: HashMap<Arc<[u8]>, Arc<Part>>,
+    names: usize,
+    overlaps: usize,
+}
+
+/// The names of one service.
+#[derive(Debug)]
+struct Part {
+    /// What it was built from, by cluster.
+    inputs: Box<[(usize, Arc<Service>)]>,
+    local: bool,
+    /// Sorted by name.
+    entries: Box<[(Name, Entry)]>,
+    /// Remote addresses left out because they are local ones here.
+    overlaps: usize,
+}
+
+type OnceLocal = BTreeSet<(Arc<str>, Arc<str>)>;
 
 /// What a name is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,7 +211,7 @@ pub struct Host {
     /// Where the addresses come from.
     pub origin: Origin,
     /// The clusters that have the service, by their places in [`Index::clusters`].
-    pub clusters: Vec<usize>,
+    pub clusters: Box<[usize]>,
 }
 
 /// Where a host's addresses come from.
@@ -168,8 +247,13 @@ struct Doubts {
 
 impl Index {
     /// Builds the index from all that is known. `serial` numbers the zone's state.
-    pub fn build(settings: Settings, clusters: Vec<Cluster>, serial: u32) -> Self {
-        build::index(settings, clusters, serial)
+    pub fn build(settings: Settings, known: Known, serial: u32) -> Self {
+        build::index(Arc::new(settings), known, serial, None)
+    }
+
+    /// The index of another moment, which shares with this one whatever did not change.
+    pub fn next(&self, known: Known, serial: u32) -> Self {
+        build::index(Arc::clone(&self.settings), known, serial, Some(self))
     }
 
     /// What decides answers besides the catalogs.
@@ -182,14 +266,56 @@ impl Index {
         &self.clusters
     }
 
-    /// What a name in wire form and lower case is.
-    pub fn entry(&self, name: &[u8]) -> Option<&Entry> {
-        self.names.get(name)
+    /// Where peers are discovered.
+    pub fn discoveries(&self) -> &[Discovery] {
+        &self.discoveries
     }
 
-    /// All names, in no order.
+    /// What a name in wire form and lower case is.
+    pub fn entry(&self, name: &[u8]) -> Option<&Entry> {
+        const INNER: &Entry = &Entry::Inner;
+        if !is_under(name, self.service_domain.as_wire()) {
+            return None;
+        }
+        // The last two labels before the domain are the service's and the namespace's.
+        let below = name.len() - self.service_domain.as_wire().len();
+        let (mut service, mut namespace, mut at) = (None, None, 0);
+        for label in labels(name) {
+            if at >= below {
+                break;
+            }
+            at += label.len() + 1;
+            service = namespace.replace(label);
+        }
+        let Some(namespace) = namespace else {
+            return Some(INNER);
+        };
+        let namespace = self.namespaces.get(namespace)?;
+        let Some(service) = service else {
+            return Some(INNER);
+        };
+        let entries = &namespace.services.get(service)?.entries;
+        let place = entries.binary_search_by(|(found, _)| found.as_wire().cmp(name));
+        place
+            .ok()
+            .and_then(|at| entries.get(at))
+            .map(|(_, entry)| entry)
+    }
+
+    /// All names of services and below them, in no order.
     pub fn names(&self) -> impl Iterator<Item = (&Name, &Entry)> {
-        self.names.iter()
+        let parts = self.namespaces.values().flat_map(|of| of.services.values());
+        parts.flat_map(|part| part.entries.iter().map(|(name, entry)| (name, entry)))
+    }
+
+    /// How many names there are.
+    pub fn name_count(&self) -> usize {
+        self.names
+    }
+
+    /// How many remote addresses were left out because they are local ones here.
+    pub fn overlaps(&self) -> usize {
+        self.namespaces.values().map(|of| of.overlaps).sum()
     }
 
     /// The data of the SOA record that goes with a denial. Its names are written whole.
@@ -234,17 +360,51 @@ impl Index {
 
     /// How many names answer otherwise than in `other`.
     pub fn changed_names(&self, other: &Self) -> usize {
-        let here = self
-            .names
-            .iter()
-            .filter(|(name, entry)| other.names.get(*name) != Some(*entry))
-            .count();
+        let changed = self.namespaces.iter().map(|(label, namespace)| {
+            let before = other.namespaces.get(label);
+            before.map_or(namespace.names, |before| namespace.changed_names(before))
+        });
         let gone = other
-            .names
-            .keys()
-            .filter(|name| !self.names.contains_key(*name))
-            .count();
-        here + gone
+            .namespaces
+            .iter()
+            .filter(|(label, _)| !self.namespaces.contains_key(*label));
+        changed.sum::<usize>() + gone.map(|(_, namespace)| namespace.names).sum::<usize>()
+    }
+}
+
+impl Namespace {
+    fn changed_names(self: &Arc<Self>, other: &Arc<Self>) -> usize {
+        if Arc::ptr_eq(self, other) {
+            return 0;
+        }
+        let changed = self.services.iter().map(|(label, part)| {
+            let before = other.services.get(label);
+            before.map_or(part.entries.len(), |before| part.changed_names(before))
+        });
+        let gone = other
+            .services
+            .iter()
+            .filter(|(label, _)| !self.services.contains_key(*label));
+        changed.sum::<usize>() + gone.map(|(_, part)| part.entries.len()).sum::<usize>()
+    }
+}
+
+impl Part {
+    fn changed_names(self: &Arc<Self>, other: &Arc<Self>) -> usize {
+        if Arc::ptr_eq(self, other) {
+            return 0;
+        }
+        let missing = |one: &Self, in_other: &Self, same: fn(&Entry, &Entry) -> bool| {
+            let missing = one.entries.iter().filter(|(name, entry)| {
+                let place = in_other
+                    .entries
+                    .binary_search_by(|(found, _)| found.cmp(name));
+                let found = place.ok().and_then(|at| in_other.entries.get(at));
+                !found.is_some_and(|(_, found)| same(found, entry))
+            });
+            missing.count()
+        };
+        missing(self, other, |one, other| one == other) + missing(other, self, |_, _| true)
     }
 }
 

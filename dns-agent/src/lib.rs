@@ -11,6 +11,7 @@
 //! [`answer::answer`] is a pure function of the index, the question and a rotation; everything around it is input and
 //! output.
 
+pub mod address_range;
 pub mod admin;
 pub mod answer;
 pub mod app;
@@ -20,6 +21,7 @@ pub mod check;
 pub mod config;
 pub mod encode;
 pub mod fault;
+pub mod gateway;
 pub mod index;
 pub mod metrics;
 pub mod name;

@@ -2,7 +2,10 @@
 
 mod labels;
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use prometheus_client::{
     encoding::text::encode,
@@ -18,8 +21,8 @@ use prometheus_client::{
 use crate::{answer::Reason, wire::Transport};
 
 use labels::{
-    AnswerLabels, CatalogLabels, CatalogStateLabels, OUTCOMES, QueryLabels, REASONS, SOURCES,
-    STATES, TRANSPORTS,
+    AnswerLabels, CatalogLabels, CatalogStateLabels, GatewayLabels, OUTCOMES, QueryLabels, REASONS,
+    SOURCES, STATES, TRANSPORTS,
 };
 pub use labels::{Exchange, ExchangeLabels, Outcome, Source};
 
@@ -43,6 +46,13 @@ pub struct Metrics {
     pub cache_entries: Gauge,
     /// Indexes published.
     pub publishes: Counter,
+    /// Seconds that building and publishing an index took.
+    pub publish_seconds: Histogram,
+    /// Remote addresses that are not given because they are local ones here.
+    pub overlaps: Gauge,
+    /// Look-ups of gateways' names that failed.
+    pub gateway_lookup_failures: Counter,
+    gateways: Family<GatewayLabels, Gauge>,
     /// Unix time of the last publish that changed a name.
     pub last_change: Gauge<f64, AtomicU64>,
     /// Names in the index.
@@ -104,6 +114,11 @@ impl Default for Metrics {
             overloaded: Counter::default(),
             cache_entries: Gauge::default(),
             publishes: Counter::default(),
+            // From 0.1 ms to 1.6 s.
+            publish_seconds: Histogram::new(exponential_buckets(0.0001, 2.0, 15)),
+            overlaps: Gauge::default(),
+            gateway_lookup_failures: Counter::default(),
+            gateways: Family::default(),
             last_change: Gauge::default(),
             names: Gauge::default(),
             connections_refused: Counter::default(),
@@ -160,7 +175,7 @@ impl Metrics {
             let services = cluster
                 .catalog
                 .as_ref()
-                .map_or(0, |catalog| catalog.services.len());
+                .map_or(0, |catalog| catalog.service_count());
             self.catalogs
                 .services
                 .get_or_create(&labels)
@@ -172,6 +187,33 @@ impl Metrics {
                 let loaded = self.catalogs.loaded.get_or_create(&labels);
                 loaded.set(at.as_secs_f64());
             }
+        }
+    }
+
+    /// Takes a cluster out that is none of ours any more.
+    pub fn forget_cluster(&self, cluster: &str) {
+        let labels = CatalogLabels {
+            cluster: cluster.to_owned(),
+        };
+        self.catalogs.refused.remove(&labels);
+        self.catalogs.services.remove(&labels);
+        self.catalogs.loaded.remove(&labels);
+        for state in STATES {
+            self.catalogs.state.remove(&CatalogStateLabels {
+                cluster: cluster.to_owned(),
+                state,
+            });
+        }
+    }
+
+    /// Shows the gateways that are probed, and no others.
+    pub fn show_gateways(&self, all: impl Iterator<Item = (SocketAddr, bool)>) {
+        self.gateways.clear();
+        for (address, healthy) in all {
+            let labels = GatewayLabels {
+                address: address.to_string(),
+            };
+            self.gateways.get_or_create(&labels).set(i64::from(healthy));
         }
     }
 
@@ -216,6 +258,26 @@ impl Metrics {
         );
         to.register("publishes", "Indexes published", self.publishes.clone());
         to.register(
+            "publish_duration_seconds",
+            "Time that building and publishing an index took",
+            self.publish_seconds.clone(),
+        );
+        to.register(
+            "overlapping_addresses",
+            "Remote addresses that are not given because they are local ones here",
+            self.overlaps.clone(),
+        );
+        to.register(
+            "gateway_healthy",
+            "1 for a gateway's address that answers probes, 0 for one that does not",
+            self.gateways.clone(),
+        );
+        to.register(
+            "gateway_lookup_failures",
+            "Look-ups of gateways' names that failed",
+            self.gateway_lookup_failures.clone(),
+        );
+        to.register(
             "last_change_timestamp_seconds",
             "Time of the last publish that changed a name",
             self.last_change.clone(),
@@ -244,7 +306,7 @@ impl Metrics {
         );
         catalogs.register(
             "refused",
-            "Catalogs that were not taken over because they were wrong or unreadable",
+            "Times that a catalog was not taken over because it was wrong or unreadable",
             self.catalogs.refused.clone(),
         );
     }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, future::Future, time::Duration};
 
 use thiserror::Error;
 use tokio::{
-    task::{Id, JoinError, JoinSet},
+    task::{AbortHandle, Id, JoinError, JoinSet},
     time::timeout,
 };
 
@@ -72,6 +72,46 @@ fn describe(error: &JoinError) -> String {
         "it panicked".to_owned()
     } else {
         "it was cancelled".to_owned()
+    }
+}
+
+/// Tasks that come and go, each with a name; none ends before it is stopped. Dropping the group stops them.
+#[derive(Debug, Default)]
+pub struct Group {
+    set: JoinSet<()>,
+    tasks: HashMap<String, AbortHandle>,
+}
+
+impl Group {
+    /// Begins a task instead of the one with the same name.
+    pub fn spawn(&mut self, name: &str, task: impl Future<Output = ()> + Send + 'static) {
+        self.stop(name);
+        let handle = self.set.spawn(task);
+        self.tasks.insert(name.to_owned(), handle);
+    }
+
+    /// Stops a task.
+    pub fn stop(&mut self, name: &str) {
+        if let Some(task) = self.tasks.remove(name) {
+            task.abort();
+        }
+    }
+
+    /// Waits for the first task to end that was not stopped; forever when there is none.
+    pub async fn first_to_end(&mut self) -> Ended {
+        loop {
+            let why = match self.set.join_next().await {
+                Some(Err(error)) if error.is_cancelled() => continue,
+                Some(Err(error)) => describe(&error),
+                Some(Ok(())) => "without an error".to_owned(),
+                None => std::future::pending().await,
+            };
+            let ended = self.tasks.iter().find(|(_, task)| task.is_finished());
+            return Ended {
+                name: ended.map(|(name, _)| name.clone()).unwrap_or_default(),
+                why,
+            };
+        }
     }
 }
 

@@ -5,7 +5,11 @@ mod flights;
 mod pool;
 mod resolv_conf;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use tokio::{
@@ -19,13 +23,17 @@ use crate::{
     cache::{Cache, Key},
     config,
     metrics::{Exchange, ExchangeLabels, SharedMetrics},
-    wire::{Ede, Message, Rcode},
+    name::Name,
+    wire::{Ede, Message, Rcode, rtype},
 };
 use exchange::{Failed, exchange};
 use flights::{Flights, Seat};
 use pool::{Pool, Server};
 
 pub use resolv_conf::{ResolvConf, read as read_resolv_conf};
+
+/// For how many seconds a reply to ourselves is good that does not say it.
+const NO_TTL: u32 = 30;
 
 /// Forwards questions, keeps the replies, and lets identical questions share one exchange.
 #[derive(Debug)]
@@ -125,6 +133,36 @@ impl Upstream {
         };
         flight.land(&result);
         result
+    }
+
+    /// Asks for a name's addresses, for ourselves. Gives them with the time for which they are good; or says why nobody
+    /// can tell. A name without addresses has none: that is an answer.
+    pub async fn look_up(&self, name: &Name) -> Result<(Vec<IpAddr>, Duration), String> {
+        let ask = async |rtype| {
+            let message = self.ask(Key::own(name, rtype), Servers::General).await;
+            let message = message.map_err(|failure| failure.ede().text.to_owned())?;
+            match message.rcode() {
+                0 | 3 => Ok(message),
+                other => Err(format!("the upstream server says {other}")),
+            }
+        };
+        let (v4, v6) = tokio::join!(ask(rtype::A), ask(rtype::AAAA));
+        let mut addresses = Vec::new();
+        let mut least = u32::MAX;
+        for message in [&v4, &v6].into_iter().flatten() {
+            let before = addresses.len();
+            addresses.extend(message.addresses());
+            let ttl = if addresses.len() > before {
+                message.least_ttl()
+            } else {
+                message.negative_ttl()
+            };
+            least = least.min(ttl.unwrap_or(NO_TTL));
+        }
+        match (v4.err().or(v6.err()), addresses.is_empty()) {
+            (Some(problem), true) => Err(problem),
+            _ => Ok((addresses, Duration::from_secs(least.into()))),
+        }
     }
 
     async fn fly(&self, key: &Key, to: Servers) -> Result<Arc<Message>, Failure> {

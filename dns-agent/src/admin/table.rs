@@ -21,7 +21,7 @@ pub fn table(index: &Index) -> proto::Table {
                     let v6 = host.v6.iter().map(ToString::to_string);
                     let addresses: Vec<String> = v4.chain(v6).collect();
                     let reason = reason(host.origin, addresses.is_empty());
-                    (host.clusters.as_slice(), addresses, reason)
+                    (&*host.clusters, addresses, reason)
                 }
                 Entry::Upstream { cluster } => {
                     let places = std::slice::from_ref(cluster);
@@ -70,7 +70,7 @@ fn cluster(cluster: &Cluster) -> proto::Cluster {
         age_milliseconds: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
         problem: cluster.problem.clone().unwrap_or_default(),
         services: catalog.map_or(0, |catalog| {
-            u32::try_from(catalog.services.len()).unwrap_or(u32::MAX)
+            u32::try_from(catalog.service_count()).unwrap_or(u32::MAX)
         }),
     }
 }

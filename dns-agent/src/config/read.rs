@@ -1,6 +1,7 @@
 //! From what is written to what it means. Everything that is wrong is told at once.
 
 mod catalogs;
+mod remote;
 mod upstreams;
 mod values;
 
@@ -11,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Cache, Config, Log, LogFormat, LogLevel, SCHEMA, Tcp, written};
+use super::{Cache, Config, Log, LogFormat, LogLevel, SCHEMA, Source, Tcp, written};
 use crate::{
     fault::{Collector, Faults},
     index::{ClusterLocal, Families, Mode, Settings, SrvPort},
@@ -65,7 +66,15 @@ impl Reading<'_> {
             .as_ref()
             .map(|domain| self.cluster_local(&written.cluster_local, domain));
         let families = self.families(&written.cluster);
-        let catalogs = self.catalogs(&written.catalogs, &written.cluster);
+        let local_ranges = self.ranges(&written.cluster.ranges);
+        let (catalogs, remote_secrets) = self.catalogs(&written.catalogs, &written.cluster);
+        let istio_namespace = self.istio_namespace(written.istio_namespace.as_ref());
+        let by_default = remote_secrets.is_some()
+            || catalogs
+                .iter()
+                .any(|entry| !matches!(entry.source, Source::File(_)));
+        let gateway_probe = self.gateway_probe(written.gateway_probe.as_ref(), by_default);
+        let remote = self.remote(&written.remote);
         let peer_sync_timeout = self.duration(
             written.peer_sync_timeout.as_ref(),
             "peerSyncTimeout",
@@ -97,8 +106,13 @@ impl Reading<'_> {
                     .network
                     .as_ref()
                     .map(|name| name.value.clone()),
+                local_ranges,
+                remote,
             },
             catalogs,
+            remote_secrets,
+            istio_namespace,
+            gateway_probe,
             peer_sync_timeout,
             upstreams: upstreams?,
             cache,

@@ -22,6 +22,10 @@ pub(super) struct Config {
     pub(super) srv: Srv,
     #[serde(default, deserialize_with = "yaml::list")]
     pub(super) cluster_local: Vec<Written<String>>,
+    pub(super) istio_namespace: Option<Written<String>>,
+    pub(super) gateway_probe: Option<GatewayProbe>,
+    #[serde(default)]
+    pub(super) remote: Remote,
     #[serde(default)]
     pub(super) cache: Cache,
     #[serde(default)]
@@ -37,6 +41,8 @@ pub(super) struct Cluster {
     pub(super) mesh: Written<String>,
     pub(super) network: Option<Written<String>>,
     pub(super) ip_families: Option<Written<Vec<Written<IpFamily>>>>,
+    #[serde(default, deserialize_with = "yaml::list")]
+    pub(super) ranges: Vec<Written<String>>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -50,10 +56,80 @@ pub(super) enum IpFamily {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Catalog {
-    pub(super) cluster: Written<String>,
-    pub(super) file: Written<String>,
+    pub(super) cluster: Option<Written<String>>,
+    pub(super) file: Option<Written<String>>,
+    pub(super) in_cluster: Option<Written<bool>>,
+    pub(super) kubeconfig: Option<Written<String>>,
+    pub(super) context: Option<Written<String>>,
+    pub(super) remote_secrets: Option<Written<RemoteSecrets>>,
     pub(super) mesh: Option<Written<String>>,
     pub(super) import: Option<Written<Import>>,
+    pub(super) network: Option<Written<String>>,
+    pub(super) gateways: Option<Written<Vec<Gateway>>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct RemoteSecrets {
+    pub(super) namespace: Written<String>,
+    #[serde(default, deserialize_with = "yaml::list")]
+    pub(super) clusters: Vec<Written<Discovered>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Discovered {
+    pub(super) cluster: Written<String>,
+    pub(super) mesh: Option<Written<String>>,
+    pub(super) import: Option<Written<Import>>,
+    pub(super) network: Option<Written<String>>,
+    pub(super) gateways: Option<Written<Vec<Gateway>>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Gateway {
+    pub(super) address: Written<String>,
+    pub(super) port: Option<Written<i64>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct GatewayProbe {
+    pub(super) enabled: Option<bool>,
+    pub(super) interval: Option<Written<String>>,
+    pub(super) timeout: Option<Written<String>>,
+    pub(super) failures: Option<Written<i64>>,
+    pub(super) successes: Option<Written<i64>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Remote {
+    pub(super) answer: Option<Answer>,
+    pub(super) failover: Option<bool>,
+    #[serde(default, deserialize_with = "yaml::list")]
+    pub(super) rules: Vec<Written<Rule>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Rule {
+    pub(super) namespace: Option<Written<String>>,
+    pub(super) service: Option<Written<String>>,
+    pub(super) answer: Option<Answer>,
+    pub(super) failover: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Answer {
+    Auto,
+    Gateway,
+    ClusterIp,
+    #[serde(rename = "nodata")]
+    NoData,
+    Upstream,
 }
 
 #[derive(Debug, Deserialize)]

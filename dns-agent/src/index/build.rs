@@ -1,329 +1,292 @@
-//! From catalogs to names.
+//! From catalogs to names. Whatever is built from the same things as before is taken from the index before.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    net::{IpAddr, SocketAddr},
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+
+use super::{
+    Doubts, Families, Index, Known, Namespace, OnceLocal, Part, Settings,
+    doubts::doubts,
+    part::{self, Builder},
+    remote::Remote,
 };
-
-use super::{Doubts, Entry, Families, Host, Index, Location, Origin, Settings, SrvPort};
 use crate::{
-    catalog::{Catalog, Cluster, Endpoint, Import, Kind, Port, Protocol, Service, SyncState},
-    name::{InvalidName, Name},
+    catalog::{self, Catalog, Cluster, Import, Kind, MeshNetworks, Service},
+    gateway,
+    name::Name,
 };
 
-/// Owners of addresses: a service's key in all clusters.
-type Key<'c> = (&'c str, &'c str);
+/// What remote names are built from besides the services themselves.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Context {
+    /// The place of the local cluster, once its catalog is known: before, nobody can say that a service exists only
+    /// elsewhere.
+    local: Option<usize>,
+    families: Option<Families>,
+    peers: Vec<Peer>,
+}
 
-pub(super) fn index(settings: Settings, clusters: Vec<Cluster>, serial: u32) -> Index {
+#[derive(Debug, PartialEq, Eq)]
+struct Peer {
+    id: Arc<str>,
+    local: bool,
+    import: Import,
+    same_network: bool,
+    gateways: Vec<SocketAddr>,
+}
+
+pub(super) fn index(
+    settings: Arc<Settings>,
+    known: Known,
+    serial: u32,
+    before: Option<&Index>,
+) -> Index {
     let domain = &settings.cluster_domain;
     let below = |label: &str| domain.child(label).unwrap_or_else(|_| domain.clone());
     let service_domain = below("svc");
-    let mut builder = Builder {
-        service_domain: &service_domain,
-        srv: settings.srv,
-        names: HashMap::new(),
+    let local = known.clusters.iter().position(|cluster| cluster.local);
+    let local = local.filter(|at| catalog(&known.clusters, *at).is_some());
+    let local_catalog = local.and_then(|at| catalog(&known.clusters, at));
+    let doubts: Doubts = doubts(&known, local_catalog);
+    let context = context(&settings, &known, local);
+    let mut building = Building {
+        same_context: before.is_some_and(|before| before.context == context),
+        builder: Builder {
+            service_domain: &service_domain,
+            srv: settings.srv,
+        },
+        settings: &settings,
+        context: &context,
+        once_local: before.map_or_else(Arc::default, |before| Arc::clone(&before.once_local)),
     };
-    let doubts = builder.add_all(&settings, &clusters);
-    let names = builder.names;
+    let mut namespaces = HashMap::new();
+    for (label, inputs) in inputs(&known.clusters) {
+        let label: Arc<[u8]> = Arc::from(Arc::clone(label));
+        let before = before.and_then(|before| before.namespaces.get(&label));
+        if let Some(namespace) = building.namespace(inputs, before) {
+            namespaces.insert(label, namespace);
+        }
+    }
+    let once_local = building.once_local;
     Index {
         pod_domain: below("pod"),
         soa: soa(domain, serial, settings.ttl),
+        // The service domain itself is a name too.
+        names: 1 + namespaces.values().map(|of| of.names).sum::<usize>(),
+        namespaces,
+        clusters: known.clusters,
+        discoveries: known.discoveries,
+        once_local,
+        context,
         service_domain,
-        names,
         doubts,
         settings,
-        clusters,
     }
 }
 
-struct Builder<'s> {
-    service_domain: &'s Name,
-    srv: SrvPort,
-    names: HashMap<Name, Entry>,
+struct Building<'b> {
+    settings: &'b Settings,
+    context: &'b Context,
+    builder: Builder<'b>,
+    /// Whether remote names are built from what they were built from before.
+    same_context: bool,
+    once_local: Arc<OnceLocal>,
 }
 
-/// One peer's part in a service that the local cluster does not have.
-struct Remote<'c> {
-    cluster: usize,
-    service: &'c Service,
-    gateways: &'c [SocketAddr],
-    /// Its own addresses can be reached from here.
-    same_network: bool,
-}
-
-impl Builder<'_> {
-    /// Every name has been checked to fit when its parts were read: labels by the source, the domain by the
-    /// configuration. So no failure below ever leaves a name out.
-    fn add_all(&mut self, settings: &Settings, clusters: &[Cluster]) -> Doubts {
-        self.names.insert(self.service_domain.clone(), Entry::Inner);
-        let mut local_services = BTreeSet::new();
-        let mut local_namespaces = BTreeSet::new();
-        let local = clusters.iter().position(|cluster| cluster.local);
-        let local_catalog = local.and_then(|at| catalog(clusters, at));
-        for service in local_catalog.map_or(&[][..], |catalog| &catalog.services) {
-            local_services.insert(key(service));
-            local_namespaces.insert(service.namespace.as_str());
-            let _ = self.add_local(local.unwrap_or_default(), service);
+impl Building<'_> {
+    /// `None`: the namespace is not one of ours.
+    fn namespace(
+        &mut self,
+        inputs: Vec<Option<Arc<catalog::Namespace>>>,
+        before: Option<&Arc<Namespace>>,
+    ) -> Option<Arc<Namespace>> {
+        if let Some(before) = before
+            && self.same_context
+            && same(&inputs, &before.inputs)
+        {
+            return Some(Arc::clone(before));
         }
-
-        // Before the local catalog is known nobody can say that a service exists only elsewhere.
-        if let Some(local_catalog) = local_catalog {
-            let network = settings
-                .network
-                .as_deref()
-                .or(local_catalog.network.as_deref());
-            let families = settings
-                .families
-                .unwrap_or_else(|| families_of(local_catalog));
-            let remote = remote_services(settings, clusters, &local_services, network);
-            for ((namespace, name), remotes) in &remote {
-                let _ = self.add_remote(namespace, name, remotes, families);
+        let mut services = HashMap::new();
+        for (label, parts) in self.services(&inputs) {
+            let label: Arc<[u8]> = Arc::from(Arc::clone(label));
+            let before = before.and_then(|before| before.services.get(&label));
+            let part = match before.filter(|before| self.is_same(&parts, before)) {
+                Some(part) => Arc::clone(part),
+                None => Arc::new(self.part(&parts)),
+            };
+            if !part.entries.is_empty() {
+                services.insert(label, part);
             }
         }
-        doubts(clusters, local_catalog.is_some(), &local_namespaces)
+        let local = self.context.local.and_then(|at| inputs.get(at));
+        if services.is_empty() && !local.is_some_and(Option::is_some) {
+            return None;
+        }
+        let parts = services.values();
+        Some(Arc::new(Namespace {
+            names: 1 + parts.clone().map(|part| part.entries.len()).sum::<usize>(),
+            overlaps: parts.map(|part| part.overlaps).sum(),
+            inputs,
+            services,
+        }))
     }
 
-    fn add_local(&mut self, cluster: usize, service: &Service) -> Result<(), InvalidName> {
-        let name = self.service_name(&service.namespace, &service.name)?;
-        let host = Host {
-            origin: Origin::Local,
-            clusters: vec![cluster],
-            ..Host::default()
+    /// Every service of the namespace that may have names, with the clusters that count: the local one alone where it
+    /// has it.
+    fn services<'i>(
+        &self,
+        inputs: &'i [Option<Arc<catalog::Namespace>>],
+    ) -> HashMap<&'i Arc<str>, Vec<(usize, &'i Arc<Service>)>> {
+        let mut found: HashMap<_, Vec<(usize, &Arc<Service>)>> = HashMap::new();
+        let Some(local) = self.context.local else {
+            return found;
         };
-        match &service.kind {
-            Kind::ExternalName => {
-                self.names.insert(name, Entry::Upstream { cluster });
-            }
-            Kind::ClusterIp(addresses) => {
-                self.add_host(name.clone(), host, addresses.iter().copied());
-                self.add_locations(&name, &service.ports, None, std::slice::from_ref(&name))?;
-            }
-            Kind::Headless(endpoints) => {
-                self.add_headless(&name, host, endpoints, &service.ports)?
-            }
+        let of = |at: usize| {
+            let namespace = inputs.get(at).and_then(Option::as_deref);
+            namespace.into_iter().flat_map(|of| of.services())
+        };
+        for (name, service) in of(local) {
+            found.insert(name, vec![(local, service)]);
         }
-        Ok(())
-    }
-
-    fn add_headless(
-        &mut self,
-        name: &Name,
-        host: Host,
-        endpoints: &[Endpoint],
-        ports: &[Port],
-    ) -> Result<(), InvalidName> {
-        let ready = || endpoints.iter().filter(|endpoint| endpoint.ready);
-        let mut targets: BTreeMap<Name, Vec<IpAddr>> = BTreeMap::new();
-        for endpoint in ready() {
-            let label = endpoint
-                .hostname
-                .clone()
-                .unwrap_or_else(|| dashed(endpoint.address));
-            targets
-                .entry(name.child(&label)?)
-                .or_default()
-                .push(endpoint.address);
-        }
-        let addresses: Vec<IpAddr> = ready().map(|endpoint| endpoint.address).collect();
-        self.add_host(name.clone(), host.clone(), addresses);
-        let names: Vec<Name> = targets.keys().cloned().collect();
-        for (target, addresses) in targets {
-            self.add_host(target, host.clone(), addresses);
-        }
-        self.add_locations(name, ports, None, &names)
-    }
-
-    /// The service's class decides: HTTP goes to gateways, because a sidecar routes it by host; for anything else the
-    /// sidecar listens on the service's own address there and on nothing else.
-    fn add_remote(
-        &mut self,
-        namespace: &str,
-        name: &str,
-        remotes: &[Remote<'_>],
-        families: Families,
-    ) -> Result<(), InvalidName> {
-        let fqdn = self.service_name(namespace, name)?;
-        let http = remotes.iter().all(|remote| remote.service.is_http());
-        let mut addresses = Vec::new();
-        let mut gateway_ports = BTreeSet::new();
-        let mut origin = Origin::ClusterIp;
-        let mut endpoints = Vec::new();
-        let mut ports: Vec<Port> = Vec::new();
-        for remote in remotes {
-            let usable = |address: &IpAddr| families.has(*address);
-            let own = remote.same_network || !http;
-            match &remote.service.kind {
-                Kind::ClusterIp(own_addresses) if own => {
-                    addresses.extend(own_addresses.iter().copied().filter(usable));
-                }
-                // Pods' addresses mean nothing on another network.
-                Kind::Headless(pods) if remote.same_network => {
-                    let pods = pods.iter().filter(|pod| usable(&pod.address));
-                    endpoints.extend(pods.cloned());
-                }
-                Kind::Headless(_) if own => {}
-                _ => {
-                    origin = Origin::Gateway;
-                    let usable = remote.gateways.iter().filter(|at| usable(&at.ip()));
-                    for gateway in usable {
-                        addresses.push(gateway.ip());
-                        gateway_ports.insert(gateway.port());
+        for (at, peer) in self.context.peers.iter().enumerate() {
+            if peer.local {
+                continue;
+            }
+            for (name, service) in of(at) {
+                let wanted = service.exported
+                    && service.kind != Kind::ExternalName // its target is relative to the peer
+                    && peer.import.allows(&service.namespace, name)
+                    && !self.settings.cluster_local.contains(&service.namespace, name);
+                if wanted {
+                    let clusters = found.entry(name).or_default();
+                    if clusters.first().is_none_or(|(first, _)| *first != local) {
+                        clusters.push((at, service));
                     }
                 }
             }
-            for port in &remote.service.ports {
-                if !ports.contains(port) {
-                    ports.push(port.clone());
+        }
+        found
+    }
+
+    fn is_same(&self, parts: &[(usize, &Arc<Service>)], before: &Part) -> bool {
+        (before.local || self.same_context)
+            && parts.len() == before.inputs.len()
+            && parts
+                .iter()
+                .zip(&before.inputs)
+                .all(|((at, one), (before, other))| at == before && Arc::ptr_eq(one, other))
+    }
+
+    /// Every name has been checked to fit when its parts were read: labels by the source, the domain by the
+    /// configuration. So no failure in here ever leaves a name out.
+    fn part(&mut self, parts: &[(usize, &Arc<Service>)]) -> Part {
+        let inputs = parts.iter().map(|(at, service)| (*at, Arc::clone(service)));
+        let mut part = Part {
+            inputs: inputs.collect(),
+            local: false,
+            entries: Box::default(),
+            overlaps: 0,
+        };
+        let &[(at, service), ..] = parts else {
+            return part;
+        };
+        let policy = &self.settings.remote;
+        if Some(at) == self.context.local {
+            part.local = true;
+            if !policy.failover(&service.namespace, &service.name) {
+                let key = (Arc::clone(&service.namespace), Arc::clone(&service.name));
+                if !self.once_local.contains(&key) {
+                    Arc::make_mut(&mut self.once_local).insert(key);
                 }
             }
+            part.entries = self.builder.local(at, service).unwrap_or_default();
+            return part;
         }
-        let at_gateway = self.srv == SrvPort::Gateway && origin == Origin::Gateway;
-        let numbers = at_gateway.then_some(&gateway_ports);
-        let host = Host {
-            origin,
-            clusters: remotes.iter().map(|remote| remote.cluster).collect(),
-            ..Host::default()
-        };
-        if endpoints.is_empty() {
-            self.add_host(fqdn.clone(), host, addresses);
-            return self.add_locations(&fqdn, &ports, numbers, std::slice::from_ref(&fqdn));
+        let key = (Arc::clone(&service.namespace), Arc::clone(&service.name));
+        if self.once_local.contains(&key) {
+            return part;
         }
-        self.add_headless(&fqdn, host.clone(), &endpoints, &ports)?;
-        let pods = endpoints.iter().filter(|endpoint| endpoint.ready);
-        addresses.extend(pods.map(|endpoint| endpoint.address));
-        self.add_host(fqdn, host, addresses);
-        Ok(())
-    }
-
-    fn add_host(
-        &mut self,
-        name: Name,
-        mut host: Host,
-        addresses: impl IntoIterator<Item = IpAddr>,
-    ) {
-        for address in addresses {
-            match address {
-                IpAddr::V4(address) => host.v4.push(address),
-                IpAddr::V6(address) => host.v6.push(address),
-            }
-        }
-        host.v4.sort_unstable();
-        host.v4.dedup();
-        host.v6.sort_unstable();
-        host.v6.dedup();
-        self.names.insert(name, Entry::Host(host));
-    }
-
-    /// The SRV names of a service: `_port._protocol` below it. `numbers` are given instead of the ports' own. A name
-    /// without a location still exists.
-    fn add_locations(
-        &mut self,
-        service: &Name,
-        ports: &[Port],
-        numbers: Option<&BTreeSet<u16>>,
-        targets: &[Name],
-    ) -> Result<(), InvalidName> {
-        let mut found: BTreeMap<(Name, Name), BTreeSet<u16>> = BTreeMap::new();
-        for port in ports {
-            let Some(name) = &port.name else { continue };
-            let transport = service.child(match port.protocol {
-                Protocol::Udp => "_udp",
-                Protocol::Http | Protocol::Tcp => "_tcp",
-            })?;
-            let name = transport.child(&format!("_{name}"))?;
-            let found = found.entry((transport, name)).or_default();
-            match numbers {
-                Some(numbers) => found.extend(numbers),
-                None => found.extend([port.number]),
-            }
-        }
-        for ((transport, name), numbers) in found {
-            let count = u16::try_from(numbers.len() * targets.len()).unwrap_or(u16::MAX);
-            let weight = (100 / count.max(1)).max(1);
-            let locations = numbers.iter().flat_map(|&port| {
-                targets.iter().map(move |target| Location {
-                    port,
-                    weight,
-                    target: target.clone(),
+        let remotes: Vec<Remote<'_>> = parts
+            .iter()
+            .filter_map(|(at, service)| {
+                let peer = self.context.peers.get(*at)?;
+                Some(Remote {
+                    service,
+                    gateways: &peer.gateways,
+                    same_network: peer.same_network,
                 })
-            });
-            self.names.insert(name, Entry::Service(locations.collect()));
-            self.names.insert(transport, Entry::Inner);
+            })
+            .collect();
+        let places = parts.iter().map(|(at, _)| *at).collect();
+        let answer = policy.answer(&service.namespace, &service.name);
+        let asked = part::Asked {
+            answer,
+            families: self.context.families.unwrap_or(Families::BOTH),
+            local_ranges: &self.settings.local_ranges,
+        };
+        if let Ok((entries, overlaps)) = self.builder.remote(places, &remotes, &asked) {
+            part.entries = entries;
+            part.overlaps = overlaps;
         }
-        Ok(())
-    }
-
-    fn service_name(&mut self, namespace: &str, name: &str) -> Result<Name, InvalidName> {
-        let namespace = self.service_domain.child(namespace)?;
-        let name = namespace.child(name)?;
-        self.names.entry(namespace).or_insert(Entry::Inner);
-        Ok(name)
+        part
     }
 }
 
-/// Every service that only peers have and that may be taken from them, with all its peers.
-fn remote_services<'c>(
-    settings: &Settings,
-    clusters: &'c [Cluster],
-    local: &BTreeSet<Key<'c>>,
-    network: Option<&str>,
-) -> BTreeMap<Key<'c>, Vec<Remote<'c>>> {
-    let mut found: BTreeMap<Key<'c>, Vec<Remote<'c>>> = BTreeMap::new();
+/// The namespaces of all clusters, each with what every cluster has of it.
+fn inputs(clusters: &[Cluster]) -> HashMap<&Arc<str>, Vec<Option<Arc<catalog::Namespace>>>> {
+    let mut found: HashMap<_, Vec<_>> = HashMap::new();
     for (at, cluster) in clusters.iter().enumerate() {
-        let Some(catalog) = catalog(clusters, at).filter(|_| !cluster.local) else {
-            continue;
-        };
-        for service in &catalog.services {
-            let (namespace, name) = key(service);
-            let wanted = service.kind != Kind::ExternalName // its target is relative to the peer
-                && !local.contains(&(namespace, name))
-                && cluster.import.allows(namespace, name)
-                && !settings.cluster_local.contains(namespace, name);
-            if wanted {
-                found.entry((namespace, name)).or_default().push(Remote {
-                    cluster: at,
-                    service,
-                    gateways: &catalog.gateways,
-                    same_network: network.is_some() && catalog.network.as_deref() == network,
-                });
+        for (name, namespace) in cluster.catalog.iter().flat_map(|of| &of.namespaces) {
+            let all = found
+                .entry(name)
+                .or_insert_with(|| vec![None; clusters.len()]);
+            if let Some(place) = all.get_mut(at) {
+                *place = Some(Arc::clone(namespace));
             }
         }
     }
     found
 }
 
-fn doubts(clusters: &[Cluster], local_known: bool, local_namespaces: &BTreeSet<&str>) -> Doubts {
-    let mut doubts = Doubts {
-        every_namespace: !local_known,
-        ..Doubts::default()
-    };
-    let pending = clusters
+fn same(
+    one: &[Option<Arc<catalog::Namespace>>],
+    other: &[Option<Arc<catalog::Namespace>>],
+) -> bool {
+    one.len() == other.len()
+        && one.iter().zip(other).all(|pair| match pair {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            _ => false,
+        })
+}
+
+fn context(settings: &Settings, known: &Known, local: Option<usize>) -> Context {
+    let local_catalog = local.and_then(|at| catalog(&known.clusters, at));
+    let none = MeshNetworks::default();
+    let mesh = local_catalog.map_or(&none, |catalog| &catalog.mesh_networks);
+    let network = local
+        .and_then(|at| known.clusters.get(at))
+        .and_then(|cluster| gateway::network(cluster, mesh));
+    let network = settings.network.as_deref().or(network);
+    let targets = gateway::of_clusters(&known.clusters);
+    let peers = known
+        .clusters
         .iter()
-        .filter(|cluster| !cluster.local && cluster.state == SyncState::Pending);
-    for cluster in pending {
-        if cluster.import.reaches_every_namespace() {
-            let here = local_namespaces.iter().map(ToString::to_string);
-            doubts.namespaces.extend(here);
-        }
-        if let Import::Only {
-            namespaces,
-            services,
-            ..
-        } = &cluster.import
-        {
-            doubts.namespaces.extend(namespaces.iter().cloned());
-            doubts.services.extend(services.iter().cloned());
-        }
+        .zip(targets)
+        .map(|(cluster, targets)| Peer {
+            id: Arc::clone(&cluster.id),
+            local: cluster.local,
+            import: cluster.import.clone(),
+            same_network: network.is_some() && gateway::network(cluster, mesh) == network,
+            gateways: known.gateways.usable(&targets),
+        });
+    Context {
+        local,
+        families: settings.families.or_else(|| local_catalog.map(families_of)),
+        peers: peers.collect(),
     }
-    doubts
 }
 
 fn catalog(clusters: &[Cluster], at: usize) -> Option<&Catalog> {
     clusters.get(at)?.catalog.as_deref()
-}
-
-fn key(service: &Service) -> Key<'_> {
-    (&service.namespace, &service.name)
 }
 
 /// The families that a cluster's services show; both when it has none with an address.
@@ -332,31 +295,16 @@ fn families_of(catalog: &Catalog) -> Families {
         v4: false,
         v6: false,
     };
-    for service in &catalog.services {
-        if let Kind::ClusterIp(addresses) = &service.kind {
-            found.v4 |= addresses.iter().any(IpAddr::is_ipv4);
-            found.v6 |= addresses.iter().any(IpAddr::is_ipv6);
-        }
+    for namespace in catalog.namespaces.values() {
+        let (v4, v6) = namespace.families();
+        found.v4 |= v4;
+        found.v6 |= v6;
     }
     if found.v4 || found.v6 {
         found
     } else {
-        Families { v4: true, v6: true }
+        Families::BOTH
     }
-}
-
-impl Families {
-    fn has(self, address: IpAddr) -> bool {
-        match address {
-            IpAddr::V4(_) => self.v4,
-            IpAddr::V6(_) => self.v6,
-        }
-    }
-}
-
-/// The name of an endpoint that has none: its address with dashes, as CoreDNS makes it.
-fn dashed(address: IpAddr) -> String {
-    address.to_string().replace(['.', ':'], "-")
 }
 
 /// An SOA's data: whoever asks anew does so after one TTL.

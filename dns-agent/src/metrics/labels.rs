@@ -81,6 +81,11 @@ pub(super) struct CatalogStateLabels {
     pub(super) state: SyncState,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct GatewayLabels {
+    pub(super) address: String,
+}
+
 pub(super) const TRANSPORTS: [Transport; 2] = [Transport::Udp, Transport::Tcp];
 pub(super) const SOURCES: [Source; 4] = [
     Source::Catalog,

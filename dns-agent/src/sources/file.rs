@@ -2,14 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     path::Path,
 };
 
 use serde::Deserialize;
 
 use crate::{
-    catalog::{Catalog, Endpoint, Kind, Port, Protocol, Service},
+    catalog::{Catalog, Endpoint, Gateway, GatewayHost, Kind, Port, Protocol, Service},
     fault::{Collector, Faults},
     name::is_kubernetes_label,
     yaml::{self, Written, line},
@@ -121,7 +121,7 @@ impl Reading<'_> {
         }
         let mut seen = BTreeMap::new();
         let services = written.services.iter().enumerate();
-        let services = services
+        let services: Vec<Service> = services
             .map(|(at, service)| {
                 let field = format!("services[{at}]");
                 let key = (&service.namespace.value, &service.name.value);
@@ -142,8 +142,8 @@ impl Reading<'_> {
             .collect();
         Catalog {
             network: written.network.as_ref().map(|name| name.value.clone()),
-            services,
             gateways,
+            ..Catalog::of(services)
         }
     }
 
@@ -162,10 +162,11 @@ impl Reading<'_> {
         self.label(&written.name, &format!("{field}.name"));
         self.label(&written.namespace, &format!("{field}.namespace"));
         Service {
-            name: written.name.value.clone(),
-            namespace: written.namespace.value.clone(),
+            name: written.name.value.as_str().into(),
+            namespace: written.namespace.value.as_str().into(),
             kind: self.kind(field, written),
             ports: self.ports(field, &written.ports),
+            exported: true,
         }
     }
 
@@ -290,13 +291,17 @@ impl Reading<'_> {
         protocol
     }
 
-    fn gateway(&mut self, field: &str, written: &WrittenGateway) -> Option<SocketAddr> {
+    fn gateway(&mut self, field: &str, written: &WrittenGateway) -> Option<Gateway> {
         let address = self.address(&written.address, &format!("{field}.address"))?;
         let port = match &written.port {
             Some(port) => self.port_number(port, &format!("{field}.port"))?,
             None => GATEWAY_PORT,
         };
-        Some(SocketAddr::new(address, port))
+        Some(Gateway {
+            network: None,
+            host: GatewayHost::Address(address),
+            port,
+        })
     }
 
     fn address(&mut self, written: &Written<String>, field: &str) -> Option<IpAddr> {

@@ -1,6 +1,8 @@
 //! An upstream's message, kept as bytes and given on as bytes: only the identifier, the TTLs, the question's case,
 //! EDNS (present iff asked for) and the length change.
 
+use std::net::IpAddr;
+
 use super::{
     Flags, HEADER, Query, Section,
     query::{Counts, header},
@@ -139,6 +141,22 @@ impl Message {
     /// The smallest TTL of all records, in seconds; `None` without records.
     pub fn least_ttl(&self) -> Option<u32> {
         self.records.iter().map(|record| record.ttl).min()
+    }
+
+    /// The addresses in the answer section, whoever's they are: those of the name asked for and of the names that it
+    /// stands for.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let answers = self.records.iter();
+        let answers = answers.filter(|record| record.section == Section::Answer);
+        answers.filter_map(|record| {
+            // The data lies between its length, behind the TTL, and the record's end.
+            let data = self.bytes.get(record.ttl_at + 6..record.end)?;
+            match record.rtype {
+                rtype::A => Some(IpAddr::from(<[u8; 4]>::try_from(data).ok()?)),
+                rtype::AAAA => Some(IpAddr::from(<[u8; 16]>::try_from(data).ok()?)),
+                _ => None,
+            }
+        })
     }
 
     /// For how long a denial may be kept, in seconds: the lesser of the SOA's TTL and its minimum (RFC 2308 §5).

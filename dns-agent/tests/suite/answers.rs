@@ -7,7 +7,7 @@ use crossmesh_dns_agent::{
     catalog::{Cluster, SyncState},
     config::Config,
     encode::encode,
-    index::Index,
+    index::{Index, Known},
     sources::file::{self, Expected},
     wire::{Parsed, Transport, parse},
 };
@@ -129,10 +129,6 @@ fn index(world: &World) -> Index {
                 .unwrap_or_else(|error| panic!("{error}"))
         });
         Cluster {
-            id: entry.cluster.as_str().into(),
-            mesh: entry.mesh.as_str().into(),
-            local: entry.local,
-            import: entry.import.clone(),
             state: match part.state {
                 State::Synced if catalog.is_none() => SyncState::Pending,
                 State::Synced => SyncState::Synced,
@@ -142,11 +138,14 @@ fn index(world: &World) -> Index {
             },
             read_at: catalog.is_some().then(SystemTime::now),
             catalog: catalog.map(Arc::new),
-            problem: None,
+            ..entry.cluster()
         }
     });
-    let clusters = clusters.collect();
-    Index::build(config.settings, clusters, 1)
+    let known = Known {
+        clusters: clusters.collect(),
+        ..Known::default()
+    };
+    Index::build(config.settings, known, 1)
 }
 
 fn ask(index: &Index, asked: &str) -> String {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crossmesh_dns_agent::{
     check,
-    config::Config,
+    config::{Config, Source},
     sources::file::{self, Expected},
 };
 use serde::Deserialize;
@@ -98,11 +98,14 @@ fn what_is_left_out_has_its_documented_value() {
     assert_eq!(config.upstreams.timeout.as_millis(), 1_500);
     assert_eq!(config.upstreams.deadline.as_millis(), 4_500);
     assert_eq!(config.cache.entries, 10_000);
+    let file = |path: &str| Source::File(path.into());
     assert_eq!(
-        config.catalogs[0].file,
-        Path::new("/etc/crossmesh/cluster-1.yaml")
+        config.catalogs[0].source,
+        file("/etc/crossmesh/cluster-1.yaml")
     );
-    assert_eq!(config.catalogs[1].file, Path::new("/run/west.yaml"));
+    assert_eq!(config.catalogs[1].source, file("/run/west.yaml"));
+    assert_eq!(config.gateway_probe, None);
+    assert_eq!(config.istio_namespace, "istio-system");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 mod answers;
 mod command;
 mod faults;
+mod kubernetes;
 mod messages;
 mod relaying;
 mod reloading;

@@ -6,35 +6,19 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use hickory_proto::op::{Message, ResponseCode};
-use tokio::{task::JoinSet, time::timeout};
+use tokio::task::JoinSet;
 
 use crate::support::{
-    agent::{Agent, EMPTY, Files, LOCAL, PATIENCE, PEER, ask_udp, data, upstream},
+    agent::{Agent, EMPTY, Files, LOCAL, PEER, ask_udp, data, upstream},
     message::query,
     servers::{Hickory, nobody},
 };
 
 const LOCAL_ANSWER: &[&str] = &["10.1.0.9"];
 const REMOTE_ANSWER: &[&str] = &["203.0.113.7"];
-
-async fn readyz_says(agent: &Agent, part: &str) -> String {
-    let asking = async {
-        loop {
-            let (_, text) = agent.text("/readyz").await;
-            if text.contains(part) {
-                return text;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(PATIENCE, asking)
-        .await
-        .unwrap_or_else(|_| panic!("/readyz never said {part}"))
-}
 
 #[tokio::test]
 async fn a_deleted_service_is_answered_by_the_peers_gateway_and_back_again() {
@@ -88,7 +72,7 @@ async fn a_bad_catalog_is_refused_named_and_the_last_good_one_stays() {
     let agent = Agent::start(&upstream(nobody().await)).await;
     let bad = PEER.replace("10.2.0.7", "10.2.0.700");
     agent.replace("cluster-2.yaml", &bad);
-    let text = readyz_says(&agent, "stale").await;
+    let text = agent.readyz_says("stale").await;
     let file = agent.folder().join("cluster-2.yaml");
     assert_eq!(
         text,
@@ -110,7 +94,7 @@ async fn a_bad_catalog_is_refused_named_and_the_last_good_one_stays() {
         &PEER.replace("203.0.113.7", "203.0.113.8"),
     );
     agent.eventually(&query, &["203.0.113.8"]).await;
-    readyz_says(&agent, "catalog cluster-2: synced").await;
+    agent.readyz_says("catalog cluster-2: synced").await;
     agent.stop().await;
 }
 
@@ -118,7 +102,7 @@ async fn a_bad_catalog_is_refused_named_and_the_last_good_one_stays() {
 async fn a_catalog_file_that_goes_away_leaves_its_last_good_state() {
     let agent = Agent::start(&upstream(nobody().await)).await;
     fs::remove_file(agent.path("cluster-1.yaml")).unwrap();
-    readyz_says(&agent, "catalog cluster-1: stale").await;
+    agent.readyz_says("catalog cluster-1: stale").await;
     let query = query("reviews.shop.svc.cluster.local");
     assert_eq!(agent.answers(&query).await, LOCAL_ANSWER);
     agent.stop().await;
@@ -159,11 +143,9 @@ async fn a_peer_never_read_holds_back_denials_and_readiness_until_it_is_read() {
 
     agent.replace("cluster-2.yaml", PEER);
     agent.eventually(&missing, REMOTE_ANSWER).await;
-    readyz_says(
-        &agent,
-        "ready\ncatalog cluster-1: synced\ncatalog cluster-2: synced",
-    )
-    .await;
+    agent
+        .readyz_says("ready\ncatalog cluster-1: synced\ncatalog cluster-2: synced")
+        .await;
     agent.stop().await;
 }
 
@@ -174,7 +156,7 @@ async fn a_peer_never_read_counts_as_empty_after_a_while() {
     let files = Files::new(&lines);
     files.write("cluster-2.yaml", "schema: something-else\n");
     let agent = Agent::start_with(files).await;
-    let text = readyz_says(&agent, "timed-out").await;
+    let text = agent.readyz_says("timed-out").await;
     assert!(text.starts_with("ready\n"), "{text}");
     let reply = agent.ask(&query("catalog.shop.svc.cluster.local")).await;
     assert_eq!(reply.metadata.response_code, ResponseCode::NXDomain);

@@ -1,5 +1,6 @@
 //! What tests share: messages, agents, upstream servers.
 
 pub(crate) mod agent;
+pub(crate) mod api;
 pub(crate) mod message;
 pub(crate) mod servers;

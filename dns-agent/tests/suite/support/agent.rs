@@ -63,6 +63,14 @@ impl Files {
         files
     }
 
+    /// A configuration with these lines after its first ones, and no catalogs.
+    pub(crate) fn bare(lines: &str) -> Self {
+        let files = Self(tempfile::tempdir().unwrap());
+        let head = "schema: crossmesh-dns/v1\nlisten: [127.0.0.1:0]\nadmin: 127.0.0.1:0\n";
+        files.write("dns.yaml", &format!("{head}{lines}"));
+        files
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
@@ -146,6 +154,26 @@ impl Agent {
 
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Waits until /readyz says something, and gives all that it says then.
+    pub(crate) async fn readyz_says(&self, part: &str) -> String {
+        let asking = async {
+            loop {
+                let (_, text) = self.text("/readyz").await;
+                if text.contains(part) {
+                    return text;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        match timeout(PATIENCE, asking).await {
+            Ok(text) => text,
+            Err(_) => panic!(
+                "/readyz never said {part}: {:?}",
+                self.text("/readyz").await
+            ),
+        }
     }
 
     /// Gets a page of the admin interface: its status and its body.

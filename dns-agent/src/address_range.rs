@@ -1,0 +1,93 @@
+//! Ranges of addresses as `ADDRESS/LENGTH` (RFC 4632, RFC 4291 §2.3).
+
+use std::{fmt, net::IpAddr};
+
+/// All addresses that begin with the same bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressRange {
+    first: IpAddr,
+    length: u8,
+}
+
+impl AddressRange {
+    /// Reads `ADDRESS/LENGTH`; the bits behind the length must be zero, because such a range is usually a mistake.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (address, length) = text.split_once('/')?;
+        let range = Self {
+            first: address.parse().ok()?,
+            length: length.parse().ok()?,
+        };
+        let (bits, width) = bits(range.first);
+        let fits = range.length <= width && bits & !mask(range.length, width) == 0;
+        fits.then_some(range)
+    }
+
+    /// Whether an address is in the range.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let (own, width) = bits(self.first);
+        let (other, other_width) = bits(address);
+        width == other_width && (own ^ other) & mask(self.length, width) == 0
+    }
+}
+
+impl fmt::Display for AddressRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.first, self.length)
+    }
+}
+
+/// The address as a number of so many bits.
+fn bits(address: IpAddr) -> (u128, u8) {
+    match address {
+        IpAddr::V4(address) => (u128::from(address.to_bits()), 32),
+        IpAddr::V6(address) => (address.to_bits(), 128),
+    }
+}
+
+/// A number of `width` bits whose first `length` ones are set.
+fn mask(length: u8, width: u8) -> u128 {
+    let all = u128::MAX >> (128 - width);
+    all & !all.checked_shr(u32::from(length)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_has_the_addresses_that_begin_with_its_bits() {
+        let check = |range: &str, address: &str, expected: bool| {
+            let range = AddressRange::parse(range).unwrap();
+            assert_eq!(
+                range.contains(address.parse().unwrap()),
+                expected,
+                "{range} {address}"
+            );
+        };
+        check("10.0.0.0/8", "10.255.0.1", true);
+        check("10.0.0.0/8", "11.0.0.0", false);
+        check("10.1.2.0/23", "10.1.3.255", true);
+        check("10.1.2.3/32", "10.1.2.3", true);
+        check("10.1.2.3/32", "10.1.2.2", false);
+        check("0.0.0.0/0", "203.0.113.7", true);
+        check("0.0.0.0/0", "::1", false);
+        check("fd00::/8", "fd12::1", true);
+        check("fd00::/8", "fe00::1", false);
+        check("::/0", "fe00::1", true);
+        check("::1/128", "::1", true);
+    }
+
+    #[test]
+    fn what_is_no_range_is_refused() {
+        for text in [
+            "10.0.0.0",
+            "10.0.0.0/33",
+            "10.0.0.1/8",
+            "fd00::/129",
+            "a/8",
+            "10.0.0.0/-1",
+        ] {
+            assert_eq!(AddressRange::parse(text), None, "{text}");
+        }
+    }
+}

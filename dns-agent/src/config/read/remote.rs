@@ -1,0 +1,226 @@
+//! What decides the answers for services that only peers have: the policy, local ranges, gateways and their probes.
+
+use super::{MS, Reading};
+use crate::{
+    address_range::AddressRange,
+    catalog::{Gateway, GatewayHost},
+    config::{GatewayProbe, written},
+    index::{RemoteAnswer, RemotePolicy, RemoteRule},
+    name::is_kubernetes_label,
+    sources::file::GATEWAY_PORT,
+    yaml::{Written, line},
+};
+
+const ISTIO_NAMESPACE: &str = "istio-system";
+
+impl Reading<'_> {
+    pub(super) fn ranges(&mut self, written: &[Written<String>]) -> Vec<AddressRange> {
+        let all = written.iter().enumerate().filter_map(|(at, text)| {
+            let range = AddressRange::parse(&text.value);
+            if range.is_none() {
+                self.faults.add(
+                    line(text),
+                    format!("cluster.ranges[{at}]"),
+                    format!("\"{}\" is no range of addresses", text.value),
+                    "write ADDRESS/LENGTH with the range's first address, such as 10.96.0.0/12",
+                );
+            }
+            range
+        });
+        all.collect()
+    }
+
+    pub(super) fn istio_namespace(&mut self, written: Option<&Written<String>>) -> String {
+        let Some(written) = written else {
+            return ISTIO_NAMESPACE.to_owned();
+        };
+        self.namespace(written, "istioNamespace");
+        written.value.clone()
+    }
+
+    pub(super) fn namespace(&mut self, written: &Written<String>, field: &str) {
+        if !is_kubernetes_label(&written.value) {
+            self.faults.add(
+                line(written),
+                field,
+                format!("\"{}\" is no namespace", written.value),
+                "write a namespace's name",
+            );
+        }
+    }
+
+    /// A probe must end well within the second that an unhealthy gateway may stay after its last failure began.
+    pub(super) fn gateway_probe(
+        &mut self,
+        written: Option<&written::GatewayProbe>,
+        by_default: bool,
+    ) -> Option<GatewayProbe> {
+        let nothing = written::GatewayProbe {
+            enabled: Some(by_default),
+            interval: None,
+            timeout: None,
+            failures: None,
+            successes: None,
+        };
+        let written = written.unwrap_or(&nothing);
+        let interval = self.duration(
+            written.interval.as_ref(),
+            "gatewayProbe.interval",
+            MS(2_000),
+            MS(50)..=MS(60_000),
+        );
+        let probe = GatewayProbe {
+            timeout: self.duration(
+                written.timeout.as_ref(),
+                "gatewayProbe.timeout",
+                MS(800).min(interval),
+                MS(10)..=MS(900).min(interval),
+            ),
+            interval,
+            failures: self.number(
+                written.failures.as_ref(),
+                "gatewayProbe.failures",
+                3,
+                1..=100,
+            ),
+            successes: self.number(
+                written.successes.as_ref(),
+                "gatewayProbe.successes",
+                2,
+                1..=100,
+            ),
+        };
+        written.enabled.unwrap_or(true).then_some(probe)
+    }
+
+    pub(super) fn gateways(
+        &mut self,
+        written: &Written<Vec<written::Gateway>>,
+        field: &str,
+    ) -> Vec<Gateway> {
+        if written.value.is_empty() {
+            self.faults.add(
+                line(written),
+                field,
+                "the list is empty",
+                "write at least one gateway, or leave the field out to have them found",
+            );
+        }
+        let all = written
+            .value
+            .iter()
+            .enumerate()
+            .filter_map(|(at, gateway)| {
+                let host = GatewayHost::parse(&gateway.address.value);
+                if host.is_none() {
+                    self.faults.add(
+                        line(&gateway.address),
+                        format!("{field}[{at}].address"),
+                        format!(
+                            "\"{}\" is neither one host's address nor its name",
+                            gateway.address.value
+                        ),
+                        "write an IPv4 or IPv6 address, or a name with a dot in it",
+                    );
+                }
+                let port = self.number(
+                    gateway.port.as_ref(),
+                    &format!("{field}[{at}].port"),
+                    GATEWAY_PORT,
+                    1..=65_535,
+                );
+                Some(Gateway {
+                    network: None,
+                    host: host?,
+                    port,
+                })
+            });
+        all.collect()
+    }
+
+    pub(super) fn remote(&mut self, written: &written::Remote) -> RemotePolicy {
+        let mut policy = RemotePolicy {
+            everywhere: rule(written.answer, written.failover),
+            ..RemotePolicy::default()
+        };
+        for (at, entry) in written.rules.iter().enumerate() {
+            let field = format!("remote.rules[{at}]");
+            let found = rule(entry.value.answer, entry.value.failover);
+            if found == RemoteRule::default() {
+                self.faults.add(
+                    line(entry),
+                    field.as_str(),
+                    "says nothing",
+                    "add answer or failover, or remove the rule",
+                );
+            }
+            let before = match (&entry.value.namespace, &entry.value.service) {
+                (Some(namespace), None) => {
+                    self.namespace(namespace, &format!("{field}.namespace"));
+                    policy.namespaces.insert(namespace.value.clone(), found)
+                }
+                (None, Some(service)) => {
+                    let Some(key) = self.service(service, &format!("{field}.service")) else {
+                        continue;
+                    };
+                    policy.services.insert(key, found)
+                }
+                _ => {
+                    self.faults.add(
+                        line(entry),
+                        field.as_str(),
+                        "exactly one of namespace and service is needed",
+                        "write namespace: NAME or service: NAMESPACE/NAME",
+                    );
+                    continue;
+                }
+            };
+            if before.is_some() {
+                self.faults.add(
+                    line(entry),
+                    field,
+                    "an earlier rule is for the same",
+                    "make one rule of the two",
+                );
+            }
+        }
+        policy
+    }
+
+    /// Reads `NAMESPACE/NAME`.
+    pub(super) fn service(
+        &mut self,
+        written: &Written<String>,
+        field: &str,
+    ) -> Option<(String, String)> {
+        match written.value.split_once('/') {
+            Some((namespace, name))
+                if is_kubernetes_label(namespace) && is_kubernetes_label(name) =>
+            {
+                Some((namespace.to_owned(), name.to_owned()))
+            }
+            _ => {
+                self.faults.add(
+                    line(written),
+                    field,
+                    format!("\"{}\" is no service", written.value),
+                    "write NAMESPACE/NAME",
+                );
+                None
+            }
+        }
+    }
+}
+
+fn rule(answer: Option<written::Answer>, failover: Option<bool>) -> RemoteRule {
+    RemoteRule {
+        answer: answer.map(|answer| match answer {
+            written::Answer::Auto => RemoteAnswer::Auto,
+            written::Answer::Gateway => RemoteAnswer::Gateway,
+            written::Answer::ClusterIp => RemoteAnswer::ClusterIp,
+            written::Answer::NoData => RemoteAnswer::NoData,
+            written::Answer::Upstream => RemoteAnswer::Upstream,
+        }),
+        failover,
+    }
+}

@@ -1,0 +1,265 @@
+//! Which gateways stand for a cluster, which addresses they have now, and which of those can be used.
+
+mod follow;
+mod health;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+pub use follow::{Follower, Lookup};
+pub use health::{Damping, Health};
+
+use crate::catalog::{Cluster, Gateway, GatewayHost, MeshGateway, MeshNetworks};
+
+/// A gateway to be looked up and probed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Target {
+    /// Where it is.
+    pub host: GatewayHost,
+    /// Its port.
+    pub port: u16,
+}
+
+/// What is known of gateways beyond what clusters tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The addresses of names that have been looked up.
+    pub addresses: BTreeMap<Arc<str>, Arc<[IpAddr]>>,
+    /// Those that cannot be reached. One that was not probed yet is not among them.
+    pub unhealthy: BTreeSet<SocketAddr>,
+}
+
+impl Seen {
+    /// The addresses of these gateways that can be used, sorted.
+    pub fn usable(&self, targets: &BTreeSet<Target>) -> Vec<SocketAddr> {
+        let mut found: Vec<SocketAddr> = targets
+            .iter()
+            .flat_map(|target| self.addresses_of(target))
+            .filter(|address| !self.unhealthy.contains(address))
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// All addresses of a gateway that are known.
+    pub fn addresses_of(&self, target: &Target) -> Vec<SocketAddr> {
+        let addresses = match &target.host {
+            GatewayHost::Address(address) => std::slice::from_ref(address),
+            GatewayHost::Name(name) => self.addresses.get(name).map_or(&[][..], |all| all),
+        };
+        let addresses = addresses.iter();
+        addresses
+            .map(|address| SocketAddr::new(*address, target.port))
+            .collect()
+    }
+}
+
+/// The network that a cluster's addresses belong to: what the configuration says, else what the cluster says, else what
+/// the mesh configuration says of it. Istio has the same order (`controller/network.go`).
+pub fn network<'c>(cluster: &'c Cluster, mesh: &'c MeshNetworks) -> Option<&'c str> {
+    let catalog = cluster.catalog.as_deref();
+    cluster
+        .network
+        .as_deref()
+        .or_else(|| catalog?.network.as_deref())
+        .or_else(|| mesh.of_cluster(&cluster.id))
+}
+
+/// The gateways of every cluster, in the order of the clusters: those that the configuration gives; else its own and
+/// those that the local cluster's mesh configuration gives to its network; else those of other clusters on its network.
+pub fn of_clusters(clusters: &[Cluster]) -> Vec<BTreeSet<Target>> {
+    let none = MeshNetworks::default();
+    let local = clusters.iter().find(|cluster| cluster.local);
+    let mesh = local
+        .and_then(|cluster| cluster.catalog.as_deref())
+        .map_or(&none, |catalog| &catalog.mesh_networks);
+    let networks: Vec<Option<&str>> = clusters
+        .iter()
+        .map(|cluster| network(cluster, mesh))
+        .collect();
+    let own: Vec<BTreeSet<Target>> = clusters
+        .iter()
+        .zip(&networks)
+        .map(|(cluster, network)| own(cluster, *network, mesh))
+        .collect();
+    let shared = own.iter().zip(&networks).map(|(targets, network)| {
+        if !targets.is_empty() || network.is_none() {
+            return targets.clone();
+        }
+        let others = own.iter().zip(&networks);
+        let others = others.filter(|(_, other)| *other == network);
+        others
+            .flat_map(|(targets, _)| targets.iter().cloned())
+            .collect()
+    });
+    shared.collect()
+}
+
+fn own(cluster: &Cluster, network: Option<&str>, mesh: &MeshNetworks) -> BTreeSet<Target> {
+    if let Some(given) = &cluster.gateways {
+        return given.iter().map(target).collect();
+    }
+    let Some(catalog) = &cluster.catalog else {
+        return BTreeSet::new();
+    };
+    let ours = |gateway: &&Gateway| match (&gateway.network, network) {
+        (Some(of), Some(network)) => **of == *network,
+        // A cluster whose network nobody names has whatever gateways it has.
+        _ => true,
+    };
+    let mut found: BTreeSet<Target> = catalog.gateways.iter().filter(ours).map(target).collect();
+    let of_network = network.and_then(|network| mesh.0.get(network));
+    for gateway in of_network.iter().flat_map(|network| &network.gateways) {
+        match gateway {
+            MeshGateway::At(gateway) => {
+                found.insert(target(gateway));
+            }
+            MeshGateway::Service {
+                namespace,
+                name,
+                port,
+            } => {
+                let hosts = catalog.external.get(&(namespace.clone(), name.clone()));
+                found.extend(hosts.into_iter().flatten().map(|host| Target {
+                    host: host.clone(),
+                    port: *port,
+                }));
+            }
+        }
+    }
+    found
+}
+
+fn target(gateway: &Gateway) -> Target {
+    Target {
+        host: gateway.host.clone(),
+        port: gateway.port,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Catalog, Import, MeshNetwork, SyncState};
+
+    fn gateway(network: Option<&str>, host: &str) -> Gateway {
+        Gateway {
+            network: network.map(Into::into),
+            host: GatewayHost::parse(host).unwrap(),
+            port: 15443,
+        }
+    }
+
+    fn cluster(id: &str, network: Option<&str>, gateways: &[Gateway]) -> Cluster {
+        Cluster {
+            id: id.into(),
+            mesh: "east".into(),
+            local: id == "local",
+            import: Import::All,
+            network: None,
+            gateways: None,
+            catalog: Some(Arc::new(Catalog {
+                network: network.map(str::to_owned),
+                gateways: gateways.into(),
+                ..Catalog::default()
+            })),
+            state: SyncState::Synced,
+            problem: None,
+            read_at: None,
+        }
+    }
+
+    fn mesh(cluster: &mut Cluster, networks: &[(&str, &[&str], MeshGateway)]) {
+        let catalog = Arc::make_mut(cluster.catalog.as_mut().unwrap());
+        let networks = networks.iter().map(|(name, clusters, gateway)| {
+            let network = MeshNetwork {
+                clusters: clusters.iter().map(ToString::to_string).collect(),
+                gateways: vec![gateway.clone()],
+            };
+            ((*name).to_owned(), network)
+        });
+        catalog.mesh_networks = Arc::new(MeshNetworks(networks.collect()));
+    }
+
+    fn check(clusters: &[Cluster], seen: &Seen, expected: &[&str]) {
+        let found = of_clusters(clusters);
+        let found: Vec<String> = found
+            .iter()
+            .map(|targets| {
+                let usable = seen.usable(targets);
+                let usable: Vec<String> = usable.iter().map(ToString::to_string).collect();
+                usable.join(" ")
+            })
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_cluster_has_the_gateways_of_its_own_network() {
+        let both = [
+            gateway(Some("n2"), "192.0.2.2"),
+            gateway(Some("n3"), "192.0.2.3"),
+        ];
+        let clusters = [
+            cluster("local", Some("n1"), &[]),
+            cluster("two", Some("n2"), &both),
+            cluster("nameless", None, &both),
+        ];
+        let expected = ["", "192.0.2.2:15443", "192.0.2.2:15443 192.0.2.3:15443"];
+        check(&clusters, &Seen::default(), &expected);
+    }
+
+    #[test]
+    fn a_cluster_without_gateways_has_those_of_its_network() {
+        let clusters = [
+            cluster("local", Some("n1"), &[]),
+            cluster("two", Some("n2"), &[gateway(None, "192.0.2.2")]),
+            cluster("three", Some("n2"), &[]),
+            cluster("nameless", None, &[]),
+        ];
+        let expected = ["", "192.0.2.2:15443", "192.0.2.2:15443", ""];
+        check(&clusters, &Seen::default(), &expected);
+    }
+
+    #[test]
+    fn the_mesh_configuration_names_networks_and_their_gateways() {
+        let at = MeshGateway::At(gateway(None, "gw.example.com"));
+        let service = MeshGateway::Service {
+            namespace: "istio-system".to_owned(),
+            name: "eastwest".to_owned(),
+            port: 443,
+        };
+        let mut local = cluster("local", Some("n1"), &[]);
+        mesh(
+            &mut local,
+            &[("n2", &["two"], at), ("n3", &["three"], service)],
+        );
+        let mut three = cluster("three", None, &[]);
+        let key = ("istio-system".to_owned(), "eastwest".to_owned());
+        let host = GatewayHost::parse("192.0.2.33").unwrap();
+        Arc::make_mut(three.catalog.as_mut().unwrap()).external =
+            Arc::new([(key, vec![host])].into());
+        let clusters = [local, cluster("two", None, &[]), three];
+        check(&clusters, &Seen::default(), &["", "", "192.0.2.33:443"]);
+        let seen = Seen {
+            addresses: [(
+                "gw.example.com".into(),
+                ["192.0.2.22".parse().unwrap()].into(),
+            )]
+            .into(),
+            unhealthy: ["192.0.2.33:443".parse().unwrap()].into(),
+        };
+        check(&clusters, &seen, &["", "192.0.2.22:15443", ""]);
+    }
+
+    #[test]
+    fn the_configuration_overrides_what_is_found() {
+        let mut two = cluster("two", Some("n2"), &[gateway(None, "192.0.2.2")]);
+        two.gateways = Some([gateway(None, "192.0.2.99")].into());
+        check(&[two], &Seen::default(), &["192.0.2.99:15443"]);
+    }
+}

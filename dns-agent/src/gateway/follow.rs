@@ -1,0 +1,240 @@
+//! Looks gateways' names up and probes their addresses, for as long as anybody wants them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{Damping, Health, Seen, Target};
+use crate::{catalog::GatewayHost, config::GatewayProbe, metrics::SharedMetrics};
+
+/// What a name was found to be: its addresses and for how long, or that nobody could tell.
+pub type Lookup = Result<(Vec<IpAddr>, Duration), String>;
+
+/// A name's addresses, once it was looked up.
+type Addresses = Option<Arc<[IpAddr]>>;
+type Work = Pin<Box<dyn Future<Output = Done> + Send>>;
+type LookUp = Box<dyn Fn(Arc<str>) -> Pin<Box<dyn Future<Output = Lookup> + Send>> + Send>;
+
+/// The shortest and the longest time between two look-ups of a name that has addresses.
+const LOOKUPS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
+/// How soon a look-up is tried again that failed.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Tells one turn of a gateway from the next: what is under way when a gateway goes must not count when it comes back.
+type Turn = u64;
+
+enum Done {
+    LookedUp(Turn, Arc<str>, Lookup),
+    Probed(Turn, SocketAddr, Instant, bool),
+}
+
+/// Follows the gateways that are wanted.
+pub struct Follower {
+    wanted: watch::Receiver<BTreeSet<Target>>,
+    look_up: LookUp,
+    probe: Option<GatewayProbe>,
+    metrics: SharedMetrics,
+    names: BTreeMap<Arc<str>, (Turn, Addresses)>,
+    probes: BTreeMap<SocketAddr, (Turn, Health)>,
+    turns: Turn,
+    work: FuturesUnordered<Work>,
+}
+
+impl Follower {
+    /// Follows what `wanted` says; names are looked up by `look_up`. Without `probe` every address counts as healthy.
+    pub fn new(
+        wanted: watch::Receiver<BTreeSet<Target>>,
+        look_up: impl Fn(Arc<str>) -> Pin<Box<dyn Future<Output = Lookup> + Send>> + Send + 'static,
+        probe: Option<GatewayProbe>,
+        metrics: SharedMetrics,
+    ) -> Self {
+        Self {
+            wanted,
+            look_up: Box::new(look_up),
+            probe,
+            metrics,
+            names: BTreeMap::new(),
+            probes: BTreeMap::new(),
+            turns: 0,
+            work: FuturesUnordered::new(),
+        }
+    }
+
+    /// Tells every change to `tell`, until `stop`.
+    pub async fn run(mut self, stop: CancellationToken, tell: impl Fn(Seen)) {
+        let mut told = Seen::default();
+        loop {
+            self.reconcile();
+            self.show();
+            let seen = self.seen();
+            if seen != told {
+                told = seen.clone();
+                tell(seen);
+                // New addresses of names are probed as well.
+                continue;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = self.wanted.changed() => if changed.is_err() {
+                    return;
+                },
+                Some(done) = self.work.next() => self.take(done),
+            }
+        }
+    }
+
+    /// Begins what is wanted and not under way, forgets what is not wanted.
+    fn reconcile(&mut self) {
+        let wanted = self.wanted.borrow_and_update().clone();
+        let names: BTreeSet<Arc<str>> = wanted
+            .iter()
+            .filter_map(|target| match &target.host {
+                GatewayHost::Name(name) => Some(Arc::clone(name)),
+                GatewayHost::Address(_) => None,
+            })
+            .collect();
+        self.names.retain(|name, _| names.contains(name));
+        for name in names {
+            if !self.names.contains_key(&name) {
+                self.turns += 1;
+                self.names.insert(Arc::clone(&name), (self.turns, None));
+                self.begin_lookup(self.turns, name, Instant::now());
+            }
+        }
+        if self.probe.is_none() {
+            return;
+        }
+        let seen = self.seen();
+        let addresses: BTreeSet<SocketAddr> = wanted
+            .iter()
+            .flat_map(|target| seen.addresses_of(target))
+            .collect();
+        self.probes.retain(|address, _| addresses.contains(address));
+        for address in addresses {
+            if !self.probes.contains_key(&address) {
+                self.turns += 1;
+                self.probes.insert(address, (self.turns, Health::default()));
+                self.begin_probe(self.turns, address, Instant::now());
+            }
+        }
+    }
+
+    fn take(&mut self, done: Done) {
+        match done {
+            Done::LookedUp(turn, name, result) => {
+                let entry = self.names.get_mut(&name).filter(|entry| entry.0 == turn);
+                let Some((_, addresses)) = entry else {
+                    return;
+                };
+                let again = match result {
+                    Ok((mut found, ttl)) => {
+                        found.sort_unstable();
+                        found.dedup();
+                        if addresses.as_deref() != Some(&found[..]) {
+                            info!(gateway = %name, addresses = ?found, "gateway looked up");
+                            *addresses = Some(found.into());
+                        }
+                        ttl.clamp(LOOKUPS.0, LOOKUPS.1)
+                    }
+                    // Those that are known are kept.
+                    Err(problem) => {
+                        warn!(gateway = %name, problem, "gateway cannot be looked up");
+                        self.metrics.gateway_lookup_failures.inc();
+                        RETRY
+                    }
+                };
+                self.begin_lookup(turn, name, Instant::now() + again);
+            }
+            Done::Probed(turn, address, began, reached) => {
+                let entry = self
+                    .probes
+                    .get_mut(&address)
+                    .filter(|entry| entry.0 == turn);
+                let (Some((_, health)), Some(probe)) = (entry, &self.probe) else {
+                    return;
+                };
+                let damping = Damping {
+                    failures: probe.failures,
+                    successes: probe.successes,
+                };
+                if health.observe(reached, damping) {
+                    if reached {
+                        info!(gateway = %address, "gateway can be reached again");
+                    } else {
+                        warn!(gateway = %address, "gateway cannot be reached");
+                    }
+                }
+                let next = began + probe.interval;
+                self.begin_probe(turn, address, next);
+            }
+        }
+    }
+
+    fn begin_lookup(&self, turn: Turn, name: Arc<str>, at: Instant) {
+        let look_up = (self.look_up)(Arc::clone(&name));
+        self.work.push(Box::pin(async move {
+            sleep_until(at).await;
+            Done::LookedUp(turn, name, look_up.await)
+        }));
+    }
+
+    /// Opening a connection is what every client does first; the gateway's side needs no more than that to answer.
+    fn begin_probe(&self, turn: Turn, address: SocketAddr, at: Instant) {
+        let Some(probe) = &self.probe else { return };
+        let patience = probe.timeout;
+        self.work.push(Box::pin(async move {
+            sleep_until(at).await;
+            let began = Instant::now();
+            let connected = timeout(patience, TcpStream::connect(address)).await;
+            Done::Probed(turn, address, began, matches!(connected, Ok(Ok(_))))
+        }));
+    }
+
+    fn seen(&self) -> Seen {
+        let names = self.names.iter();
+        let unhealthy = self
+            .probes
+            .iter()
+            .filter(|(_, (_, health))| !health.is_healthy());
+        Seen {
+            addresses: names
+                .filter_map(|(name, (_, found))| {
+                    Some((Arc::clone(name), Arc::clone(found.as_ref()?)))
+                })
+                .collect(),
+            unhealthy: unhealthy.map(|(address, _)| *address).collect(),
+        }
+    }
+
+    fn show(&self) {
+        let all = self.probes.iter();
+        self.metrics
+            .show_gateways(all.map(|(address, (_, health))| (*address, health.is_healthy())));
+    }
+}
+
+impl std::fmt::Debug for Follower {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Follower")
+            .field("names", &self.names)
+            .field("probes", &self.probes)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+use std::sync::Mutex;
+
+use tokio::{net::TcpListener, task::JoinSet};
+
+use super::*;
+use crate::metrics::Metrics;
+
+/// Longer than anything takes that works.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A follower whose names are looked up in a list that a test changes.
+struct World {
+    wanted: watch::Sender<BTreeSet<Target>>,
+    names: Arc<Mutex<BTreeMap<String, Lookup>>>,
+    seen: watch::Receiver<Seen>,
+    _running: JoinSet<()>,
+}
+
+impl World {
+    fn start(probe: Option<GatewayProbe>) -> Self {
+        let (wanted, receiver) = watch::channel(BTreeSet::new());
+        let names: Arc<Mutex<BTreeMap<String, Lookup>>> = Arc::default();
+        let all = Arc::clone(&names);
+        let look_up = move |name: Arc<str>| -> Pin<Box<dyn Future<Output = Lookup> + Send>> {
+            let all = Arc::clone(&all);
+            Box::pin(async move {
+                let all = all.lock().unwrap();
+                all.get(&*name)
+                    .cloned()
+                    .unwrap_or(Err("nobody knows".to_owned()))
+            })
+        };
+        let follower = Follower::new(receiver, look_up, probe, Arc::new(Metrics::default()));
+        let (tell, seen) = watch::channel(Seen::default());
+        let mut running = JoinSet::new();
+        running.spawn(follower.run(CancellationToken::new(), move |seen| {
+            tell.send_replace(seen);
+        }));
+        Self {
+            wanted,
+            names,
+            seen,
+            _running: running,
+        }
+    }
+
+    fn want(&self, targets: &[Target]) {
+        self.wanted.send_replace(targets.iter().cloned().collect());
+    }
+
+    fn name(&self, name: &str, found: Lookup) {
+        self.names.lock().unwrap().insert(name.to_owned(), found);
+    }
+
+    async fn until(&mut self, what: &str, is: impl Fn(&Seen) -> bool) {
+        let found = timeout(PATIENCE, self.seen.wait_for(|seen| is(seen)))
+            .await
+            .is_ok();
+        assert!(found, "never {what}: {:?}", *self.seen.borrow());
+    }
+}
+
+fn target(host: &str, port: u16) -> Target {
+    Target {
+        host: GatewayHost::parse(host).unwrap(),
+        port,
+    }
+}
+
+fn found(addresses: &[&str], seconds: u64) -> Lookup {
+    let addresses = addresses.iter().map(|address| address.parse().unwrap());
+    Ok((addresses.collect(), Duration::from_secs(seconds)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_is_looked_up_again_when_its_time_is_over_and_kept_when_that_fails() {
+    let mut world = World::start(None);
+    let gateway = target("gw.example.com", 15443);
+    let usable = |seen: &Seen| {
+        let usable = seen.usable(&[target("gw.example.com", 15443)].into());
+        let usable: Vec<String> = usable.iter().map(ToString::to_string).collect();
+        usable.join(" ")
+    };
+    world.name("gw.example.com", found(&["192.0.2.1"], 10));
+    world.want(std::slice::from_ref(&gateway));
+    world
+        .until("looked up", |seen| usable(seen) == "192.0.2.1:15443")
+        .await;
+
+    world.name("gw.example.com", found(&["192.0.2.3", "192.0.2.2"], 10));
+    world
+        .until("looked up again", |seen| {
+            usable(seen) == "192.0.2.2:15443 192.0.2.3:15443"
+        })
+        .await;
+
+    let before = Instant::now();
+    world.name("gw.example.com", Err("no server replied".to_owned()));
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(
+        usable(&world.seen.borrow()),
+        "192.0.2.2:15443 192.0.2.3:15443"
+    );
+
+    // An answer that there is none is an answer.
+    world.name("gw.example.com", found(&[], 10));
+    world
+        .until("without addresses", |seen| usable(seen).is_empty())
+        .await;
+    assert!(before.elapsed() < Duration::from_secs(600) + 2 * RETRY);
+
+    world.name("gw.example.com", found(&["192.0.2.4"], 10));
+    world
+        .until("back", |seen| usable(seen) == "192.0.2.4:15443")
+        .await;
+    world.want(&[]);
+    world
+        .until("forgotten", |seen| *seen == Seen::default())
+        .await;
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_reached_is_unhealthy_until_it_can() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut world = World::start(Some(GatewayProbe {
+        interval: Duration::from_millis(50),
+        timeout: Duration::from_millis(50),
+        failures: 2,
+        successes: 2,
+    }));
+    world.name("gw.example.com", found(&["127.0.0.1"], 10));
+    // Found by its name, so that addresses of names are probed too.
+    world.want(&[target("gw.example.com", address.port())]);
+    world
+        .until("looked up", |seen| !seen.addresses.is_empty())
+        .await;
+    assert!(world.seen.borrow().unhealthy.is_empty());
+    drop(listener);
+    world
+        .until("unhealthy", |seen| seen.unhealthy.contains(&address))
+        .await;
+    let _listener = TcpListener::bind(address).await.unwrap();
+    world
+        .until("healthy", |seen| seen.unhealthy.is_empty())
+        .await;
+    // What is not wanted any more is forgotten, and begins anew.
+    world.want(&[]);
+    world
+        .until("forgotten", |seen| seen.addresses.is_empty())
+        .await;
+}

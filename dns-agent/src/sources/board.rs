@@ -1,0 +1,327 @@
+//! Where sources say what they know, each of its own clusters, and where the publisher takes it all. What is said is a
+//! level: the last word counts, and a word lost is made good by the next.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use tokio::{sync::Notify, time::Instant};
+use tracing::{info, warn};
+
+use crate::{
+    catalog::{Catalog, Cluster, SyncState},
+    gateway::Seen,
+    index::{Discovery, Known},
+    metrics::SharedMetrics,
+    readiness::{Guard, Readiness},
+};
+
+/// What all sources know.
+#[derive(Debug)]
+pub struct Board {
+    state: Mutex<State>,
+    changed: Notify,
+    /// How long a cluster that was never read is waited for.
+    patience: Duration,
+    readiness: Readiness,
+    metrics: SharedMetrics,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// By their places, which is their order.
+    members: BTreeMap<u64, Member>,
+    /// Those of the configuration come before, those that are discovered after the discoveries.
+    next: u64,
+    discoveries: BTreeMap<u64, Discovering>,
+    gateways: Arc<Seen>,
+}
+
+#[derive(Debug)]
+struct Member {
+    cluster: Cluster,
+    waited: Waited,
+}
+
+#[derive(Debug)]
+struct Discovering {
+    name: Arc<str>,
+    problem: Option<String>,
+    waited: Waited,
+}
+
+/// Something that is waited for, but not for ever.
+#[derive(Debug)]
+struct Waited {
+    until: Instant,
+    /// Held until it is there or not waited for any more.
+    guard: Option<Guard>,
+}
+
+/// A source's seat on the board, for one cluster.
+#[derive(Debug)]
+pub(super) struct Seat {
+    board: Arc<Board>,
+    place: u64,
+    id: Arc<str>,
+}
+
+/// A discoverer's seat on the board.
+#[derive(Debug)]
+pub(super) struct Discoverer {
+    board: Arc<Board>,
+    place: u64,
+}
+
+impl Board {
+    /// A board of nothing.
+    pub fn new(patience: Duration, readiness: Readiness, metrics: SharedMetrics) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::default(),
+            changed: Notify::new(),
+            patience,
+            readiness,
+            metrics,
+        })
+    }
+
+    /// Gives a cluster its place, behind all others.
+    pub(super) fn seat(self: &Arc<Self>, cluster: Cluster) -> Seat {
+        let id = Arc::clone(&cluster.id);
+        // Readiness never goes back: a cluster that is discovered later is waited for, but not by whoever sends traffic.
+        let mut waited = self.wait();
+        if !self.readiness.is_ready() {
+            waited.guard = Some(self.readiness.guard(format!("catalog {id}")));
+        }
+        let mut state = self.lock();
+        let place = state.place();
+        state.members.insert(place, Member { cluster, waited });
+        drop(state);
+        self.changed.notify_one();
+        Seat {
+            board: Arc::clone(self),
+            place,
+            id,
+        }
+    }
+
+    /// Announces that clusters will be discovered.
+    pub(super) fn discoverer(self: &Arc<Self>, name: &str) -> Discoverer {
+        let mut waited = self.wait();
+        waited.guard = Some(self.readiness.guard(name));
+        let mut state = self.lock();
+        let place = state.place();
+        let discovering = Discovering {
+            name: name.into(),
+            problem: None,
+            waited,
+        };
+        state.discoveries.insert(place, discovering);
+        drop(state);
+        Discoverer {
+            board: Arc::clone(self),
+            place,
+        }
+    }
+
+    /// Says what is known of gateways' addresses.
+    pub fn set_gateways(&self, seen: Seen) {
+        self.lock().gateways = Arc::new(seen);
+        self.changed.notify_one();
+    }
+
+    /// Waits until something was said, or until somebody is not to be waited for any more.
+    pub async fn changed(&self) {
+        let next = {
+            let state = self.lock();
+            let pending = state.members.values().filter(|member| member.is_pending());
+            let waited = pending.map(|member| &member.waited);
+            let discoveries = state
+                .discoveries
+                .values()
+                .map(|discovering| &discovering.waited);
+            let held = discoveries.filter(|waited| waited.guard.is_some());
+            waited.chain(held).map(|waited| waited.until).min()
+        };
+        let late = async {
+            match next {
+                Some(until) => tokio::time::sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.changed.notified() => {}
+            () = late => {}
+        }
+    }
+
+    /// All that is known now. Clusters that were waited for long enough count as empty from now on: they must not hold
+    /// back denials for ever.
+    pub fn known(&self) -> Known {
+        let mut state = self.lock();
+        let now = Instant::now();
+        for member in state.members.values_mut() {
+            if member.is_pending() && now >= member.waited.until {
+                member.cluster.state = SyncState::TimedOut;
+                member.waited.guard = None;
+                warn!(
+                    cluster = %member.cluster.id,
+                    problem = member.cluster.problem.as_deref().unwrap_or_default(),
+                    "no catalog in the time allowed; the cluster counts as empty"
+                );
+            }
+        }
+        for discovering in state.discoveries.values_mut() {
+            if discovering.waited.guard.is_some() && now >= discovering.waited.until {
+                discovering.waited.guard = None;
+                warn!(
+                    discovery = %discovering.name,
+                    problem = discovering.problem.as_deref().unwrap_or_default(),
+                    "peers were not discovered in the time allowed; there are none for now"
+                );
+            }
+        }
+        Known {
+            clusters: state
+                .members
+                .values()
+                .map(|member| member.cluster.clone())
+                .collect(),
+            discoveries: state
+                .discoveries
+                .values()
+                .map(|discovering| Discovery {
+                    name: Arc::clone(&discovering.name),
+                    pending: discovering.waited.guard.is_some(),
+                    problem: discovering.problem.clone(),
+                })
+                .collect(),
+            gateways: Arc::clone(&state.gateways),
+        }
+    }
+
+    fn wait(&self) -> Waited {
+        Waited {
+            until: Instant::now() + self.patience,
+            guard: None,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every operation leaves the state whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn place(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+}
+
+impl Member {
+    fn is_pending(&self) -> bool {
+        self.cluster.state == SyncState::Pending
+    }
+}
+
+impl Seat {
+    /// The cluster's identifier.
+    pub(super) fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    /// The cluster's catalog as it is now.
+    pub(super) fn synced(&self, catalog: Catalog) {
+        self.take(catalog, true, None);
+    }
+
+    /// As much as is known of the cluster, whether all of that is current, and what is wrong.
+    pub(super) fn take(&self, mut catalog: Catalog, current: bool, problem: Option<String>) {
+        self.change(|member| {
+            let cluster = &mut member.cluster;
+            if let Some(before) = &cluster.catalog {
+                catalog.share(before);
+            }
+            let state = if current {
+                SyncState::Synced
+            } else {
+                SyncState::Stale
+            };
+            if cluster.state != state || cluster.problem != problem {
+                let services = catalog.service_count();
+                match &problem {
+                    None => info!(cluster = %cluster.id, services, state = state.as_str(), "cluster read"),
+                    Some(problem) => {
+                        warn!(cluster = %cluster.id, services, state = state.as_str(), problem, "cluster read in part");
+                    }
+                }
+            }
+            cluster.catalog = Some(Arc::new(catalog));
+            cluster.state = state;
+            cluster.problem = problem;
+            cluster.read_at = Some(SystemTime::now());
+            member.waited.guard = None;
+        });
+    }
+
+    /// The cluster cannot be read now; what is known of it is kept. Tells the log, once for each problem.
+    pub(super) fn failed(&self, problem: String) {
+        self.change(|member| {
+            let cluster = &mut member.cluster;
+            self.board.metrics.count_refused_catalog(&self.id);
+            if cluster.problem.as_ref() != Some(&problem) {
+                warn!(cluster = %cluster.id, problem, "cluster cannot be read; its last state is kept");
+            }
+            cluster.problem = Some(problem);
+            if cluster.state == SyncState::Synced {
+                cluster.state = SyncState::Stale;
+            }
+        });
+    }
+
+    /// The cluster is no cluster of ours any more: it is forgotten at once.
+    pub(super) fn leave(&self) {
+        self.board.lock().members.remove(&self.place);
+        self.board.metrics.forget_cluster(&self.id);
+        info!(cluster = %self.id, "cluster forgotten");
+        self.board.changed.notify_one();
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Member)) {
+        if let Some(member) = self.board.lock().members.get_mut(&self.place) {
+            change(member);
+        }
+        self.board.changed.notify_one();
+    }
+}
+
+impl Discoverer {
+    /// All clusters that there are have their seats.
+    pub(super) fn listed(&self) {
+        self.change(|discovering| {
+            discovering.problem = None;
+            discovering.waited.guard = None;
+        });
+    }
+
+    /// It cannot be said which clusters there are; those that are known stay.
+    pub(super) fn failed(&self, problem: String) {
+        self.change(|discovering| {
+            if discovering.problem.as_ref() != Some(&problem) {
+                warn!(discovery = %discovering.name, problem, "peers cannot be discovered; those known are kept");
+            }
+            discovering.problem = Some(problem);
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Discovering)) {
+        if let Some(discovering) = self.board.lock().discoveries.get_mut(&self.place) {
+            change(discovering);
+        }
+        self.board.changed.notify_one();
+    }
+}

@@ -1,0 +1,147 @@
+//! Clusters whose catalogs are made from what their API servers say. The only place that knows `kube`.
+//!
+//! Each resource is listed, then watched. What is listed anew replaces what was known in one step, so that neither a
+//! relist nor an expired watch (410) ever leaves a moment in which less is known than before.
+
+mod access;
+mod cluster;
+mod convert;
+mod mesh_networks;
+mod objects;
+mod secrets;
+mod watch;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::{
+    Watched,
+    board::{Board, Discoverer, Seat},
+};
+use crate::{
+    config::{Config, Entry, Source},
+    tasks::Tasks,
+};
+use access::Access;
+use cluster::About;
+use secrets::Secrets;
+
+/// How often a kubeconfig file is looked at, and how soon access that was not to be had is tried again.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Follows the clusters of the configuration, and those that are discovered.
+#[derive(Debug)]
+pub(super) struct Kubernetes {
+    config: Arc<Config>,
+    board: Arc<Board>,
+    followed: Vec<(Seat, Access, bool)>,
+    discoverer: Option<Discoverer>,
+}
+
+impl Kubernetes {
+    /// Follows nothing yet.
+    pub(super) fn new(config: Arc<Config>, board: Arc<Board>) -> Self {
+        Self {
+            config,
+            board,
+            followed: Vec::new(),
+            discoverer: None,
+        }
+    }
+
+    /// Gives an entry of the configuration its seat, if an API server is its source. Nothing is asked yet.
+    pub(super) fn add(&mut self, entry: &Entry) {
+        let access = match &entry.source {
+            Source::InCluster => Access::InCluster,
+            Source::Kubeconfig { file, context } => Access::File {
+                file: file.clone(),
+                context: context.clone(),
+            },
+            Source::File(_) | Source::Discovered => return,
+        };
+        let seat = self.board.seat(entry.cluster());
+        self.followed.push((seat, access, entry.local));
+    }
+
+    /// Announces the clusters that will be discovered; after all others have their seats.
+    pub(super) fn announce_discovery(&mut self) {
+        if let Some(secrets) = &self.config.remote_secrets {
+            let name = format!("remote secrets {}", secrets.namespace);
+            self.discoverer = Some(self.board.discoverer(&name));
+        }
+    }
+
+    /// Begins one task for each cluster, and one for those that are discovered.
+    pub(super) fn spawn(mut self, tasks: &mut Tasks, stop: &CancellationToken) {
+        let local = self.followed.iter().find(|(_, _, local)| *local);
+        let access = local.map(|(_, access, _)| access.clone());
+        if let (Some(discoverer), Some(access)) = (self.discoverer.take(), access) {
+            let secrets = Secrets::new(
+                Arc::clone(&self.config),
+                Arc::clone(&self.board),
+                discoverer,
+            );
+            let run = secrets.run(access);
+            let stop = stop.clone();
+            tasks.spawn("remote secrets", async move {
+                tokio::select! {
+                    () = stop.cancelled() => Ok(()),
+                    result = run => Ok(result?),
+                }
+            });
+        }
+        for (seat, access, local) in self.followed {
+            let about = About {
+                local,
+                istio_namespace: self.config.istio_namespace.clone(),
+            };
+            let stop = stop.clone();
+            tasks.spawn(format!("cluster {}", seat.id()), async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = follow(&access, &about, &seat) => {}
+                }
+                Ok(())
+            });
+        }
+    }
+}
+
+/// Follows one cluster, for as long as the future is polled.
+async fn follow(access: &Access, about: &About, seat: &Seat) {
+    loop {
+        let client = access.client().await;
+        let changed = access_changes(access);
+        match client {
+            Ok(client) => tokio::select! {
+                () = cluster::follow(&client, about, seat) => {}
+                () = changed => info!(cluster = %seat.id(), "the way to the cluster changed"),
+            },
+            Err(problem) => {
+                seat.failed(problem);
+                match access {
+                    Access::InCluster => tokio::time::sleep(PERIOD).await,
+                    Access::File { .. } | Access::Text(_) => changed.await,
+                }
+            }
+        }
+    }
+}
+
+/// Ends when the file that says how to reach the cluster has changed.
+async fn access_changes(access: &Access) {
+    let Access::File { file, .. } = access else {
+        return std::future::pending().await;
+    };
+    let mut watched = Watched::new(PathBuf::clone(file));
+    // What this reads at first is what the client was just made from, or newer by an instant: then it is read again.
+    let _ = watched.first();
+    loop {
+        tokio::time::sleep(PERIOD / 4).await;
+        if watched.look().await.is_some() {
+            return;
+        }
+    }
+}

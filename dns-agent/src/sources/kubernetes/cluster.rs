@@ -1,0 +1,460 @@
+//! One cluster: what its resources say together, as a catalog.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use kube::Client;
+use tokio::sync::mpsc;
+
+use super::{
+    convert::{self, Kept},
+    mesh_networks,
+    objects::{ConfigMap, EndpointSlice, Namespace, Object as _, Service},
+    watch::{self, Event, Resource},
+};
+use crate::{
+    catalog::{self, Catalog, Endpoint, Gateway, GatewayHost, Kind, MeshNetworks},
+    sources::board::Seat,
+};
+
+/// What else decides what is read of a cluster.
+#[derive(Clone, Debug)]
+pub(super) struct About {
+    /// Whether it is the cluster that the agent serves.
+    pub(super) local: bool,
+    /// The namespace that tells the cluster's network.
+    pub(super) istio_namespace: String,
+}
+
+/// How many changes may wait to be taken.
+const WAITING: usize = 1024;
+
+#[derive(Debug)]
+enum Change {
+    Services(Event<Service>),
+    Namespaces(Event<Namespace>),
+    Slices(Event<EndpointSlice>),
+    Mesh(Event<ConfigMap>),
+}
+
+/// Tells the seat everything that becomes known of a cluster. Ends only by being dropped.
+pub(super) async fn follow(client: &Client, about: &About, seat: &Seat) {
+    let (send, mut changes) = mpsc::channel(WAITING);
+    let resource = |name, path: &str, selector: &str| Resource {
+        name,
+        path: path.to_owned(),
+        selector: selector.to_owned(),
+    };
+    let services = resource("services", "/api/v1/services", "");
+    let namespaces = resource("namespaces", "/api/v1/namespaces", "");
+    // Kubernetes marks the slices of headless services; of all others nothing is needed.
+    let slices = resource(
+        "endpointslices",
+        "/apis/discovery.k8s.io/v1/endpointslices",
+        "&labelSelector=service.kubernetes.io%2Fheadless",
+    );
+    let mesh = resource(
+        "the ConfigMap istio",
+        &format!("/api/v1/namespaces/{}/configmaps", about.istio_namespace),
+        "&fieldSelector=metadata.name%3Distio",
+    );
+    let follow_mesh = async {
+        if about.local {
+            watch::follow(client, &mesh, &send, Change::Mesh).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let take = async {
+        let mut view = View::new(about.clone());
+        let mut batch = Vec::new();
+        while changes.recv_many(&mut batch, WAITING).await > 0 {
+            for change in batch.drain(..) {
+                view.take(change);
+            }
+            view.tell(seat);
+        }
+    };
+    tokio::select! {
+        _ = watch::follow(client, &services, &send, Change::Services) => {}
+        _ = watch::follow(client, &namespaces, &send, Change::Namespaces) => {}
+        _ = watch::follow(client, &slices, &send, Change::Slices) => {}
+        () = follow_mesh => {}
+        () = take => {}
+    }
+}
+
+/// Everything that is kept of one cluster.
+#[derive(Debug)]
+struct View {
+    about: About,
+    services: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Kept>>,
+    /// Services that can be reached from outside, by namespace and name.
+    exposed: BTreeMap<(String, String), (Vec<Gateway>, Vec<GatewayHost>)>,
+    namespaces: BTreeSet<Arc<str>>,
+    network: Option<String>,
+    /// By namespace.
+    slices: BTreeMap<Arc<str>, Slices>,
+    mesh_networks: Arc<MeshNetworks>,
+    listed: Listed,
+    /// What is wrong, by resource; the mesh configuration last, which is not needed.
+    problems: [Option<String>; 4],
+    /// Namespaces that are not in `built` as they are now.
+    changed: BTreeSet<Arc<str>>,
+    built: BTreeMap<Arc<str>, Arc<catalog::Namespace>>,
+    gateways: Arc<[Gateway]>,
+    external: Arc<BTreeMap<(String, String), Vec<GatewayHost>>>,
+    exposed_changed: bool,
+}
+
+/// By the slice's own name: the service, and its endpoints there.
+type Slices = BTreeMap<String, (String, Vec<Endpoint>)>;
+
+/// Which resources have been listed.
+#[derive(Debug, Default)]
+struct Listed {
+    services: bool,
+    namespaces: bool,
+    slices: bool,
+    /// Or known not to be had.
+    mesh: bool,
+}
+
+const SERVICES: usize = 0;
+const NAMESPACES: usize = 1;
+const SLICES: usize = 2;
+const MESH: usize = 3;
+
+impl View {
+    fn new(about: About) -> Self {
+        Self {
+            listed: Listed {
+                mesh: !about.local,
+                ..Listed::default()
+            },
+            about,
+            services: BTreeMap::new(),
+            exposed: BTreeMap::new(),
+            namespaces: BTreeSet::new(),
+            network: None,
+            slices: BTreeMap::new(),
+            mesh_networks: Arc::default(),
+            problems: Default::default(),
+            changed: BTreeSet::new(),
+            built: BTreeMap::new(),
+            gateways: Arc::default(),
+            external: Arc::default(),
+            exposed_changed: false,
+        }
+    }
+
+    fn take(&mut self, change: Change) {
+        let (place, problem) = match change {
+            Change::Services(event) => (SERVICES, self.take_services(event)),
+            Change::Namespaces(event) => (NAMESPACES, self.take_namespaces(event)),
+            Change::Slices(event) => (SLICES, self.take_slices(event)),
+            Change::Mesh(event) => (MESH, self.take_mesh(event)),
+        };
+        if let (Some(place), Some(problem)) = (self.problems.get_mut(place), problem.told()) {
+            *place = problem;
+        }
+    }
+
+    fn take_services(&mut self, event: Event<Service>) -> Word {
+        match event {
+            Event::Listed(objects) => {
+                let kept: Result<Vec<Kept>, String> =
+                    objects.iter().map(convert::service).collect();
+                let kept = match kept {
+                    Ok(kept) => kept,
+                    Err(problem) => return Word::of("services", problem),
+                };
+                self.changed.extend(self.services.keys().cloned());
+                self.services.clear();
+                self.exposed.clear();
+                self.exposed_changed = true;
+                for kept in kept {
+                    self.put_service(kept);
+                }
+                self.listed.services = true;
+                Word::Well
+            }
+            Event::Put(object) => match convert::service(&object) {
+                Ok(kept) => {
+                    self.put_service(kept);
+                    Word::None
+                }
+                Err(problem) => Word::of("services", problem),
+            },
+            Event::Gone(object) => {
+                let metadata = object.metadata;
+                if let Some(services) = self.services.get_mut(metadata.namespace.as_str()) {
+                    services.remove(metadata.name.as_str());
+                    if services.is_empty() {
+                        self.services.remove(metadata.namespace.as_str());
+                    }
+                }
+                self.changed.insert(metadata.namespace.as_str().into());
+                let key = (metadata.namespace, metadata.name);
+                self.exposed_changed |= self.exposed.remove(&key).is_some();
+                Word::None
+            }
+            Event::Problem(problem) => Word::Problem(problem),
+            Event::Well => Word::Well,
+        }
+    }
+
+    fn put_service(&mut self, kept: Kept) {
+        let namespace = Arc::clone(&kept.service.namespace);
+        let name = Arc::clone(&kept.service.name);
+        let key = (namespace.to_string(), name.to_string());
+        if kept.external.is_empty() {
+            self.exposed_changed |= self.exposed.remove(&key).is_some();
+        } else {
+            self.exposed_changed = true;
+            self.exposed
+                .insert(key, (kept.gateways.clone(), kept.external.clone()));
+        }
+        let services = self.services.entry(Arc::clone(&namespace)).or_default();
+        services.insert(name, kept);
+        self.changed.insert(namespace);
+    }
+
+    fn take_namespaces(&mut self, event: Event<Namespace>) -> Word {
+        match event {
+            Event::Listed(objects) => {
+                let names = objects.iter().map(|object| &object.metadata.name);
+                if let Some(problem) = names.clone().find_map(|name| convert::label(name).err()) {
+                    return Word::of("namespaces", problem);
+                }
+                let names: BTreeSet<Arc<str>> = names.map(|name| name.as_str().into()).collect();
+                self.changed
+                    .extend(names.symmetric_difference(&self.namespaces).cloned());
+                self.namespaces = names;
+                self.network = None;
+                for object in &objects {
+                    self.take_network(object);
+                }
+                self.listed.namespaces = true;
+                Word::Well
+            }
+            Event::Put(object) => {
+                let name = &object.metadata.name;
+                if let Err(problem) = convert::label(name) {
+                    return Word::of("namespaces", problem);
+                }
+                self.take_network(&object);
+                if self.namespaces.insert(name.as_str().into()) {
+                    self.changed.insert(name.as_str().into());
+                }
+                Word::None
+            }
+            Event::Gone(object) => {
+                let name = object.metadata.name.as_str();
+                if name == self.about.istio_namespace {
+                    self.network = None;
+                }
+                self.namespaces.remove(name);
+                self.changed.insert(name.into());
+                Word::None
+            }
+            Event::Problem(problem) => Word::Problem(problem),
+            Event::Well => Word::Well,
+        }
+    }
+
+    /// A cluster tells its network by a label of the namespace that Istio is in.
+    fn take_network(&mut self, object: &Namespace) {
+        let metadata = object.metadata();
+        if metadata.name == self.about.istio_namespace {
+            let network = metadata.labels.network.clone();
+            self.network = network.filter(|name| !name.is_empty());
+        }
+    }
+
+    fn take_slices(&mut self, event: Event<EndpointSlice>) -> Word {
+        match event {
+            Event::Listed(objects) => {
+                let found: Result<Vec<_>, String> = objects
+                    .iter()
+                    .map(|object| Ok((object, convert::endpoints(object)?)))
+                    .collect();
+                let found = match found {
+                    Ok(found) => found,
+                    Err(problem) => return Word::of("endpointslices", problem),
+                };
+                self.changed.extend(self.slices.keys().cloned());
+                self.slices.clear();
+                for (object, endpoints) in found {
+                    self.put_slice(object, endpoints);
+                }
+                self.listed.slices = true;
+                Word::Well
+            }
+            Event::Put(object) => match convert::endpoints(&object) {
+                Ok(endpoints) => {
+                    self.put_slice(&object, endpoints);
+                    Word::None
+                }
+                Err(problem) => Word::of("endpointslices", problem),
+            },
+            Event::Gone(object) => {
+                let metadata = object.metadata;
+                let namespace: Arc<str> = metadata.namespace.as_str().into();
+                if let Some(slices) = self.slices.get_mut(&namespace) {
+                    slices.remove(&metadata.name);
+                    if slices.is_empty() {
+                        self.slices.remove(&namespace);
+                    }
+                }
+                self.changed.insert(namespace);
+                Word::None
+            }
+            Event::Problem(problem) => Word::Problem(problem),
+            Event::Well => Word::Well,
+        }
+    }
+
+    fn put_slice(&mut self, object: &EndpointSlice, endpoints: Vec<Endpoint>) {
+        let Some(service) = object.metadata.labels.service.clone() else {
+            return;
+        };
+        let namespace: Arc<str> = object.metadata.namespace.as_str().into();
+        let slices = self.slices.entry(Arc::clone(&namespace)).or_default();
+        slices.insert(object.metadata.name.clone(), (service, endpoints));
+        self.changed.insert(namespace);
+    }
+
+    /// The mesh configuration says where other networks' gateways are; answers do without it.
+    fn take_mesh(&mut self, event: Event<ConfigMap>) -> Word {
+        let text = match event {
+            Event::Listed(objects) => {
+                self.listed.mesh = true;
+                let first = objects.into_iter().next();
+                first.and_then(|object| object.data.mesh_networks)
+            }
+            Event::Put(object) => object.data.mesh_networks,
+            Event::Gone(_) => None,
+            Event::Problem(problem) => {
+                self.listed.mesh = true;
+                return Word::Problem(problem);
+            }
+            Event::Well => return Word::Well,
+        };
+        match mesh_networks::parse(text.as_deref().unwrap_or_default()) {
+            Ok(networks) => {
+                self.mesh_networks = Arc::new(networks);
+                Word::Well
+            }
+            Err(problem) => Word::Problem(format!("the ConfigMap istio: meshNetworks: {problem}")),
+        }
+    }
+
+    /// Nothing is told before everything that answers need is known: a service without its endpoints would be an answer,
+    /// and a wrong one.
+    fn tell(&mut self, seat: &Seat) {
+        let problems: Vec<&str> = self.problems.iter().flatten().map(String::as_str).collect();
+        let problem = (!problems.is_empty()).then(|| problems.join(" | "));
+        let Listed {
+            services,
+            namespaces,
+            slices,
+            mesh,
+        } = self.listed;
+        if !(services && namespaces && slices && mesh) {
+            if let Some(problem) = problem {
+                seat.failed(problem);
+            }
+            return;
+        }
+        let current = self.problems.iter().take(MESH).all(Option::is_none);
+        seat.take(self.catalog(), current, problem);
+    }
+
+    fn catalog(&mut self) -> Catalog {
+        for namespace in std::mem::take(&mut self.changed) {
+            match self.build(&namespace) {
+                Some(built) => self.built.insert(namespace, Arc::new(built)),
+                None => self.built.remove(&namespace),
+            };
+        }
+        if std::mem::take(&mut self.exposed_changed) {
+            let gateways = self.exposed.values().flat_map(|(gateways, _)| gateways);
+            self.gateways = gateways.cloned().collect();
+            let external = self.exposed.iter();
+            let external = external.map(|(key, (_, hosts))| (key.clone(), hosts.clone()));
+            self.external = Arc::new(external.collect());
+        }
+        Catalog {
+            network: self.network.clone(),
+            namespaces: self.built.clone(),
+            gateways: Arc::clone(&self.gateways),
+            external: Arc::clone(&self.external),
+            mesh_networks: Arc::clone(&self.mesh_networks),
+        }
+    }
+
+    fn build(&self, namespace: &Arc<str>) -> Option<catalog::Namespace> {
+        let services = self.services.get(namespace);
+        if services.is_none() && !self.namespaces.contains(namespace) {
+            return None;
+        }
+        let services = services.into_iter().flatten().map(|(name, kept)| {
+            let service = if kept.headless {
+                self.with_endpoints(namespace, kept)
+            } else {
+                Arc::clone(&kept.service)
+            };
+            (Arc::clone(name), service)
+        });
+        Some(catalog::Namespace::new(services.collect()))
+    }
+
+    /// A local headless service of which no slice is marked is left to the cluster's own DNS: its slices may be made by
+    /// somebody who does not mark them. One that is scaled to nothing has a slice, an empty one.
+    fn with_endpoints(&self, namespace: &Arc<str>, kept: &Kept) -> Arc<catalog::Service> {
+        let slices = self
+            .slices
+            .get(namespace)
+            .into_iter()
+            .flat_map(BTreeMap::values);
+        let mut slices = slices
+            .filter(|(service, _)| **service == *kept.service.name)
+            .peekable();
+        let kind = if self.about.local && slices.peek().is_none() {
+            Kind::ExternalName
+        } else {
+            Kind::Headless(
+                slices
+                    .flat_map(|(_, endpoints)| endpoints.clone())
+                    .collect(),
+            )
+        };
+        Arc::new(catalog::Service {
+            kind,
+            ..(*kept.service).clone()
+        })
+    }
+}
+
+/// What a change says of its resource's health.
+enum Word {
+    None,
+    Well,
+    Problem(String),
+}
+
+impl Word {
+    fn of(resource: &str, problem: String) -> Self {
+        Self::Problem(format!("{resource}: {problem}"))
+    }
+
+    fn told(self) -> Option<Option<String>> {
+        match self {
+            Self::None => None,
+            Self::Well => Some(None),
+            Self::Problem(problem) => Some(Some(problem)),
+        }
+    }
+}

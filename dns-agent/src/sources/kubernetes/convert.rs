@@ -1,0 +1,192 @@
+//! From Kubernetes' objects to what a catalog keeps of them.
+
+use std::{net::IpAddr, sync::Arc};
+
+use super::objects;
+use crate::{
+    catalog::{Endpoint, Gateway, GatewayHost, Kind, Port, Protocol, Service},
+    name::is_kubernetes_label,
+    sources::file::GATEWAY_PORT,
+};
+
+/// What is kept of a Service.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    /// Without its endpoints, if it is headless.
+    pub(super) service: Arc<Service>,
+    pub(super) headless: bool,
+    /// Its addresses as an east-west gateway, if it is one.
+    pub(super) gateways: Vec<Gateway>,
+    /// Where it can be reached from outside the cluster.
+    pub(super) external: Vec<GatewayHost>,
+}
+
+/// The kind of a service follows its cluster IPs, as in the Kubernetes DNS specification (1.1.0, §2.3 to §2.5).
+pub(super) fn service(object: &objects::Service) -> Result<Kept, String> {
+    let objects::Service {
+        metadata,
+        spec,
+        status,
+    } = object;
+    label(&metadata.name)?;
+    label(&metadata.namespace)?;
+    let mut addresses = Vec::new();
+    let mut headless = false;
+    let written = match &spec.cluster_ips[..] {
+        [] => spec.cluster_ip.as_slice(),
+        all => all,
+    };
+    for text in written.iter().filter(|text| !text.is_empty()) {
+        match text.as_str() {
+            "None" => headless = true,
+            text => addresses.push(address(text)?),
+        }
+    }
+    let kind = match spec.r#type.as_deref() {
+        Some("ExternalName") => Kind::ExternalName,
+        _ if headless => Kind::Headless(Vec::new()),
+        // Not given addresses yet: only the cluster's own DNS may speak of it.
+        _ if addresses.is_empty() => Kind::ExternalName,
+        _ => Kind::ClusterIp(addresses),
+    };
+    let external = external(spec, status);
+    Ok(Kept {
+        headless: matches!(kind, Kind::Headless(_)),
+        gateways: gateways(object, &external),
+        service: Arc::new(Service {
+            name: metadata.name.as_str().into(),
+            namespace: metadata.namespace.as_str().into(),
+            kind,
+            ports: spec
+                .ports
+                .iter()
+                .filter_map(|written| port(written).transpose())
+                .collect::<Result<_, _>>()?,
+            exported: is_exported(metadata),
+        }),
+        external,
+    })
+}
+
+/// The endpoints of an EndpointSlice, whose addresses may be names in other slices.
+pub(super) fn endpoints(slice: &objects::EndpointSlice) -> Result<Vec<Endpoint>, String> {
+    let mut found = Vec::new();
+    if slice.address_type == "FQDN" {
+        return Ok(found);
+    }
+    for endpoint in &slice.endpoints {
+        let hostname = endpoint.hostname.as_ref().filter(|name| !name.is_empty());
+        if let Some(hostname) = hostname {
+            label(hostname)?;
+        }
+        for text in &endpoint.addresses {
+            found.push(Endpoint {
+                address: address(text)?,
+                hostname: hostname.cloned(),
+                ready: endpoint.conditions.ready.unwrap_or(true),
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// An API server checks labels; whoever answers in its place may not.
+pub(super) fn label(text: &str) -> Result<(), String> {
+    if is_kubernetes_label(text) {
+        return Ok(());
+    }
+    Err(format!(
+        "the reply is not understood: \"{}\" is no label",
+        text.escape_debug()
+    ))
+}
+
+/// Undeclared counts as TCP: a sidecar that has to sniff the protocol listens on the service's address only. A port over
+/// SCTP has no protocol here, and so no location.
+fn port(written: &objects::ServicePort) -> Result<Option<Port>, String> {
+    let name = written.name.as_deref().filter(|name| !name.is_empty());
+    if let Some(name) = name {
+        label(name)?;
+    }
+    let protocol = match written.protocol.as_deref() {
+        Some("UDP") => Protocol::Udp,
+        Some("SCTP") => return Ok(None),
+        // Istio reads an appProtocol as it reads a name, and instead of it.
+        _ => written
+            .app_protocol
+            .as_deref()
+            .or(name)
+            .and_then(Protocol::of_port_name)
+            .unwrap_or(Protocol::Tcp),
+    };
+    Ok((written.port > 0).then(|| Port {
+        name: name.map(str::to_owned),
+        number: written.port,
+        protocol,
+    }))
+}
+
+/// What Istio shows to some namespaces only is not given to other clusters: the agent cannot tell its clients'
+/// namespaces apart.
+fn is_exported(metadata: &objects::Metadata) -> bool {
+    let shown = metadata
+        .annotations
+        .export_to
+        .as_deref()
+        .is_none_or(|list| list.split(',').any(|namespace| namespace.trim() == "*"));
+    shown && metadata.labels.export.as_deref() != Some("false")
+}
+
+fn external(spec: &objects::ServiceSpec, status: &objects::ServiceStatus) -> Vec<GatewayHost> {
+    let ingress = &status.load_balancer.ingress;
+    let ingress = ingress
+        .iter()
+        .flat_map(|at| at.ip.iter().chain(&at.hostname));
+    let mut found: Vec<GatewayHost> = ingress
+        .chain(&spec.external_ips)
+        .filter_map(|text| GatewayHost::parse(text))
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// A service is a gateway by its label and by the port of mTLS passthrough (Istio, `controller/network.go`).
+fn gateways(object: &objects::Service, external: &[GatewayHost]) -> Vec<Gateway> {
+    let labels = &object.metadata.labels;
+    let Some(network) = labels.network.as_deref().filter(|name| !name.is_empty()) else {
+        return Vec::new();
+    };
+    let given = labels
+        .gateway_port
+        .as_deref()
+        .and_then(|port| port.parse().ok());
+    let has = |number: u16| object.spec.ports.iter().any(|port| port.port == number);
+    let port = given
+        .filter(|port| *port > 0)
+        .or(has(GATEWAY_PORT).then_some(GATEWAY_PORT));
+    let Some(port) = port else {
+        return Vec::new();
+    };
+    let network: Arc<str> = network.into();
+    let external = external.iter();
+    external
+        .map(|host| Gateway {
+            network: Some(Arc::clone(&network)),
+            host: host.clone(),
+            port,
+        })
+        .collect()
+}
+
+fn address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| {
+        format!(
+            "the reply is not understood: \"{}\" is no address",
+            text.escape_debug()
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests;

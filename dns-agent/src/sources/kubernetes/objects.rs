@@ -1,0 +1,190 @@
+//! As much of Kubernetes' objects as answers need. What is not here is never kept: managed fields, most annotations and
+//! all other state are dropped while they are read. Source: the Kubernetes API reference, v1.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+
+/// An object of a watched resource.
+pub(super) trait Object: Clone + DeserializeOwned + Send + 'static {
+    /// What every object has.
+    fn metadata(&self) -> &Metadata;
+}
+
+/// A page of a list. What has no items is none.
+#[derive(Debug, Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+pub(super) struct List<T> {
+    pub(super) metadata: ListMetadata,
+    #[serde(deserialize_with = "null_is_empty")]
+    pub(super) items: Vec<T>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ListMetadata {
+    pub(super) resource_version: String,
+    #[serde(default)]
+    pub(super) r#continue: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Metadata {
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) namespace: String,
+    #[serde(default)]
+    pub(super) resource_version: String,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(super) labels: Labels,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(super) annotations: Annotations,
+}
+
+/// The labels that decide something.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct Labels {
+    /// The network that a gateway or a cluster belongs to.
+    #[serde(rename = "topology.istio.io/network")]
+    pub(super) network: Option<String>,
+    /// A gateway's port, where it is not 15443.
+    #[serde(rename = "networking.istio.io/gatewayPort")]
+    pub(super) gateway_port: Option<String>,
+    /// The service of an EndpointSlice.
+    #[serde(rename = "kubernetes.io/service-name")]
+    pub(super) service: Option<String>,
+    /// `false`: other clusters may not have the service.
+    #[serde(rename = "crossmesh.io/export")]
+    pub(super) export: Option<String>,
+}
+
+/// The annotations that decide something.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct Annotations {
+    /// To which namespaces Istio shows the service.
+    #[serde(rename = "networking.istio.io/exportTo")]
+    pub(super) export_to: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Service {
+    pub(super) metadata: Metadata,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(super) spec: ServiceSpec,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(super) status: ServiceStatus,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ServiceSpec {
+    pub(super) r#type: Option<String>,
+    #[serde(rename = "clusterIP")]
+    pub(super) cluster_ip: Option<String>,
+    #[serde(rename = "clusterIPs", default, deserialize_with = "null_is_empty")]
+    pub(super) cluster_ips: Vec<String>,
+    #[serde(rename = "externalIPs", default, deserialize_with = "null_is_empty")]
+    pub(super) external_ips: Vec<String>,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(super) ports: Vec<ServicePort>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ServicePort {
+    pub(super) name: Option<String>,
+    pub(super) port: u16,
+    pub(super) protocol: Option<String>,
+    pub(super) app_protocol: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ServiceStatus {
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(super) load_balancer: LoadBalancer,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct LoadBalancer {
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(super) ingress: Vec<Ingress>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Ingress {
+    pub(super) ip: Option<String>,
+    pub(super) hostname: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Namespace {
+    pub(super) metadata: Metadata,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EndpointSlice {
+    pub(super) metadata: Metadata,
+    pub(super) address_type: String,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(super) endpoints: Vec<SliceEndpoint>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct SliceEndpoint {
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(super) addresses: Vec<String>,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(super) conditions: Conditions,
+    pub(super) hostname: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct Conditions {
+    /// Absent means ready.
+    pub(super) ready: Option<bool>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct ConfigMap {
+    pub(super) metadata: Metadata,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(super) data: MeshData,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MeshData {
+    pub(super) mesh_networks: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Secret {
+    pub(super) metadata: Metadata,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(super) data: BTreeMap<String, ByteString>,
+}
+
+macro_rules! objects {
+    ($($object:ty),*) => {$(
+        impl Object for $object {
+            fn metadata(&self) -> &Metadata {
+                &self.metadata
+            }
+        }
+    )*};
+}
+
+objects!(Service, Namespace, EndpointSlice, ConfigMap, Secret);
+
+/// An absent list is written as `null` by some servers.
+fn null_is_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}

@@ -1,0 +1,498 @@
+//! Clusters behind API servers: what changes, what fails, and that answers stay right meanwhile. The API servers are small
+//! ones of the tests'; real ones are in the end-to-end tests.
+
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use hickory_proto::op::{Message, ResponseCode};
+use serde_json::json;
+use tokio::{net::TcpListener, task::JoinSet};
+
+use crate::support::{
+    agent::{Agent, Files, ask_udp, data},
+    api::{Api, Fault, MESH, NAMESPACES, SECRETS, SERVICES, SLICES},
+    message::{Draft, query},
+    servers::{Hickory, nobody},
+};
+
+const GATEWAY: &str = "203.0.113.7";
+
+/// A local cluster with reviews.shop, a peer with reviews.shop and catalog.shop behind a gateway.
+struct World {
+    local: Api,
+    peer: Api,
+}
+
+impl World {
+    fn new() -> Self {
+        let world = Self {
+            local: Api::start(),
+            peer: Api::start(),
+        };
+        world.local.service("shop", "reviews", "10.1.0.9", "http");
+        world.peer.service("shop", "reviews", "10.2.0.9", "http");
+        world.peer.service("shop", "catalog", "10.2.0.7", "http");
+        world.peer.service("shop", "redis", "10.2.0.8", "tcp");
+        world
+            .peer
+            .gateway("network-2", json!({"ip": GATEWAY}), 15443);
+        world
+    }
+
+    async fn files(&self, more: &str) -> Files {
+        let files = Files::bare(&format!(
+            "cluster: {{id: cluster-1, mesh: east}}\ncatalogs:\n  \
+             - {{cluster: cluster-1, kubeconfig: local.kubeconfig}}\n  \
+             - {{cluster: cluster-2, kubeconfig: peer.kubeconfig}}\n\
+             upstreams: {{servers: [\"{}\"]}}\n{more}",
+            nobody().await
+        ));
+        files.write("local.kubeconfig", &self.local.kubeconfig());
+        files.write("peer.kubeconfig", &self.peer.kubeconfig());
+        files
+    }
+
+    /// An agent that knows both clusters.
+    async fn agent(&self) -> Agent {
+        let files = self.files("gatewayProbe: {enabled: false}\n").await;
+        let agent = Agent::start_with(files).await;
+        agent.readyz_says("catalog cluster-2: synced").await;
+        agent.readyz_says("catalog cluster-1: synced").await;
+        agent
+    }
+}
+
+fn name(service: &str) -> Draft {
+    query(&format!("{service}.svc.cluster.local"))
+}
+
+/// Asks all the time, and counts the answers that are not these.
+struct Clients {
+    done: Arc<AtomicBool>,
+    running: JoinSet<usize>,
+}
+
+impl Clients {
+    fn start(agent: &Agent, service: &str, right: &'static [&'static [&'static str]]) -> Self {
+        let done = Arc::new(AtomicBool::new(false));
+        let mut running = JoinSet::new();
+        let (stop, server, query) = (Arc::clone(&done), agent.dns, name(service).bytes());
+        running.spawn(async move {
+            let mut answered = 0;
+            while !stop.load(Ordering::Relaxed) {
+                let found = data(&Message::from_vec(&ask_udp(server, &query).await).unwrap());
+                assert!(right.iter().any(|right| found == *right), "{found:?}");
+                answered += 1;
+            }
+            answered
+        });
+        Self { done, running }
+    }
+
+    async fn stop(self) {
+        self.done.store(true, Ordering::Relaxed);
+        let answered: usize = self.running.join_all().await.iter().sum();
+        assert!(answered > 10, "only {answered} queries were asked");
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_service_is_answered_by_the_peers_gateway_and_back_again() {
+    let world = World::new();
+    let agent = world.agent().await;
+    let clients = Clients::start(&agent, "reviews.shop", &[&["10.1.0.9"], &[GATEWAY]]);
+    assert_eq!(agent.answers(&name("catalog.shop")).await, [GATEWAY]);
+    assert_eq!(agent.answers(&name("redis.shop")).await, ["10.2.0.8"]);
+    assert_eq!(agent.answers(&name("reviews.shop")).await, ["10.1.0.9"]);
+    for _ in 0..3 {
+        world.local.delete(SERVICES, "shop", "reviews");
+        agent.eventually(&name("reviews.shop"), &[GATEWAY]).await;
+        world.local.service("shop", "reviews", "10.1.0.9", "http");
+        agent.eventually(&name("reviews.shop"), &["10.1.0.9"]).await;
+    }
+    clients.stop().await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn no_relist_and_no_cut_watch_opens_a_window_of_wrong_answers() {
+    let world = World::new();
+    for at in 0..20 {
+        world
+            .local
+            .service("crowd", &format!("s{at}"), "10.1.1.1", "http");
+    }
+    let agent = world.agent().await;
+    let steady = Clients::start(&agent, "reviews.shop", &[&["10.1.0.9"]]);
+    let remote = Clients::start(&agent, "catalog.shop", &[&[GATEWAY]]);
+    for round in 0..4 {
+        let before = world.local.lists();
+        world.local.expire();
+        world.peer.cut();
+        // Whatever happened meanwhile is known afterwards.
+        let address = format!("10.1.2.{round}");
+        world.local.service("crowd", "s0", &address, "http");
+        agent.eventually(&name("s0.crowd"), &[&address]).await;
+        assert!(world.local.lists() > before, "nothing was listed anew");
+    }
+    steady.stop().await;
+    remote.stop().await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_peer_that_fails_is_named_and_keeps_its_last_state_until_it_is_well() {
+    let mut world = World::new();
+    let agent = world.agent().await;
+    let faults = [
+        (
+            Fault::Unauthorised,
+            "services: the API server says 401: no such token",
+        ),
+        (Fault::Garbage, "the reply is not understood"),
+        (Fault::Expired, "the API server says 410: too old"),
+    ];
+    for (fault, problem) in faults {
+        world.peer.expire();
+        world.peer.set_fault(fault);
+        let text = agent.readyz_says("catalog cluster-2: stale: ").await;
+        assert!(text.starts_with("ready\n"), "{text}");
+        agent.readyz_says(problem).await;
+        let state = "crossmesh_dns_catalog_state{cluster=\"cluster-2\",state=\"stale\"}";
+        agent.metric_becomes(state, 1.0).await;
+        assert_eq!(agent.answers(&name("catalog.shop")).await, [GATEWAY]);
+        // The other cluster is not concerned.
+        let address = format!("10.1.3.{}", fault as u8);
+        world.local.service("shop", "reviews", &address, "http");
+        agent.eventually(&name("reviews.shop"), &[&address]).await;
+        world.peer.set_fault(Fault::None);
+        agent.readyz_says("catalog cluster-2: synced\n").await;
+    }
+    world.peer.kill();
+    agent.readyz_says("catalog cluster-2: stale: ").await;
+    assert_eq!(agent.answers(&name("catalog.shop")).await, [GATEWAY]);
+    world.peer.service("shop", "late", "10.2.0.20", "tcp");
+    world.peer.run();
+    agent.readyz_says("catalog cluster-2: synced\n").await;
+    agent.eventually(&name("late.shop"), &["10.2.0.20"]).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn the_local_api_server_may_be_killed_and_come_back() {
+    let mut world = World::new();
+    let agent = world.agent().await;
+    let clients = Clients::start(&agent, "reviews.shop", &[&["10.1.0.9"]]);
+    world.local.kill();
+    agent.readyz_says("catalog cluster-1: stale: ").await;
+    clients.stop().await;
+    world.local.delete(SERVICES, "shop", "reviews");
+    world.local.run();
+    agent.eventually(&name("reviews.shop"), &[GATEWAY]).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_peer_that_never_replies_delays_nothing_and_counts_as_empty_after_a_while() {
+    let world = World::new();
+    world.peer.set_fault(Fault::Slow);
+    let hickory = Hickory::start().await;
+    let files = Files::bare(&format!(
+        "cluster: {{id: cluster-1, mesh: east}}\ncatalogs:\n  \
+         - {{cluster: cluster-1, kubeconfig: local.kubeconfig}}\n  \
+         - {{cluster: cluster-2, kubeconfig: peer.kubeconfig}}\n\
+         upstreams: {{servers: [\"{}\"]}}\npeerSyncTimeout: 2s\n",
+        hickory.address
+    ));
+    files.write("local.kubeconfig", &world.local.kubeconfig());
+    files.write("peer.kubeconfig", &world.peer.kubeconfig());
+    let began = Instant::now();
+    let agent = Agent::start_with(files).await;
+    // Other names do not wait for anybody.
+    assert_eq!(
+        agent.answers(&query("www.example.com")).await,
+        ["192.0.2.1"]
+    );
+    agent.eventually(&name("reviews.shop"), &["10.1.0.9"]).await;
+    // What the peer may have is not denied; what it cannot have is.
+    if began.elapsed() < Duration::from_secs(1) {
+        let reply = agent.ask(&name("catalog.shop")).await;
+        assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
+    }
+    let reply = agent.ask(&name("www.example.org.nowhere")).await;
+    assert_eq!(reply.metadata.response_code, ResponseCode::NXDomain);
+    let text = agent.readyz_says("catalog cluster-2: timed-out").await;
+    assert!(text.starts_with("ready\n"), "{text}");
+    let reply = agent.ask(&name("catalog.shop")).await;
+    assert_eq!(reply.metadata.response_code, ResponseCode::NXDomain);
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_remote_is_answered_before_the_local_cluster_is_known() {
+    let world = World::new();
+    world.local.set_fault(Fault::Unauthorised);
+    let files = world.files("gatewayProbe: {enabled: false}\n").await;
+    let agent = Agent::start_with(files).await;
+    agent.readyz_says("catalog cluster-2: synced").await;
+    let reply = agent.ask(&name("catalog.shop")).await;
+    assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
+    world.local.set_fault(Fault::None);
+    agent.eventually(&name("catalog.shop"), &[GATEWAY]).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn remote_secrets_name_clusters_while_the_agent_runs() {
+    let world = World::new();
+    let secret = |data: serde_json::Value| json!({"metadata": {"labels": {"istio/multiCluster": "true"}}, "data": data});
+    let files = Files::bare(&format!(
+        "cluster: {{id: cluster-1, mesh: east}}\ncatalogs:\n  \
+         - {{cluster: cluster-1, kubeconfig: local.kubeconfig}}\n  \
+         - {{remoteSecrets: {{namespace: istio-system}}}}\n\
+         upstreams: {{servers: [\"{}\"]}}\ngatewayProbe: {{enabled: false}}\n",
+        nobody().await
+    ));
+    files.write("local.kubeconfig", &world.local.kubeconfig());
+    let agent = Agent::start_with(files).await;
+    agent
+        .readyz_says("ready\ncatalog cluster-1: synced\n")
+        .await;
+    let catalog = name("catalog.shop");
+    assert!(agent.answers(&catalog).await.is_empty());
+
+    let good = base64(&world.peer.kubeconfig());
+    let own = base64(&world.local.kubeconfig());
+    let data = json!({"cluster-2": good, "cluster-1": own});
+    world
+        .local
+        .put(SECRETS, "istio-system", "west", secret(data));
+    agent.eventually(&catalog, &[GATEWAY]).await;
+    let text = agent.readyz_says("catalog cluster-2: synced").await;
+    assert!(text.starts_with("ready\n"), "{text}");
+    assert_eq!(text.matches("cluster-1").count(), 1, "{text}");
+
+    // Rotated to one that runs a command: refused, and the last state stays.
+    let bad = world
+        .peer
+        .kubeconfig()
+        .replace("{token: t}", "{exec: {command: /bin/true}}");
+    let data = json!({"cluster-2": base64(&bad)});
+    world
+        .local
+        .put(SECRETS, "istio-system", "west", secret(data));
+    agent
+        .readyz_says("catalog cluster-2: stale: the kubeconfig is refused: its user \"u\" has exec")
+        .await;
+    assert_eq!(agent.answers(&catalog).await, [GATEWAY]);
+    let data = json!({"cluster-2": good});
+    world
+        .local
+        .put(SECRETS, "istio-system", "west", secret(data));
+    agent.readyz_says("catalog cluster-2: synced\n").await;
+
+    // Another cluster in another secret, and then none at all.
+    let third = Api::start();
+    third.service("shop", "third", "10.3.0.1", "tcp");
+    let data = json!({"cluster-3": base64(&third.kubeconfig())});
+    world
+        .local
+        .put(SECRETS, "istio-system", "north", secret(data));
+    agent.eventually(&name("third.shop"), &["10.3.0.1"]).await;
+    world.local.delete(SECRETS, "istio-system", "west");
+    agent.eventually(&catalog, &[]).await;
+    let (_, text) = agent.text("/readyz").await;
+    assert!(!text.contains("cluster-2"), "{text}");
+    let (_, metrics) = agent.text("/metrics").await;
+    assert!(!metrics.contains("cluster=\"cluster-2\""), "{metrics}");
+    assert_eq!(agent.answers(&name("third.shop")).await, ["10.3.0.1"]);
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_changed_kubeconfig_file_is_used_at_once() {
+    let world = World::new();
+    let agent = world.agent().await;
+    let other = Api::start();
+    other.service("shop", "reviews", "10.1.0.99", "http");
+    agent.replace("local.kubeconfig", &other.kubeconfig());
+    agent
+        .eventually(&name("reviews.shop"), &["10.1.0.99"])
+        .await;
+    fs::write(agent.path("local.kubeconfig"), "]").unwrap();
+    agent
+        .readyz_says("catalog cluster-1: stale: the kubeconfig")
+        .await;
+    assert_eq!(agent.answers(&name("reviews.shop")).await, ["10.1.0.99"]);
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_headless_service_has_its_ready_endpoints() {
+    let world = World::new();
+    let spec = json!({"clusterIP": "None", "ports": [{"name": "tcp-db", "port": 5432}]});
+    world
+        .local
+        .put(SERVICES, "shop", "db", json!({"spec": spec}));
+    let agent = world.agent().await;
+    // Without a marked slice only the cluster's own DNS knows; here it is silent.
+    let reply = agent.ask(&name("db.shop")).await;
+    assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
+    let slice = |ready: bool| {
+        json!({
+            "metadata": {"labels": {"kubernetes.io/service-name": "db", "service.kubernetes.io/headless": ""}},
+            "addressType": "IPv4",
+            "endpoints": [
+                {"addresses": ["10.1.5.1"], "conditions": {"ready": true}, "hostname": "db-0"},
+                {"addresses": ["10.1.5.2"], "conditions": {"ready": ready}}
+            ]
+        })
+    };
+    world.local.put(SLICES, "shop", "db-x", slice(false));
+    agent.eventually(&name("db.shop"), &["10.1.5.1"]).await;
+    assert_eq!(agent.answers(&name("db-0.db.shop")).await, ["10.1.5.1"]);
+    world.local.put(SLICES, "shop", "db-x", slice(true));
+    agent
+        .eventually(&name("10-1-5-2.db.shop"), &["10.1.5.2"])
+        .await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_namespace_exists_with_its_cluster() {
+    let world = World::new();
+    world.local.put(NAMESPACES, "", "empty", json!({}));
+    let agent = world.agent().await;
+    let reply = agent.ask(&name("empty")).await;
+    assert_eq!(reply.metadata.response_code, ResponseCode::NoError);
+    assert!(reply.metadata.authoritative);
+    world.local.delete(NAMESPACES, "", "empty");
+    let gone = agent.folder().to_owned();
+    for _ in 0..4000 {
+        let reply = agent.ask(&name("empty")).await;
+        if reply.metadata.response_code == ResponseCode::ServFail {
+            agent.stop().await;
+            return;
+        }
+    }
+    panic!("the namespace stayed: {}", gone.display());
+}
+
+#[tokio::test]
+async fn gateways_follow_their_service_and_the_mesh_configuration() {
+    let world = World::new();
+    let agent = world.agent().await;
+    let catalog = name("catalog.shop");
+    world
+        .peer
+        .gateway("network-2", json!({"ip": "203.0.113.8"}), 15443);
+    agent.eventually(&catalog, &["203.0.113.8"]).await;
+    world.peer.delete(SERVICES, "istio-system", "eastwest");
+    agent.eventually(&catalog, &[]).await;
+    let networks = "networks: {network-2: {gateways: [{address: 203.0.113.9, port: 443}]}}";
+    world.local.put(
+        MESH,
+        "istio-system",
+        "istio",
+        json!({"data": {"meshNetworks": networks}}),
+    );
+    agent.eventually(&catalog, &["203.0.113.9"]).await;
+    let networks = "networks: {network-2: {gateways: [{port: 443}]}}";
+    world.local.put(
+        MESH,
+        "istio-system",
+        "istio",
+        json!({"data": {"meshNetworks": networks}}),
+    );
+    // What is wrong there is told and changes nothing.
+    agent
+        .readyz_says("catalog cluster-1: synced: the ConfigMap istio: meshNetworks: the network \"network-2\"")
+        .await;
+    assert_eq!(agent.answers(&catalog).await, ["203.0.113.9"]);
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_cannot_be_reached_is_not_answered_until_it_can() {
+    let world = World::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    world
+        .peer
+        .gateway("network-2", json!({"ip": "127.0.0.1"}), address.port());
+    let probe = "gatewayProbe: {interval: 100ms, failures: 2, successes: 2}\n";
+    let agent = Agent::start_with(world.files(probe).await).await;
+    let catalog = name("catalog.shop");
+    agent.eventually(&catalog, &["127.0.0.1"]).await;
+    drop(listener);
+    agent.eventually(&catalog, &[]).await;
+    let reply = agent.ask(&catalog).await;
+    assert_eq!(reply.metadata.response_code, ResponseCode::NoError);
+    let metric = format!("crossmesh_dns_gateway_healthy{{address=\"{address}\"}}");
+    assert_eq!(agent.metric(&metric).await, Some(0.0));
+    let _listener = TcpListener::bind(address).await.unwrap();
+    agent.eventually(&catalog, &["127.0.0.1"]).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_local_once_stays_local_where_failover_is_off() {
+    let world = World::new();
+    let policy = "gatewayProbe: {enabled: false}\nremote: {rules: [{service: shop/reviews, failover: false}]}\n";
+    let agent = Agent::start_with(world.files(policy).await).await;
+    agent.eventually(&name("reviews.shop"), &["10.1.0.9"]).await;
+    agent.eventually(&name("catalog.shop"), &[GATEWAY]).await;
+    world.local.service("shop", "marker", "10.1.0.50", "http");
+    world.local.delete(SERVICES, "shop", "reviews");
+    agent.eventually(&name("reviews.shop"), &[]).await;
+    world.local.delete(SERVICES, "shop", "marker");
+    world.local.service("shop", "marker", "10.1.0.51", "http");
+    agent.eventually(&name("marker.shop"), &["10.1.0.51"]).await;
+    assert!(agent.answers(&name("reviews.shop")).await.is_empty());
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn many_changes_at_once_become_few_publishes() {
+    let world = World::new();
+    let agent = world.agent().await;
+    let publishes = async || agent.metric("crossmesh_dns_publishes_total").await.unwrap();
+    let before = publishes().await;
+    for at in 0..500 {
+        let (high, low) = (at / 250, at % 250);
+        world.local.service(
+            "crowd",
+            &format!("s{at}"),
+            &format!("10.1.{high}.{low}"),
+            "http",
+        );
+    }
+    agent.eventually(&name("s499.crowd"), &["10.1.1.249"]).await;
+    let needed = publishes().await - before;
+    assert!(needed < 100.0, "{needed} publishes for 500 changes");
+    agent.stop().await;
+}
+
+fn base64(text: &str) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for chunk in text.as_bytes().chunks(3) {
+        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or_default());
+        let bits = (byte(0) << 16) | (byte(1) << 8) | byte(2);
+        for at in 0..4 {
+            let letter = LETTERS[(bits >> (18 - 6 * at)) as usize & 63];
+            out.push(if at <= chunk.len() {
+                char::from(letter)
+            } else {
+                '='
+            });
+        }
+    }
+    out
+}

@@ -1,0 +1,370 @@
+//! An API server in miniature: lists and watches over HTTP as Kubernetes does, with faults on request. It runs on a
+//! runtime of its own, so that it can be killed with all its connections.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{Request, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use futures_util::stream;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, runtime::Runtime, sync::watch};
+
+/// What is wrong with the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    None,
+    Unauthorised,
+    /// What it says is no list.
+    Garbage,
+    /// It takes requests and never replies.
+    Slow,
+    /// It says that a list changed too much to be gone through.
+    Expired,
+}
+
+pub(crate) struct Api {
+    pub(crate) address: SocketAddr,
+    world: Arc<World>,
+    runtime: Option<Runtime>,
+}
+
+struct World {
+    inner: Mutex<Inner>,
+    changed: watch::Sender<()>,
+}
+
+struct Inner {
+    version: u64,
+    /// By path of the resource, namespace and name.
+    objects: BTreeMap<(String, String, String), Value>,
+    log: Vec<(u64, String, &'static str, Value)>,
+    /// Older versions cannot be watched from.
+    oldest: u64,
+    /// Watches that began before are over.
+    era: u64,
+    fault: Fault,
+    page: usize,
+    lists: usize,
+}
+
+pub(crate) const SERVICES: &str = "/api/v1/services";
+pub(crate) const NAMESPACES: &str = "/api/v1/namespaces";
+pub(crate) const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
+pub(crate) const SECRETS: &str = "/api/v1/namespaces/istio-system/secrets";
+pub(crate) const MESH: &str = "/api/v1/namespaces/istio-system/configmaps";
+
+impl Api {
+    pub(crate) fn start() -> Self {
+        let world = World {
+            inner: Mutex::new(Inner {
+                version: 100,
+                objects: BTreeMap::new(),
+                log: Vec::new(),
+                oldest: 0,
+                era: 0,
+                fault: Fault::None,
+                page: 2,
+                lists: 0,
+            }),
+            changed: watch::channel(()).0,
+        };
+        let mut api = Self {
+            address: ([127, 0, 0, 1], 0).into(),
+            world: Arc::new(world),
+            runtime: None,
+        };
+        api.run();
+        api
+    }
+
+    /// Begins to serve, at the address of before.
+    pub(crate) fn run(&mut self) {
+        let listener = std::net::TcpListener::bind(self.address).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        self.address = listener.local_addr().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let routes = Router::new()
+            .fallback(handle)
+            .with_state(Arc::clone(&self.world));
+        let _entered = runtime.enter();
+        let listener = TcpListener::from_std(listener).unwrap();
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(async move { axum::serve(listener, routes).await });
+        tasks.detach_all();
+        drop(_entered);
+        self.runtime = Some(runtime);
+    }
+
+    /// Ends with all its connections; what it knows stays, as etcd's would.
+    pub(crate) fn kill(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    pub(crate) fn kubeconfig(&self) -> String {
+        format!(
+            "{{apiVersion: v1, kind: Config, current-context: c, clusters: [{{name: c, cluster: {{server: \
+             \"http://{}\"}}}}], users: [{{name: u, user: {{token: t}}}}], contexts: [{{name: c, context: \
+             {{cluster: c, user: u}}}}]}}",
+            self.address
+        )
+    }
+
+    pub(crate) fn put(&self, resource: &str, namespace: &str, name: &str, mut object: Value) {
+        self.change(|inner| {
+            inner.version += 1;
+            let metadata = &mut object["metadata"];
+            metadata["name"] = name.into();
+            if !namespace.is_empty() {
+                metadata["namespace"] = namespace.into();
+            }
+            metadata["resourceVersion"] = inner.version.to_string().into();
+            metadata["managedFields"] = json!([{"manager": "test", "fieldsV1": {"f:spec": {}}}]);
+            let key = (resource.to_owned(), namespace.to_owned(), name.to_owned());
+            let before = inner.objects.insert(key, object.clone());
+            let what = if before.is_some() {
+                "MODIFIED"
+            } else {
+                "ADDED"
+            };
+            inner
+                .log
+                .push((inner.version, resource.to_owned(), what, object));
+        });
+    }
+
+    pub(crate) fn delete(&self, resource: &str, namespace: &str, name: &str) {
+        self.change(|inner| {
+            let key = (resource.to_owned(), namespace.to_owned(), name.to_owned());
+            let mut object = inner.objects.remove(&key).unwrap();
+            inner.version += 1;
+            object["metadata"]["resourceVersion"] = inner.version.to_string().into();
+            inner
+                .log
+                .push((inner.version, resource.to_owned(), "DELETED", object));
+        });
+    }
+
+    /// A service with a cluster IP and one port.
+    pub(crate) fn service(&self, namespace: &str, name: &str, address: &str, port: &str) {
+        self.put(NAMESPACES, "", namespace, json!({}));
+        let spec = json!({"clusterIP": address, "clusterIPs": [address], "ports": [{"name": port, "port": 8080}]});
+        self.put(SERVICES, namespace, name, json!({"spec": spec}));
+    }
+
+    /// An east-west gateway of a network.
+    pub(crate) fn gateway(&self, network: &str, ingress: Value, port: u16) {
+        let labels = json!({
+            "topology.istio.io/network": network,
+            "networking.istio.io/gatewayPort": port.to_string()
+        });
+        self.put(
+            NAMESPACES,
+            "",
+            "istio-system",
+            json!({"metadata": {"labels": {"topology.istio.io/network": network}}}),
+        );
+        let spec = json!({"clusterIP": "10.9.9.9", "clusterIPs": ["10.9.9.9"], "ports": [{"name": "tls", "port": port}]});
+        let object = json!({
+            "metadata": {"labels": labels},
+            "spec": spec,
+            "status": {"loadBalancer": {"ingress": [ingress]}}
+        });
+        self.put(SERVICES, "istio-system", "eastwest", object);
+    }
+
+    pub(crate) fn set_fault(&self, fault: Fault) {
+        self.change(|inner| {
+            inner.fault = fault;
+            inner.era += 1;
+        });
+    }
+
+    /// Ends all watches; those that go on from before now are told that their version is too old.
+    pub(crate) fn expire(&self) {
+        self.change(|inner| {
+            inner.version += 1;
+            inner.oldest = inner.version;
+            inner.era += 1;
+        });
+    }
+
+    /// Ends all watches.
+    pub(crate) fn cut(&self) {
+        self.change(|inner| inner.era += 1);
+    }
+
+    /// How many pages of lists were given.
+    pub(crate) fn lists(&self) -> usize {
+        self.world.lock().lists
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Inner)) {
+        change(&mut self.world.lock());
+        self.world.changed.send_replace(());
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl World {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap()
+    }
+}
+
+async fn handle(State(world): State<Arc<World>>, request: Request) -> Response {
+    let resource = request.uri().path().to_owned();
+    let query: BTreeMap<String, String> = request
+        .uri()
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter_map(|part| part.split_once('='))
+        .map(|(key, value)| (key.to_owned(), decoded(value)))
+        .collect();
+    let fault = world.lock().fault;
+    match fault {
+        Fault::None => {}
+        Fault::Unauthorised => {
+            return status(StatusCode::UNAUTHORIZED, "Unauthorized", "no such token");
+        }
+        Fault::Garbage => return "<html>welcome</html>".into_response(),
+        Fault::Slow => {
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+        }
+        Fault::Expired => return status(StatusCode::GONE, "Expired", "too old"),
+    }
+    if query.get("watch").is_some_and(|watch| watch == "true") {
+        let from: u64 = query["resourceVersion"].parse().unwrap();
+        if from < world.lock().oldest {
+            return status(StatusCode::GONE, "Expired", "too old resource version");
+        }
+        return watch(world, resource, query, from);
+    }
+    list(&world, &resource, &query)
+}
+
+fn list(world: &World, resource: &str, query: &BTreeMap<String, String>) -> Response {
+    let mut inner = world.lock();
+    inner.lists += 1;
+    let page = inner.page;
+    let all = inner.objects.iter();
+    let all: Vec<&Value> = all
+        .filter(|((of, _, _), object)| of == resource && selected(object, query))
+        .map(|(_, object)| object)
+        .collect();
+    let from: usize = query
+        .get("continue")
+        .map_or(0, |from| from.parse().unwrap());
+    let more = all.len() > from + page;
+    let next = if more {
+        (from + page).to_string()
+    } else {
+        String::new()
+    };
+    let items: Vec<&Value> = all.into_iter().skip(from).take(page).collect();
+    let body = json!({
+        "kind": "List",
+        "metadata": {"resourceVersion": inner.version.to_string(), "continue": next},
+        "items": items
+    });
+    body.to_string().into_response()
+}
+
+fn watch(
+    world: Arc<World>,
+    resource: String,
+    query: BTreeMap<String, String>,
+    from: u64,
+) -> Response {
+    let era = world.lock().era;
+    let changed = world.changed.subscribe();
+    let start = (world, changed, from);
+    let events = stream::unfold(start, move |(world, mut changed, from)| {
+        let (resource, query) = (resource.clone(), query.clone());
+        async move {
+            loop {
+                {
+                    let inner = world.lock();
+                    if inner.era != era {
+                        return None;
+                    }
+                    let mut log = inner.log.iter();
+                    let next = log.find(|(version, of, _, object)| {
+                        *version > from && *of == resource && selected(object, &query)
+                    });
+                    if let Some((version, _, what, object)) = next {
+                        let line = json!({"type": what, "object": object});
+                        let line = Ok::<_, Infallible>(Bytes::from(format!("{line}\n")));
+                        let next = *version;
+                        drop(inner);
+                        return Some((line, (world, changed, next)));
+                    }
+                }
+                changed.changed().await.ok()?;
+            }
+        }
+    });
+    Body::from_stream(events).into_response()
+}
+
+fn selected(object: &Value, query: &BTreeMap<String, String>) -> bool {
+    let labels = &object["metadata"]["labels"];
+    let by_label =
+        query
+            .get("labelSelector")
+            .is_none_or(|selector| match selector.split_once('=') {
+                Some((label, value)) => labels[label] == value,
+                None => labels.get(selector).is_some(),
+            });
+    let by_field = query.get("fieldSelector").is_none_or(|selector| {
+        let name = selector.strip_prefix("metadata.name=").unwrap();
+        object["metadata"]["name"] == name
+    });
+    by_label && by_field
+}
+
+fn status(code: StatusCode, reason: &str, message: &str) -> Response {
+    let body = json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure",
+        "reason": reason, "message": message, "code": code.as_u16()
+    });
+    (code, body.to_string()).into_response()
+}
+
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        if let (b'%', [high, low, tail @ ..]) = (*first, tail) {
+            let hex = String::from_utf8(vec![*high, *low]).unwrap();
+            bytes.push(u8::from_str_radix(&hex, 16).unwrap());
+            rest = tail;
+        } else {
+            bytes.push(*first);
+        }
+    }
+    String::from_utf8(bytes).unwrap()
+}
