@@ -149,6 +149,13 @@ impl Agent {
 
     /// Starts an agent with this configuration, with its files in `folder`, and waits until it is ready.
     pub async fn start_configured(folder: &Path, config: &str) -> Result<Self> {
+        let mut agent = Self::launch(folder, config).await?;
+        agent.until_ready().await?;
+        Ok(agent)
+    }
+
+    /// As [`Agent::start_configured`], but waits no longer than until it listens.
+    pub async fn launch(folder: &Path, config: &str) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
         let file = folder.join("dns-agent.yaml");
         fs::write(&file, config).with_context(|| format!("writing {}", file.display()))?;
@@ -158,15 +165,25 @@ impl Agent {
         let (dns, admin) = process
             .until("it listened", async || listening(&log))
             .await?;
-        let agent = Self {
+        Ok(Self {
             process,
             dns,
             admin,
             local: CatalogFile {
                 path: folder.join("east.yaml"),
             },
-        };
-        agent.ready().await
+        })
+    }
+
+    /// Waits until it is ready.
+    pub async fn until_ready(&mut self) -> Result<()> {
+        let admin = self.admin;
+        self.process
+            .until("it was ready", async || {
+                crate::admin::get(admin, "/readyz").await.ok()
+            })
+            .await?;
+        Ok(())
     }
 
     /// Where it answers, over UDP and TCP.
@@ -233,16 +250,6 @@ impl Agent {
     /// Sends SIGTERM; its exit code.
     pub async fn terminate(&mut self) -> Result<Option<i32>> {
         self.process.terminate().await
-    }
-
-    async fn ready(mut self) -> Result<Self> {
-        let admin = self.admin;
-        self.process
-            .until("it was ready", async || {
-                crate::admin::get(admin, "/readyz").await.ok()
-            })
-            .await?;
-        Ok(self)
     }
 }
 

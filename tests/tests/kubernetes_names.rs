@@ -12,6 +12,7 @@ use crossmesh_e2e::kubernetes::relay::Weather;
 use crossmesh_e2e::kubernetes::witness::Witness;
 use crossmesh_e2e::names::{CATALOG, REVIEWS};
 use hickory_proto::op::ResponseCode;
+use serde_json::json;
 
 /// In both clusters.
 const REVIEWS_SERVICE: Service<'_> = service("reviews", "http");
@@ -88,6 +89,10 @@ fn is(address: IpAddr) -> impl Fn(&Answer) -> bool {
 
 fn is_unknown(answer: &Answer) -> bool {
     answer.code == ResponseCode::NXDomain
+}
+
+fn is_failure(answer: &Answer) -> bool {
+    answer.code == ResponseCode::ServFail
 }
 
 fn is_empty(answer: &Answer) -> bool {
@@ -216,7 +221,8 @@ async fn a_secret_that_goes_bad_keeps_what_was_known_and_one_that_goes_is_forgot
 }
 
 #[tokio::test]
-async fn a_gateway_that_is_down_leaves_the_answers_until_it_is_back() {
+async fn a_gateway_that_is_down_leaves_the_answers_until_it_is_back_and_one_that_moves_is_followed()
+{
     let mut stand = stand().await;
     let gateway = stand.gateway();
     stand.clusters.close_gateway();
@@ -224,9 +230,42 @@ async fn a_gateway_that_is_down_leaves_the_answers_until_it_is_back() {
     stand.catalog.until(is_empty).await.unwrap();
     stand.clusters.open_gateway().unwrap();
     stand.catalog.until(is(gateway)).await.unwrap();
+    let other = stand.clusters.move_gateway().await.unwrap();
+    stand.catalog.until(is(other)).await.unwrap();
 
-    check(&stand.catalog, &[&is(gateway), &is_empty, &is(gateway)]);
+    let seen: [Wanted<'_>; 4] = [&is(gateway), &is_empty, &is(gateway), &is(other)];
+    check(&stand.catalog, &seen);
     check(&stand.ledger, &[&is(stand.remote)]);
     check(&stand.reviews, &[&is(stand.local)]);
     check(&stand.outside, &[&is(OUTSIDE_ADDRESS)]);
+}
+
+#[tokio::test]
+async fn a_peer_that_never_answers_delays_nobody_else_and_is_taken_up_when_it_does() {
+    let clusters = Clusters::start().await.unwrap();
+    let (east, west) = (&clusters.east.objects, &clusters.west.objects);
+    let local = east.create_service(&REVIEWS_SERVICE).await.unwrap();
+    west.create_service(&CATALOG_SERVICE).await.unwrap();
+    clusters.west.relay.set(Weather::Silent);
+    clusters.introduce(&clusters.way_west()).await.unwrap();
+    let patience = json!({"peerSyncTimeout": "2s"});
+    let mut agent = clusters.launch_agent(&patience).await.unwrap();
+    // From the first query on, before anything of any cluster is known.
+    let witness = |name| Witness::start(agent.dns(), name).unwrap();
+    let (reviews, outside) = (witness(REVIEWS), witness(OUTSIDE));
+    let (catalog, cart) = (witness(CATALOG), witness(CART));
+    outside.until(is(OUTSIDE_ADDRESS)).await.unwrap();
+    reviews.until(is(local)).await.unwrap();
+    // The peer may have them, so nobody is told that they do not exist; until the peer has been waited for long enough.
+    cart.until(is_unknown).await.unwrap();
+    catalog.until(is_unknown).await.unwrap();
+    agent.until_ready().await.unwrap();
+    clusters.west.relay.set(Weather::Fair);
+    catalog.until(is(clusters.gateway())).await.unwrap();
+
+    check(&outside, &[&is(OUTSIDE_ADDRESS)]);
+    check(&reviews, &[&is(local)]);
+    check(&cart, &[&is_failure, &is_unknown]);
+    let seen: [Wanted<'_>; 3] = [&is_failure, &is_unknown, &is(clusters.gateway())];
+    check(&catalog, &seen);
 }

@@ -52,8 +52,9 @@ pub struct Clusters {
     pub west: Cluster,
     /// The west's gateway, if it is open.
     pub door: Option<Door>,
+    moved: Option<Door>,
     gateway: IpAddr,
-    upstream: Upstream,
+    _upstream: Upstream,
     folder: TempDir,
     block: Block,
 }
@@ -87,9 +88,8 @@ impl Clusters {
         let door = Door::open(SocketAddr::new(gateway, GATEWAY_PORT))?;
         let service = objects::east_west_gateway("network-2");
         west.objects.apply(&service).await?;
-        west.objects
-            .apply_status(&objects::gateway_status(&[gateway]))
-            .await?;
+        let status = objects::gateway_status(&[gateway]);
+        west.objects.apply_status(&status).await?;
         let IpAddr::V4(outside) = OUTSIDE_ADDRESS else {
             anyhow::bail!("the upstream knows IPv4 only");
         };
@@ -106,8 +106,9 @@ impl Clusters {
             east,
             west,
             door: Some(door),
+            moved: None,
             gateway,
-            upstream,
+            _upstream: upstream,
             folder,
             block,
         })
@@ -130,6 +131,15 @@ impl Clusters {
         Ok(())
     }
 
+    /// Gives it another address, as a cloud does that makes the load balancer anew. The old one stays open.
+    pub async fn move_gateway(&mut self) -> Result<IpAddr> {
+        let other = self.block.at(21);
+        self.moved = Some(Door::open(SocketAddr::new(other, GATEWAY_PORT))?);
+        let status = objects::gateway_status(&[other]);
+        self.west.objects.apply_status(&status).await?;
+        Ok(other)
+    }
+
     /// How the agent reaches the west.
     #[must_use]
     pub fn way_west(&self) -> Kubeconfig {
@@ -149,13 +159,21 @@ impl Clusters {
         self.east.objects.delete(&secret).await
     }
 
-    /// Starts an agent of the east that follows its own cluster and those of remote secrets.
+    /// Starts an agent of the east that follows its own cluster and those of remote secrets, and waits until it is ready.
     pub async fn start_agent(&self) -> Result<Agent> {
+        let mut agent = self.launch_agent(&json!({})).await?;
+        agent.until_ready().await?;
+        Ok(agent)
+    }
+
+    /// As [`Clusters::start_agent`], with these fields besides in its configuration, and without waiting for more than that
+    /// it listens.
+    pub async fn launch_agent(&self, besides: &Value) -> Result<Agent> {
         let way = self
             .east
             .api
             .write_kubeconfig("agent.kubeconfig", &self.east.way())?;
-        let config = json!({
+        let mut config = json!({
             "schema": "crossmesh-dns/v1",
             "listen": [format!("{}:0", self.block.at(1))],
             "admin": format!("{}:0", self.block.at(1)),
@@ -169,13 +187,10 @@ impl Clusters {
             "gatewayProbe": {"interval": "100ms", "timeout": "90ms"},
             "upstreams": {"servers": [self.dns.address().to_string()]},
         });
-        Agent::start_configured(&self.folder.path().join("agent"), &config.to_string()).await
-    }
-
-    /// The server behind the east's own DNS.
-    #[must_use]
-    pub fn upstream(&self) -> SocketAddr {
-        self.upstream.address()
+        for (field, value) in besides.as_object().into_iter().flatten() {
+            config[field] = value.clone();
+        }
+        Agent::launch(&self.folder.path().join("agent"), &config.to_string()).await
     }
 }
 
