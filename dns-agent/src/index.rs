@@ -116,7 +116,8 @@ impl ClusterLocal {
             || self.namespaces.contains(namespace)
             || self
                 .services
-                .contains(&(namespace.to_owned(), name.to_owned()))
+                .iter()
+                .any(|(of, service)| of == namespace && service == name)
     }
 }
 
@@ -425,3 +426,6 @@ impl Doubts {
         in_doubt && !cluster_local.contains(namespace, service)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,11 @@
 //! From catalogs to names. Whatever is built from the same things as before is taken from the index before.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeSet, HashMap},
+    net::SocketAddr,
+    sync::Arc,
+};
 
 use super::{
     Doubts, Families, Index, Known, Namespace, OnceLocal, Part, Settings,
@@ -104,15 +109,25 @@ impl Building<'_> {
         {
             return Some(Arc::clone(before));
         }
-        let mut services = HashMap::new();
-        for (label, parts) in self.services(&inputs) {
-            let label: Arc<[u8]> = Arc::from(Arc::clone(label));
+        // Where only services changed, only those are looked at: a namespace may have thousands.
+        let (names, mut services) = match before.filter(|_| self.same_context) {
+            Some(before) => (changed(&inputs, &before.inputs), before.services.clone()),
+            None => {
+                let all = inputs.iter().flatten().flat_map(|of| of.services().keys());
+                (all.collect(), HashMap::new())
+            }
+        };
+        for name in names {
+            let label: Arc<[u8]> = Arc::from(Arc::clone(name));
+            let parts = self.clusters_of(name, &inputs);
             let before = before.and_then(|before| before.services.get(&label));
             let part = match before.filter(|before| self.is_same(&parts, before)) {
                 Some(part) => Arc::clone(part),
                 None => Arc::new(self.part(&parts)),
             };
-            if !part.entries.is_empty() {
+            if part.entries.is_empty() {
+                services.remove(&label);
+            } else {
                 services.insert(label, part);
             }
         }
@@ -129,41 +144,34 @@ impl Building<'_> {
         }))
     }
 
-    /// Every service of the namespace that may have names, with the clusters that count: the local one alone where it
-    /// has it.
-    fn services<'i>(
+    /// The clusters whose services count for a name: the local one alone where it has it.
+    fn clusters_of<'i>(
         &self,
+        name: &str,
         inputs: &'i [Option<Arc<catalog::Namespace>>],
-    ) -> HashMap<&'i Arc<str>, Vec<(usize, &'i Arc<Service>)>> {
-        let mut found: HashMap<_, Vec<(usize, &Arc<Service>)>> = HashMap::new();
+    ) -> Vec<(usize, &'i Arc<Service>)> {
         let Some(local) = self.context.local else {
-            return found;
+            return Vec::new();
         };
         let of = |at: usize| {
-            let namespace = inputs.get(at).and_then(Option::as_deref);
-            namespace.into_iter().flat_map(|of| of.services())
+            let namespace = inputs.get(at).and_then(Option::as_deref)?;
+            Some((at, namespace.services().get(name)?))
         };
-        for (name, service) in of(local) {
-            found.insert(name, vec![(local, service)]);
+        if let Some(found) = of(local) {
+            return vec![found];
         }
-        for (at, peer) in self.context.peers.iter().enumerate() {
-            if peer.local {
-                continue;
-            }
-            for (name, service) in of(at) {
+        let peers = self.context.peers.iter().enumerate();
+        let found = peers
+            .filter(|(_, peer)| !peer.local)
+            .filter_map(|(at, peer)| {
+                let (at, service) = of(at)?;
                 let wanted = service.exported
-                    && service.kind != Kind::ExternalName // its target is relative to the peer
-                    && peer.import.allows(&service.namespace, name)
-                    && !self.settings.cluster_local.contains(&service.namespace, name);
-                if wanted {
-                    let clusters = found.entry(name).or_default();
-                    if clusters.first().is_none_or(|(first, _)| *first != local) {
-                        clusters.push((at, service));
-                    }
-                }
-            }
-        }
-        found
+                && service.kind != Kind::ExternalName // its target is relative to the peer
+                && peer.import.allows(&service.namespace, name)
+                && !self.settings.cluster_local.contains(&service.namespace, name);
+                wanted.then_some((at, service))
+            });
+        found.collect()
     }
 
     fn is_same(&self, parts: &[(usize, &Arc<Service>)], before: &Part) -> bool {
@@ -256,6 +264,40 @@ fn same(
             (None, None) => true,
             _ => false,
         })
+}
+
+/// The names of the services that are not the same.
+fn changed<'i>(
+    now: &'i [Option<Arc<catalog::Namespace>>],
+    before: &'i [Option<Arc<catalog::Namespace>>],
+) -> BTreeSet<&'i Arc<str>> {
+    let mut found = BTreeSet::new();
+    for (now, before) in now.iter().zip(before) {
+        let services = |of: &'i Option<Arc<catalog::Namespace>>| {
+            of.iter()
+                .flat_map(|namespace| namespace.services())
+                .peekable()
+        };
+        let (mut now, mut before) = (services(now), services(before));
+        loop {
+            let order = match (now.peek(), before.peek()) {
+                (Some((now, _)), Some((before, _))) => now.cmp(before),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (None, None) => break,
+            };
+            let one = order.is_le().then(|| now.next()).flatten();
+            let other = order.is_ge().then(|| before.next()).flatten();
+            match (one, other) {
+                (Some((_, one)), Some((_, other))) if Arc::ptr_eq(one, other) => {}
+                (Some((name, _)), _) | (None, Some((name, _))) => {
+                    found.insert(name);
+                }
+                (None, None) => {}
+            }
+        }
+    }
+    found
 }
 
 fn context(settings: &Settings, known: &Known, local: Option<usize>) -> Context {

@@ -49,6 +49,8 @@ struct Member {
 struct Discovering {
     name: Arc<str>,
     problem: Option<String>,
+    /// Whether clusters may still come of which nothing is known.
+    pending: bool,
     waited: Waited,
 }
 
@@ -56,9 +58,12 @@ struct Discovering {
 #[derive(Debug)]
 struct Waited {
     until: Instant,
-    /// Held until it is there or not waited for any more.
+    /// Held until it is there or not waited for any more, and has been published as such.
     guard: Option<Guard>,
 }
+
+/// Guards of what is known; to be dropped once it is published.
+pub(super) type Released = Vec<Guard>;
 
 /// A source's seat on the board, for one cluster.
 #[derive(Debug)]
@@ -116,6 +121,7 @@ impl Board {
         let discovering = Discovering {
             name: name.into(),
             problem: None,
+            pending: true,
             waited,
         };
         state.discoveries.insert(place, discovering);
@@ -136,14 +142,13 @@ impl Board {
     pub async fn changed(&self) {
         let next = {
             let state = self.lock();
-            let pending = state.members.values().filter(|member| member.is_pending());
-            let waited = pending.map(|member| &member.waited);
-            let discoveries = state
-                .discoveries
-                .values()
-                .map(|discovering| &discovering.waited);
-            let held = discoveries.filter(|waited| waited.guard.is_some());
-            waited.chain(held).map(|waited| waited.until).min()
+            let members = state.members.values();
+            let members = members.filter(|member| member.is_pending());
+            let discoveries = state.discoveries.values();
+            let discoveries = discoveries.filter(|discovering| discovering.pending);
+            let waited = members.map(|member| &member.waited);
+            let waited = waited.chain(discoveries.map(|discovering| &discovering.waited));
+            waited.map(|waited| waited.until).min()
         };
         let late = async {
             match next {
@@ -159,47 +164,47 @@ impl Board {
 
     /// All that is known now. Clusters that were waited for long enough count as empty from now on: they must not hold
     /// back denials for ever.
-    pub fn known(&self) -> Known {
+    pub(super) fn known(&self) -> (Known, Released) {
         let mut state = self.lock();
         let now = Instant::now();
+        let mut known = Known {
+            gateways: Arc::clone(&state.gateways),
+            ..Known::default()
+        };
+        let mut released = Released::new();
         for member in state.members.values_mut() {
             if member.is_pending() && now >= member.waited.until {
                 member.cluster.state = SyncState::TimedOut;
-                member.waited.guard = None;
                 warn!(
                     cluster = %member.cluster.id,
                     problem = member.cluster.problem.as_deref().unwrap_or_default(),
                     "no catalog in the time allowed; the cluster counts as empty"
                 );
             }
+            if !member.is_pending() {
+                released.extend(member.waited.guard.take());
+            }
+            known.clusters.push(member.cluster.clone());
         }
         for discovering in state.discoveries.values_mut() {
-            if discovering.waited.guard.is_some() && now >= discovering.waited.until {
-                discovering.waited.guard = None;
+            if discovering.pending && now >= discovering.waited.until {
+                discovering.pending = false;
                 warn!(
                     discovery = %discovering.name,
                     problem = discovering.problem.as_deref().unwrap_or_default(),
                     "peers were not discovered in the time allowed; there are none for now"
                 );
             }
+            if !discovering.pending {
+                released.extend(discovering.waited.guard.take());
+            }
+            known.discoveries.push(Discovery {
+                name: Arc::clone(&discovering.name),
+                pending: discovering.pending,
+                problem: discovering.problem.clone(),
+            });
         }
-        Known {
-            clusters: state
-                .members
-                .values()
-                .map(|member| member.cluster.clone())
-                .collect(),
-            discoveries: state
-                .discoveries
-                .values()
-                .map(|discovering| Discovery {
-                    name: Arc::clone(&discovering.name),
-                    pending: discovering.waited.guard.is_some(),
-                    problem: discovering.problem.clone(),
-                })
-                .collect(),
-            gateways: Arc::clone(&state.gateways),
-        }
+        (known, released)
     }
 
     fn wait(&self) -> Waited {
@@ -264,7 +269,6 @@ impl Seat {
             cluster.state = state;
             cluster.problem = problem;
             cluster.read_at = Some(SystemTime::now());
-            member.waited.guard = None;
         });
     }
 
@@ -304,7 +308,7 @@ impl Discoverer {
     pub(super) fn listed(&self) {
         self.change(|discovering| {
             discovering.problem = None;
-            discovering.waited.guard = None;
+            discovering.pending = false;
         });
     }
 

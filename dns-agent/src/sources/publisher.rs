@@ -42,7 +42,9 @@ impl Publisher {
     /// Publishes for the first time.
     pub fn new(settings: Settings, board: Arc<Board>, metrics: SharedMetrics) -> Self {
         let serial = unix_time();
-        let index = Index::build(settings, board.known(), serial);
+        // The files were read before; whoever is known already is not waited for.
+        let (known, _) = board.known();
+        let index = Index::build(settings, known, serial);
         let targets = of_clusters(index.clusters()).into_iter().flatten();
         let (wanted, _) = watch::channel(targets.collect());
         let publisher = Self {
@@ -89,7 +91,8 @@ impl Publisher {
         let began = Instant::now();
         self.serial = unix_time().max(self.serial.wrapping_add(1));
         let before = self.published.load_full();
-        let index = before.next(self.board.known(), self.serial);
+        let (known, released) = self.board.known();
+        let index = before.next(known, self.serial);
         let changed = index.changed_names(&before);
         if changed > 0 {
             self.metrics.last_change.set(f64::from(unix_time()));
@@ -112,6 +115,8 @@ impl Publisher {
         }
         let names = index.name_count();
         self.published.store(Arc::new(index));
+        // Only now is anybody answered by it.
+        drop(released);
         self.metrics.publishes.inc();
         let elapsed = began.elapsed();
         self.metrics.publish_seconds.observe(elapsed.as_secs_f64());

@@ -114,4 +114,7 @@ fn the_samples_are_good() {
     let config = Config::load(&folder.join("dns.yaml")).unwrap();
     let (report, good) = check::check(&config);
     assert!(good, "{report}");
+    let config = Config::load(&folder.join("kubernetes.yaml")).unwrap();
+    assert_eq!(config.remote_secrets.unwrap().clusters.len(), 1);
+    assert!(config.gateway_probe.is_some());
 }

@@ -7,6 +7,7 @@ mod command;
 mod faults;
 mod kubernetes;
 mod messages;
+mod page;
 mod relaying;
 mod reloading;
 mod serving;

@@ -1,0 +1,172 @@
+use super::*;
+use crate::{
+    catalog::{Catalog, Gateway, GatewayHost, Import, Kind, Port, Protocol, SyncState},
+    config::Config,
+};
+
+const CONFIG: &str = "schema: crossmesh-dns/v1\nlisten: [127.0.0.1:0]\nadmin: 127.0.0.1:0\n\
+                      upstreams: {servers: [127.0.0.1]}\ncluster: {id: local, mesh: east}\n\
+                      catalogs: [{cluster: local, file: unread}]\n";
+
+fn service(key: &str, address: &str) -> Service {
+    let (namespace, name) = key.split_once('/').unwrap();
+    Service {
+        name: name.into(),
+        namespace: namespace.into(),
+        kind: Kind::ClusterIp(vec![address.parse().unwrap()]),
+        ports: vec![Port {
+            name: Some("http".to_owned()),
+            number: 80,
+            protocol: Protocol::Http,
+        }],
+        exported: true,
+    }
+}
+
+fn cluster(id: &str, services: &[(&str, &str)]) -> Cluster {
+    let services = services.iter();
+    Cluster {
+        id: id.into(),
+        mesh: "east".into(),
+        local: id == "local",
+        import: Import::All,
+        network: None,
+        gateways: Some(
+            [Gateway {
+                network: None,
+                host: GatewayHost::parse("203.0.113.7").unwrap(),
+                port: 15443,
+            }]
+            .into(),
+        ),
+        catalog: Some(Arc::new(Catalog::of(
+            services.map(|(key, address)| service(key, address)),
+        ))),
+        state: SyncState::Synced,
+        problem: None,
+        read_at: None,
+    }
+}
+
+fn known(clusters: &[Cluster]) -> Known {
+    Known {
+        clusters: clusters.to_vec(),
+        ..Known::default()
+    }
+}
+
+fn first(clusters: &[Cluster]) -> Index {
+    let config = Config::parse(std::path::Path::new("dns.yaml"), CONFIG).unwrap();
+    Index::build(config.settings, known(clusters), 1)
+}
+
+/// Gives a cluster another catalog, which shares what it can with the one before, as sources' catalogs do.
+fn change(cluster: &mut Cluster, services: &[(&str, &str)]) {
+    let services = services.iter();
+    let mut catalog = Catalog::of(services.map(|(key, address)| service(key, address)));
+    catalog.share(cluster.catalog.as_ref().unwrap());
+    cluster.catalog = Some(Arc::new(catalog));
+}
+
+/// Which of these are the same in memory: namespaces by name, services as `NAMESPACE/NAME`.
+#[track_caller]
+fn check_shared(one: &Index, other: &Index, keys: &[(&str, bool)]) {
+    for (key, expected) in keys {
+        let shared = match key.split_once('/') {
+            Some((namespace, name)) => {
+                let part = |index: &Index| {
+                    let namespace = Arc::clone(&index.namespaces[namespace.as_bytes()]);
+                    Arc::clone(&namespace.services[name.as_bytes()])
+                };
+                Arc::ptr_eq(&part(one), &part(other))
+            }
+            None => {
+                let namespace = |index: &Index| Arc::clone(&index.namespaces[key.as_bytes()]);
+                Arc::ptr_eq(&namespace(one), &namespace(other))
+            }
+        };
+        assert_eq!(shared, *expected, "{key}");
+    }
+}
+
+#[test]
+fn what_did_not_change_is_shared_with_the_index_before() {
+    let mut clusters = [
+        cluster(
+            "local",
+            &[
+                ("a/one", "10.0.0.1"),
+                ("a/two", "10.0.0.2"),
+                ("b/one", "10.0.0.3"),
+            ],
+        ),
+        cluster("peer", &[("a/far", "10.2.0.1"), ("c/far", "10.2.0.2")]),
+    ];
+    let before = first(&clusters);
+    change(
+        &mut clusters[0],
+        &[
+            ("a/one", "10.0.0.9"),
+            ("a/two", "10.0.0.2"),
+            ("b/one", "10.0.0.3"),
+        ],
+    );
+    let after = before.next(known(&clusters), 2);
+    check_shared(
+        &before,
+        &after,
+        &[
+            ("a", false),
+            ("a/one", false),
+            ("a/two", true),
+            ("a/far", true),
+            ("b", true),
+            ("c", true),
+        ],
+    );
+    assert_eq!(after.changed_names(&before), 1);
+}
+
+#[test]
+fn other_gateways_change_remote_names_only() {
+    let mut clusters = [
+        cluster("local", &[("a/one", "10.0.0.1")]),
+        cluster("peer", &[("a/far", "10.2.0.1")]),
+    ];
+    let before = first(&clusters);
+    clusters[1].gateways = None;
+    let after = before.next(known(&clusters), 2);
+    check_shared(&before, &after, &[("a/one", true), ("a/far", false)]);
+    assert_eq!(after.changed_names(&before), 1);
+}
+
+#[test]
+fn however_it_came_about_an_index_is_that_of_what_is_known() {
+    let all: [&[(&str, &str)]; 4] = [
+        &[],
+        &[("a/one", "10.0.0.1"), ("b/two", "10.0.0.2")],
+        &[("a/one", "10.0.0.9")],
+        &[
+            ("a/one", "10.0.0.9"),
+            ("a/two", "10.0.0.2"),
+            ("c/three", "10.0.0.3"),
+        ],
+    ];
+    // Every way from one state of both clusters to another.
+    let mut clusters = [cluster("local", all[0]), cluster("peer", all[0])];
+    let mut index = first(&clusters);
+    for step in 0..256_usize {
+        change(&mut clusters[0], all[(step / 4 + step / 64) % 4]);
+        change(&mut clusters[1], all[(step + step / 16) % 4]);
+        index = index.next(known(&clusters), 2);
+        let fresh = first(&clusters);
+        assert_eq!(index.changed_names(&fresh), 0, "step {step}");
+        assert_eq!(index.name_count(), fresh.name_count(), "step {step}");
+        let names = |index: &Index| {
+            let mut names: Vec<String> = index.names().map(|(name, _)| name.to_string()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(&index), names(&fresh), "step {step}");
+    }
+}

@@ -1,0 +1,67 @@
+//! The operator's page, `docs/dns.md`: its examples are good and its metrics are those that there are.
+
+use std::{collections::BTreeSet, fs, path::Path, time::SystemTime};
+
+use crossmesh_dns_agent::{
+    catalog::Cluster,
+    config::Config,
+    metrics::{Exchange, ExchangeLabels, Metrics},
+};
+
+fn page() -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/dns.md");
+    fs::read_to_string(file).unwrap()
+}
+
+#[test]
+fn the_pages_configurations_are_good() {
+    let page = page();
+    let blocks = page.split("```yaml\n").skip(1);
+    let blocks: Vec<&str> = blocks
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        Config::parse(Path::new("dns.yaml"), block).unwrap();
+    }
+}
+
+/// With a value of everything, because what has none is not shown.
+fn metrics() -> Metrics {
+    let metrics = Metrics::default();
+    let labels = ExchangeLabels {
+        server: "127.0.0.1:53".to_owned(),
+        result: Exchange::Answered,
+    };
+    metrics.exchanges.get_or_create(&labels).inc();
+    metrics.count_refused_catalog("cluster-1");
+    metrics.show_gateways([(([127, 0, 0, 1], 15443).into(), true)].into_iter());
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/dns.yaml");
+    let config = Config::load(&file).unwrap();
+    metrics.show_clusters(&[Cluster {
+        read_at: Some(SystemTime::now()),
+        ..config.catalogs[0].cluster()
+    }]);
+    metrics
+}
+
+#[test]
+fn the_page_tells_every_metric_and_no_other() {
+    let page = page();
+    let told: BTreeSet<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `crossmesh_dns_")?.split('`').next())
+        .collect();
+    let text = metrics().text();
+    let types = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE crossmesh_dns_"));
+    let found: BTreeSet<String> = types
+        .map(|line| match line.split_once(' ').unwrap() {
+            (name, "counter") => format!("{name}_total"),
+            (name, _) => name.to_owned(),
+        })
+        .collect();
+    let found: BTreeSet<&str> = found.iter().map(String::as_str).collect();
+    assert_eq!(told, found);
+}
