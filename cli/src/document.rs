@@ -6,7 +6,7 @@ use crate::problem::Located;
 use crate::yaml::{Entry, Node};
 
 /// What both resources are called by.
-const API_VERSION: &str = "extensions.istio.io/v1alpha1";
+pub(crate) const API_VERSION: &str = "extensions.istio.io/v1alpha1";
 /// The name under which the filter runs in Envoy (`spec.pluginName`).
 const PLUGIN_NAME: &str = "crossmesh";
 
@@ -43,6 +43,15 @@ impl Kind {
             Self::PluginConfig => "pluginConfig",
             Self::WasmPlugin => "WasmPlugin",
             Self::TrafficExtension => "TrafficExtension",
+        }
+    }
+
+    /// The keys under which its policy stands.
+    pub(crate) fn path(self) -> &'static [&'static str] {
+        match self {
+            Self::PluginConfig => &[],
+            Self::WasmPlugin => &["spec", "pluginConfig"],
+            Self::TrafficExtension => &["spec", "wasm", "pluginConfig"],
         }
     }
 }

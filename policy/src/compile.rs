@@ -13,7 +13,7 @@ use std::sync::Arc;
 use lists::{At, Report};
 use meshes::Meshes;
 
-use crate::policy::{Common, Defaults, Program};
+use crate::policy::{Common, Defaults, Program, Telemetry};
 use crate::problem::Invalid;
 use crate::rule::Rule;
 use crate::rule_set::WrittenRules;
@@ -68,7 +68,11 @@ pub(crate) fn compile(spec: &Spec) -> Result<Program, Invalid> {
         .as_ref()
         .map(|tcp| http_ports(tcp, &mut report))
         .unwrap_or_default();
-    let TelemetrySpec { headers } = telemetry.unwrap_or_default();
+    let TelemetrySpec {
+        headers,
+        bytes,
+        duration,
+    } = telemetry.unwrap_or_default();
     let active = WrittenRules {
         rules: compile_rules(rules.as_deref(), "", &meshes, &mut report),
         defaults,
@@ -98,7 +102,11 @@ pub(crate) fn compile(spec: &Spec) -> Result<Program, Invalid> {
             forwarders,
             http_ports,
             mode: mode.unwrap_or_default(),
-            headers: headers.unwrap_or(false),
+            telemetry: Telemetry {
+                headers: headers.unwrap_or(false),
+                bytes: bytes.unwrap_or(false),
+                duration: duration.unwrap_or(false),
+            },
         }),
         active,
         candidate,

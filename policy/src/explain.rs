@@ -28,6 +28,8 @@ pub struct Explanation {
     pub mode: Mode,
     /// The source as the policy understood it.
     pub source: SourceSeen,
+    /// The direct peer, where the source is another: one that a listed forwarder speaks for.
+    pub direct: Option<SourceSeen>,
     /// The mesh of the proxy.
     pub destination_mesh: String,
     /// Every rule, in written order.
@@ -61,6 +63,7 @@ impl Convert<DecidedBy<'_>> for Deciding {
 pub struct SourceSeen {
     pub class: SourceClass,
     pub mesh: Option<String>,
+    pub principal: Option<String>,
     pub trust_domain: Option<String>,
     pub namespace: Option<String>,
     pub service_account: Option<String>,
@@ -127,6 +130,7 @@ impl Program {
                 .map(|candidate| (candidate.verdict, candidate.decided_by.into())),
             mode: policy.mode(),
             source: seen(&source),
+            direct: is_other(&direct, &source).then(|| seen(&direct)),
             destination_mesh: policy.mesh().into(),
             rules: self
                 .active
@@ -148,11 +152,17 @@ fn seen(source: &Source) -> SourceSeen {
     SourceSeen {
         class: source.class(),
         mesh: owned(source.mesh()),
+        principal: owned(source.principal()),
         trust_domain: owned(source.trust_domain()),
         namespace: owned(source.namespace()),
         service_account: owned(source.service_account()),
         note: owned(source.note()),
     }
+}
+
+/// Whether a forwarder spoke for somebody, also for somebody it may not speak for.
+fn is_other(direct: &Source, source: &Source) -> bool {
+    (direct.class(), direct.principal()) != (source.class(), source.principal())
 }
 
 fn outcome(rule: &Rule, node: &Node, facts: &Facts<'_>) -> Outcome {

@@ -30,7 +30,18 @@ pub(crate) struct Common {
     pub(crate) forwarders: Vec<Forwarder>,
     pub(crate) http_ports: Vec<u16>,
     pub(crate) mode: Mode,
-    pub(crate) headers: bool,
+    pub(crate) telemetry: Telemetry,
+}
+
+/// What besides decisions is told, because it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Telemetry {
+    /// Whether the application is told the meshes in request headers.
+    pub headers: bool,
+    /// Whether bytes are counted.
+    pub bytes: bool,
+    /// Whether durations are measured.
+    pub duration: bool,
 }
 
 /// A listed trust domain: its number, and the mesh that it belongs to.
@@ -233,15 +244,26 @@ impl Policy {
         self.common.mode
     }
 
-    /// Whether the application is told the meshes in request headers.
+    /// What besides decisions is told.
     #[must_use]
-    pub fn telemetry_headers(&self) -> bool {
-        self.common.headers
+    pub fn telemetry(&self) -> Telemetry {
+        self.common.telemetry
     }
 
     /// The names of the AUDIT rules that this proxy runs, in written order.
     pub fn audit_rules(&self) -> impl ExactSizeIterator<Item = &str> {
         self.active.audit_rules()
+    }
+
+    /// The names of the rules that decide for this proxy, each with its verdict: first those that deny, then those that
+    /// allow.
+    pub fn deciding_rules(&self) -> impl Iterator<Item = (&str, Verdict)> {
+        self.active.deciding()
+    }
+
+    /// The same of the candidate; none if there is none.
+    pub fn candidate_rules(&self) -> Option<impl Iterator<Item = (&str, Verdict)>> {
+        self.candidate.as_ref().map(RuleSet::deciding)
     }
 
     /// The names of all rules that this proxy runs.
