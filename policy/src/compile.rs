@@ -62,7 +62,7 @@ pub(crate) fn compile(spec: &Spec) -> Result<Program, Invalid> {
         found
     });
     let forwarders = forwarders::compile(forwarders.as_deref(), &meshes, &mut report);
-    let defaults = Defaults::from(defaults.unwrap_or_default());
+    let defaults = Defaults::UNSAID.with(*defaults);
     warn_of_open_defaults(defaults, "", &mut report);
     let http_ports = tcp
         .as_ref()
@@ -82,7 +82,7 @@ pub(crate) fn compile(spec: &Spec) -> Result<Program, Invalid> {
              rules,
              defaults: own,
          }| {
-            let defaults = own.map_or(defaults, Defaults::from);
+            let defaults = defaults.with(*own);
             if own.is_some() {
                 warn_of_open_defaults(defaults, "candidate.", &mut report);
             }
@@ -155,7 +155,11 @@ fn compile_rules(
     let mut names = BTreeSet::new();
     let specs = match specs {
         Some([]) => {
-            let mend = "leave it out, or write a rule";
+            let mend = if within.is_empty() {
+                "leave rules out, or write a rule"
+            } else {
+                "leave candidate out, or write a rule"
+            };
             report.problem(
                 &At::field(&format!("{within}rules")),
                 "the list is empty",

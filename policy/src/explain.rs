@@ -9,7 +9,7 @@ use crate::facts::Facts;
 use crate::matcher::all_headers;
 use crate::policy::Program;
 use crate::problem::Invalid;
-use crate::request::{Node, Peer, Request};
+use crate::request::{Node, Peer, Protocol, Request};
 use crate::rule::{From, Rule, To};
 use crate::source::{Source, SourceClass};
 use crate::spec::{Action, Mode, Verdict};
@@ -24,6 +24,9 @@ pub struct Explanation {
     pub decided_by: Deciding,
     /// What the candidate would have decided, and by what, if there is one.
     pub candidate: Option<(Verdict, Deciding)>,
+    /// Whether the TCP filter leaves a connection on a port of `tcp.httpPorts` to the HTTP filter, because a request
+    /// could still be allowed; the verdict is then the one that a connection without any request would get.
+    pub left_to_http: bool,
     /// Whether verdicts are carried out.
     pub mode: Mode,
     /// The source as the policy understood it.
@@ -128,6 +131,8 @@ impl Program {
             candidate: decision
                 .candidate
                 .map(|candidate| (candidate.verdict, candidate.decided_by.into())),
+            left_to_http: matches!(request.protocol, Protocol::Tcp)
+                && policy.decide_connection(&direct, request).is_none(),
             mode: policy.mode(),
             source: seen(&source),
             direct: is_other(&direct, &source).then(|| seen(&direct)),

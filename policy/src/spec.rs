@@ -12,6 +12,7 @@ mod read;
 mod rule;
 #[cfg(feature = "schema")]
 mod schema;
+mod strict;
 
 use serde::{Deserialize, Deserializer};
 
@@ -28,7 +29,7 @@ pub const SCHEMA: &str = "crossmesh/v1";
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(rename = "PluginConfig"))]
-#[serde(expecting = "an object", deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct Spec {
     /// The version of the policy language: crossmesh/v1.
     #[cfg_attr(feature = "schema", schemars(extend("const" = SCHEMA)))]
@@ -77,7 +78,7 @@ pub struct Spec {
 /// A mesh and its trust domains.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(expecting = "an object", deny_unknown_fields, rename_all = "camelCase")]
+#[serde(remote = "Self", deny_unknown_fields, rename_all = "camelCase")]
 pub struct MeshSpec {
     /// The mesh's ID, as in MESH_ID (Istio's global.meshID). Rules, metrics and headers name the mesh by it.
     #[cfg_attr(feature = "schema", schemars(with = "schema::MeshId"))]
@@ -93,7 +94,7 @@ pub struct MeshSpec {
 /// A peer that speaks for others: its x-forwarded-client-cert is believed.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(expecting = "an object", deny_unknown_fields, rename_all = "camelCase")]
+#[serde(remote = "Self", deny_unknown_fields, rename_all = "camelCase")]
 pub struct ForwarderSpec {
     /// Its one, exact SPIFFE ID, of a listed trust domain. spiffe:// may be left out.
     #[cfg_attr(feature = "schema", schemars(with = "schema::ExactPrincipal"))]
@@ -110,7 +111,7 @@ pub struct ForwarderSpec {
 /// Rules to try out beside the active ones: counted, never enforced.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(expecting = "an object", deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct CandidateSpec {
     /// The rules, in place of all active ones. Their names may be those of active rules.
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
@@ -124,7 +125,7 @@ pub struct CandidateSpec {
 /// What the filter has to know where it runs as a network filter.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(expecting = "an object", deny_unknown_fields, rename_all = "camelCase")]
+#[serde(remote = "Self", deny_unknown_fields, rename_all = "camelCase")]
 pub struct TcpSpec {
     /// The workload's ports on which the HTTP filter follows. There a connection is cut off at its first bytes only if
     /// no request on it could be allowed. Never list a port whose protocol Envoy sniffs.
@@ -136,7 +137,7 @@ pub struct TcpSpec {
 /// is always denied.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(expecting = "an object", deny_unknown_fields, rename_all = "camelCase")]
+#[serde(remote = "Self", deny_unknown_fields, rename_all = "camelCase")]
 pub struct DefaultsSpec {
     /// Workloads of the proxy's own mesh. ALLOW if left out: inside the mesh AuthorizationPolicy stays in charge.
     #[serde(default, deserialize_with = "given")]
@@ -162,9 +163,9 @@ pub struct DefaultsSpec {
 }
 
 /// Let it pass, or refuse it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "UPPERCASE")]
+#[cfg_attr(feature = "schema", schemars(rename_all = "UPPERCASE"))]
 pub enum Verdict {
     /// Let it pass.
     Allow,
@@ -184,9 +185,9 @@ impl Verdict {
 }
 
 /// Whether verdicts are carried out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[cfg_attr(feature = "schema", schemars(rename_all = "SCREAMING_SNAKE_CASE"))]
 pub enum Mode {
     /// What is denied is refused.
     #[default]
@@ -207,9 +208,9 @@ impl Mode {
 }
 
 /// What a rule does when it matches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "UPPERCASE")]
+#[cfg_attr(feature = "schema", schemars(rename_all = "UPPERCASE"))]
 pub enum Action {
     /// Lets pass what no DENY refuses.
     Allow,
@@ -234,7 +235,7 @@ impl Action {
 /// What besides metrics, logs and filter state tells of a decision.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(expecting = "an object", deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct TelemetrySpec {
     /// Whether the application is told both mesh IDs, in the request headers x-crossmesh-source-mesh and
     /// x-crossmesh-destination-mesh. false if left out. What a client sends under such names is removed in any case.
@@ -252,6 +253,23 @@ pub struct TelemetrySpec {
     #[cfg_attr(feature = "schema", schemars(with = "bool", extend("default" = false)))]
     pub duration: Option<bool>,
 }
+
+strict::objects!(
+    Spec,
+    MeshSpec,
+    ForwarderSpec,
+    CandidateSpec,
+    TcpSpec,
+    DefaultsSpec,
+    TelemetrySpec,
+    RuleSpec,
+    FromSpec,
+    ToSpec,
+    WhenSpec,
+);
+strict::words!(Verdict: "ALLOW" => Allow, "DENY" => Deny);
+strict::words!(Mode: "ENFORCE" => Enforce, "DRY_RUN" => DryRun);
+strict::words!(Action: "ALLOW" => Allow, "DENY" => Deny, "AUDIT" => Audit);
 
 /// Reads a field that is there. `Option`'s own reading would take `null` for absent, which widens a rule in silence.
 fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {

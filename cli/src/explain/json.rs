@@ -16,6 +16,8 @@ pub(super) struct Json<'a> {
     mode: &'static str,
     /// Whether the verdict is carried out: false in `DRY_RUN`.
     enforced: bool,
+    /// Whether the TCP filter leaves the connection to the HTTP filter (`tcp.httpPorts`), whatever the verdict here.
+    left_to_http: bool,
     /// What the candidate would decide; null where there is none.
     candidate: Option<Candidate<'a>>,
     source_class: &'static str,
@@ -73,6 +75,7 @@ pub(super) fn of<'a>(answer: &'a Answer<'_>) -> Json<'a> {
         verdict,
         decided_by,
         candidate,
+        left_to_http,
         mode,
         source,
         direct,
@@ -85,6 +88,7 @@ pub(super) fn of<'a>(answer: &'a Answer<'_>) -> Json<'a> {
         decided_by: decided(decided_by),
         mode: mode.as_str(),
         enforced: *mode == Mode::Enforce,
+        left_to_http: *left_to_http,
         candidate: candidate.as_ref().map(|(verdict, decided_by)| Candidate {
             verdict: verdict.as_str(),
             decided_by: decided(decided_by),

@@ -21,6 +21,13 @@ pub(super) struct Text<'a> {
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.verdict(f)?;
+        if self.answer.explanation.left_to_http {
+            writeln!(
+                f,
+                "The TCP filter does not decide here: the port is in tcp.httpPorts, and a request could still be allowed. \
+                 Above is what becomes of a connection that carries none; give --method, --path and so on instead of --tcp."
+            )?;
+        }
         self.candidate(f)?;
         writeln!(f, "\nsource     {}", self.source())?;
         if let Some(direct) = &self.answer.explanation.direct {

@@ -12,7 +12,7 @@ use super::{Action, PortSpec, given};
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(transform = schema::rule))]
-#[serde(expecting = "an object", deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct RuleSpec {
     /// The rule's name: it is in every log line, metric and explanation. Unique among the rules.
     #[cfg_attr(feature = "schema", schemars(with = "schema::RuleName"))]
@@ -38,7 +38,7 @@ pub struct RuleSpec {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(transform = schema::from))]
 #[serde(
-    expecting = "an object",
+    remote = "Self",
     deny_unknown_fields,
     rename_all = "camelCase",
     default
@@ -149,7 +149,7 @@ pub struct FromSpec {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(extend("minProperties" = 1)))]
 #[serde(
-    expecting = "an object",
+    remote = "Self",
     deny_unknown_fields,
     rename_all = "camelCase",
     default
@@ -246,7 +246,7 @@ pub struct ToSpec {
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(transform = schema::when))]
-#[serde(expecting = "an object", deny_unknown_fields, rename_all = "camelCase")]
+#[serde(remote = "Self", deny_unknown_fields, rename_all = "camelCase")]
 pub struct WhenSpec {
     /// The header's name; case does not matter. Host, path and method have fields of their own under to.
     #[cfg_attr(feature = "schema", schemars(with = "schema::HeaderName"))]
