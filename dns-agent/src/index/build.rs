@@ -146,6 +146,7 @@ impl Builder<'_> {
         let http = remotes.iter().all(|remote| remote.service.is_http());
         let mut addresses = Vec::new();
         let mut gateway_ports = BTreeSet::new();
+        let mut only_gateways = true;
         let mut origin = Origin::ClusterIp;
         let mut endpoints = Vec::new();
         let mut ports: Vec<Port> = Vec::new();
@@ -154,6 +155,7 @@ impl Builder<'_> {
             let own = remote.same_network || !http;
             match &remote.service.kind {
                 Kind::ClusterIp(own_addresses) if own => {
+                    only_gateways = false;
                     addresses.extend(own_addresses.iter().copied().filter(usable));
                 }
                 // Pods' addresses mean nothing on another network.
@@ -177,7 +179,12 @@ impl Builder<'_> {
                 }
             }
         }
-        let at_gateway = self.srv == SrvPort::Gateway && origin == Origin::Gateway;
+        // A client may use any address with any port of the answer. The service's own port is good for all of them, as a
+        // sidecar routes a gateway's address by it; a gateway's port only where every address has it.
+        let at_gateway = self.srv == SrvPort::Gateway
+            && origin == Origin::Gateway
+            && only_gateways
+            && gateway_ports.len() <= 1;
         let numbers = at_gateway.then_some(&gateway_ports);
         let host = Host {
             origin,

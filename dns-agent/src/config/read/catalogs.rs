@@ -113,9 +113,10 @@ impl Reading<'_> {
         let mut namespaces = BTreeSet::new();
         for (at, text) in import.namespaces.iter().enumerate() {
             match text.value.as_str() {
-                "*" => every_namespace = true,
-                name if is_kubernetes_label(name) => {
-                    namespaces.insert(name.to_owned());
+                "*" if !every_namespace => every_namespace = true,
+                name if is_kubernetes_label(name) && namespaces.insert(name.to_owned()) => {}
+                name if name == "*" || is_kubernetes_label(name) => {
+                    self.twice(text, format!("{field}.namespaces[{at}]"));
                 }
                 name => self.faults.add(
                     line(text),
@@ -131,7 +132,9 @@ impl Reading<'_> {
                 Some((namespace, name))
                     if is_kubernetes_label(namespace) && is_kubernetes_label(name) =>
                 {
-                    services.insert((namespace.to_owned(), name.to_owned()));
+                    if !services.insert((namespace.to_owned(), name.to_owned())) {
+                        self.twice(text, format!("{field}.services[{at}]"));
+                    }
                 }
                 _ => self.faults.add(
                     line(text),
@@ -146,5 +149,14 @@ impl Reading<'_> {
             namespaces,
             services,
         }
+    }
+
+    fn twice(&mut self, text: &Written<String>, field: String) {
+        self.faults.add(
+            line(text),
+            field,
+            format!("\"{}\" is listed twice", text.value),
+            "remove one of them",
+        );
     }
 }
