@@ -40,7 +40,8 @@ const POLICY_EXAMPLES: &str = "\
 Examples:
   crossmesh policy check sidecar.yaml
   crossmesh policy explain sidecar.yaml --node-mesh west \\
-      --principal spiffe://foo.com/ns/web/sa/frontend --method GET --path /v1/items";
+      --principal spiffe://foo.com/ns/web/sa/frontend --method GET --path /v1/items
+  crossmesh policy schema > policy.schema.json";
 
 const DNS_EXAMPLES: &str = "\
 Examples:
@@ -65,6 +66,13 @@ pub(crate) enum PolicyCommand {
     /// excludes methods denies). Nothing is assumed for you, so give all that the rules ask for.
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(Box<Explain>),
+    /// Print the JSON Schema from which an editor completes policies
+    ///
+    /// Draft 2020-12, derived from the types that the filter reads: what a field means, which values it takes, and
+    /// which fields go together. It accepts every policy that the filter accepts and refuses most that it refuses;
+    /// the rest, such as a mesh that is not listed, is for `crossmesh policy check` to say.
+    #[command(after_help = SCHEMA_EXAMPLES)]
+    Schema(Schema),
 }
 
 const CHECK_EXAMPLES: &str = "\
@@ -92,6 +100,24 @@ Examples:
 
 Exit status: 0 there is an answer (ALLOW or DENY), 1 something unexpected
 failed, 2 the policy or a flag is wrong.";
+
+const SCHEMA_EXAMPLES: &str = "\
+Examples:
+  crossmesh policy schema > policy.schema.json
+  # For files with WasmPlugins or TrafficExtensions
+  crossmesh policy schema --resource > policy-resource.schema.json
+  # Then, as the first line of such a file, for editors with yaml-language-server:
+  # yaml-language-server: $schema=./policy-resource.schema.json
+
+Exit status: 0 it was printed, 1 something unexpected failed, 2 a flag is wrong.";
+
+/// The arguments of `policy schema`.
+#[derive(Args, Debug)]
+pub(crate) struct Schema {
+    /// For whole resources with a policy in them, WasmPlugin and TrafficExtension, instead of for a bare pluginConfig
+    #[arg(long)]
+    pub(crate) resource: bool,
+}
 
 /// The arguments of `policy check`.
 #[derive(Args, Debug)]
@@ -162,7 +188,8 @@ pub(crate) struct RequestArgs {
     /// The path, with the query if there is one
     #[arg(long, value_name = "PATH", value_parser = parse::path)]
     pub(crate) path: Option<String>,
-    /// A request header; again for further headers, or further lines of the same
+    /// A request header; again for further headers, or further lines of the same. From a listed forwarder
+    /// x-forwarded-client-cert tells the source, its last element being the one that this proxy appends
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse::header)]
     pub(crate) header: Vec<(String, String)>,
     /// The server name of the TLS handshake

@@ -62,6 +62,8 @@ struct Good {
     plugin: Option<String>,
     mode: &'static str,
     rules: usize,
+    /// The rules of the candidate; none if there is no candidate.
+    candidate_rules: Option<usize>,
     meshes: Vec<String>,
 }
 
@@ -126,6 +128,10 @@ fn good(plugin: &Plugin, policy: &Policy) -> Good {
         plugin: plugin.full_name(),
         mode: spec.mode.unwrap_or_default().as_str(),
         rules: spec.rules.as_ref().map_or(0, Vec::len),
+        candidate_rules: spec
+            .candidate
+            .as_ref()
+            .map(|candidate| candidate.rules.len()),
         meshes: spec.meshes.iter().map(|mesh| mesh.id.clone()).collect(),
     }
 }
@@ -177,16 +183,19 @@ impl Report {
 
 impl fmt::Display for Good {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rules = if self.rules == 1 { "rule" } else { "rules" };
-        write!(
-            f,
-            "ok, {} {rules}, meshes {}",
-            self.rules,
-            self.meshes.join(", ")
-        )?;
+        write!(f, "ok, {}", counted(self.rules, "rule"))?;
+        if let Some(rules) = self.candidate_rules {
+            write!(f, ", {}", counted(rules, "candidate rule"))?;
+        }
+        write!(f, ", meshes {}", self.meshes.join(", "))?;
         if self.mode == Mode::DryRun.as_str() {
             f.write_str(", DRY_RUN: refuses nothing")?;
         }
         Ok(())
     }
+}
+
+fn counted(number: usize, what: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{ending}")
 }

@@ -6,7 +6,7 @@ use crate::problem::Located;
 use crate::yaml::{Entry, Node};
 
 /// What both resources are called by.
-const API_VERSION: &str = "extensions.istio.io/v1alpha1";
+pub(crate) const API_VERSION: &str = "extensions.istio.io/v1alpha1";
 /// The name under which the filter runs in Envoy (`spec.pluginName`).
 const PLUGIN_NAME: &str = "crossmesh";
 
@@ -43,6 +43,15 @@ impl Kind {
             Self::PluginConfig => "pluginConfig",
             Self::WasmPlugin => "WasmPlugin",
             Self::TrafficExtension => "TrafficExtension",
+        }
+    }
+
+    /// The keys under which its policy stands.
+    pub(crate) fn path(self) -> &'static [&'static str] {
+        match self {
+            Self::PluginConfig => &[],
+            Self::WasmPlugin => &["spec", "pluginConfig"],
+            Self::TrafficExtension => &["spec", "wasm", "pluginConfig"],
         }
     }
 }
@@ -88,6 +97,9 @@ pub(crate) enum Found {
     Wrong(Located),
 }
 
+/// What a bare pluginConfig has, even one whose `schema` is missing or misspelt: passed over it would seem to be right.
+const OWN_FIELDS: [&str; 3] = ["schema", "meshes", "rules"];
+
 /// Looks into a document; a `List`, as `kubectl get -o yaml` prints it, holds several.
 pub(crate) fn find(document: &Node) -> Vec<Found> {
     let kind = document.get("kind").and_then(Node::text);
@@ -102,13 +114,15 @@ pub(crate) fn find(document: &Node) -> Vec<Found> {
             .flat_map(find)
             .collect(),
         Some(kind) => vec![Found::Other(document.line, named(kind, document))],
-        None if document.get("schema").is_some() => vec![Found::Plugin(Plugin {
-            kind: Kind::PluginConfig,
-            name: None,
-            namespace: None,
-            line: document.line,
-            config: document.clone(),
-        })],
+        None if OWN_FIELDS.iter().any(|field| document.get(field).is_some()) => {
+            vec![Found::Plugin(Plugin {
+                kind: Kind::PluginConfig,
+                name: None,
+                namespace: None,
+                line: document.line,
+                config: document.clone(),
+            })]
+        }
         None => vec![Found::Other(
             document.line,
             "a document without kind or schema".into(),

@@ -3,7 +3,9 @@
 mod json;
 mod text;
 
-use crossmesh_policy::{Explanation, HttpRequest, Invalid, Node, Peer, Protocol, Request};
+use crossmesh_policy::{
+    Deciding, Explanation, HttpRequest, Invalid, Node, Peer, Protocol, Request,
+};
 
 use crate::End;
 use crate::args::{Explain, Format, NodeArgs, RequestArgs, SourceArgs};
@@ -45,6 +47,8 @@ pub(crate) fn run(args: &Explain, output: &Output) -> anyhow::Result<End> {
 /// An explanation, and the policy that it is about.
 struct Answer<'i> {
     plugin: &'i Plugin,
+    /// The names of the candidate's rules, in written order.
+    candidates: Vec<String>,
     explanation: Explanation,
     /// For every rule, the misses of the explanation with the flag that would have given what was absent.
     hints: Hints,
@@ -61,6 +65,16 @@ impl Answer<'_> {
             self.plugin.line,
             &format!("rules[{rule}]{dot}{field}"),
         )
+    }
+
+    /// The line of the candidate's rule that decides for it.
+    fn candidate_line(&self) -> Option<usize> {
+        let (_, Deciding::Rule(decides)) = self.explanation.candidate.as_ref()? else {
+            return None;
+        };
+        let rule = self.candidates.iter().position(|name| name == decides)?;
+        let field = format!("candidate.rules[{rule}]");
+        Some(yaml::line_of(&self.plugin.config, self.plugin.line, &field))
     }
 }
 
@@ -79,8 +93,10 @@ fn answer<'i>(args: &Explain, input: &'i Input) -> Result<Answer<'i>, Vec<Locate
         )),
         _ => None,
     };
+    let candidates = policy.spec.candidate.iter().flat_map(|it| &it.rules);
     Ok(Answer {
         plugin,
+        candidates: candidates.map(|rule| rule.name.clone()).collect(),
         explanation,
         hints: Hints::new(args),
         note,

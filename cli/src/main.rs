@@ -9,6 +9,7 @@ mod explain;
 mod input;
 mod output;
 mod problem;
+mod schema;
 mod table;
 mod yaml;
 
@@ -44,6 +45,7 @@ fn run(cli: Cli, output: &Output) -> anyhow::Result<End> {
     match cli.command {
         Command::Policy(PolicyCommand::Check(args)) => check::run(&args, output),
         Command::Policy(PolicyCommand::Explain(args)) => explain::run(&args, output),
+        Command::Policy(PolicyCommand::Schema(args)) => schema::run(&args, output),
         Command::Dns(DnsCommand::Table(args)) => table::run(&args, output),
     }
 }

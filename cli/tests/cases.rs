@@ -15,9 +15,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+
+#[path = "session/crossmesh.rs"]
+mod session;
+
+use session::{Answer, crossmesh};
 
 /// One test for each case file, and one that no file is forgotten.
 macro_rules! sessions {
@@ -47,6 +51,8 @@ sessions! {
     absent_values_are_told_by_their_flag: "explain-absent.case",
     an_explanation_is_data: "explain-json.case",
     dry_run_is_said_loudly: "explain-dry-run.case",
+    a_candidate_is_shown_beside_the_verdict: "explain-candidate.case",
+    behind_a_forwarder_source_and_peer_are_told_apart: "explain-forwarded.case",
     a_wrong_request_or_policy_is_refused: "explain-wrong.case",
     flags_of_the_table_are_checked: "table-wrong.case",
 }
@@ -105,47 +111,17 @@ fn replay(session: &str) -> String {
 }
 
 fn answer(command: &str, dir: &Path) -> String {
-    let (command, stdin) = match command.split_once(" < ") {
-        Some((command, file)) => (command, File::open(dir.join(file)).unwrap().into()),
-        None => (command, Stdio::null()),
-    };
-    let output = Command::new(env!("CARGO_BIN_EXE_crossmesh"))
-        .args(words(command))
-        .current_dir(dir)
-        .stdin(stdin)
-        .output()
-        .unwrap();
+    let Answer {
+        status,
+        stdout,
+        stderr,
+    } = crossmesh(command, dir);
     let mut told = String::new();
-    writeln!(
-        told,
-        "= {}",
-        output.status.code().expect("it was not killed")
-    )
-    .unwrap();
-    for (mark, bytes) in [('>', output.stdout), ('!', output.stderr)] {
-        for line in String::from_utf8(bytes).unwrap().lines() {
+    writeln!(told, "= {status}").unwrap();
+    for (mark, text) in [('>', stdout), ('!', stderr)] {
+        for line in text.lines() {
             writeln!(told, "{}", format!("{mark} {line}").trim_end()).unwrap();
         }
     }
     told
-}
-
-/// Words as a shell splits them, quotes included, nothing else.
-fn words(command: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quote = None;
-    for c in command.chars() {
-        match (quote, c) {
-            (Some(open), c) if c == open => quote = None,
-            (None, '\'' | '"') => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (None, ' ') => words.extend(word.take()),
-            (_, c) => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    words
 }

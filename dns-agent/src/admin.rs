@@ -1,5 +1,6 @@
 //! The admin interface over HTTP: life, readiness, metrics, and the table of names.
 
+mod connections;
 mod table;
 
 use std::{fmt::Write as _, io};
@@ -39,9 +40,8 @@ impl Admin {
             .route("/metrics", get(metrics))
             .route("/v1/table", get(v1_table))
             .with_state(self);
-        axum::serve(listener, routes)
-            .with_graceful_shutdown(async move { stop.cancelled().await })
-            .await
+        connections::serve(listener, routes, stop).await;
+        Ok(())
     }
 }
 

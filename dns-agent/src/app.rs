@@ -22,8 +22,9 @@ use crate::{
     upstream::{ResolvConf, Upstream},
 };
 
-/// How long what is under way may take after the end was asked for; a forwarded query takes at most 4.9 s.
-const GRACE: Duration = Duration::from_secs(6);
+/// How long what is under way may take after the end was asked for: a forwarded query takes at most 4.9 s, and one on a
+/// TCP connection may come after another.
+const GRACE: Duration = Duration::from_secs(8);
 
 /// An agent with all its ports taken and all its files read once.
 #[derive(Debug)]

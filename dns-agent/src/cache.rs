@@ -12,10 +12,11 @@ use tokio::time::Instant;
 use crate::{
     config,
     name::Name,
+    upstream::Failure,
     wire::{CLASS_IN, Message, Query, rtype},
 };
 
-/// How long a server's failure is kept: long enough that a failing name is not asked again by every client at once
+/// How long a server's failure, or that of all servers to reply, is kept: long enough that a failing name is not asked again by every client at once
 /// (RFC 9520 §3.2 asks for 1 s), short enough not to outlast a passing fault (RFC 2308 §7.1 allows 5 min).
 const FAILURE: Duration = Duration::from_secs(1);
 
@@ -74,17 +75,28 @@ impl Key {
     }
 }
 
+/// What came of a question: a reply, or the reason why there was none.
+pub type Kept = Result<Arc<Message>, Failure>;
+
 /// A bounded set of replies; the least recently used one goes first.
 #[derive(Debug)]
 pub struct Cache {
-    entries: Option<Mutex<LruCache<Key, Entry>>>,
+    entries: Option<Mutex<Entries>>,
+    max_bytes: usize,
     max_ttl: Duration,
     max_negative_ttl: Duration,
 }
 
+#[derive(Debug)]
+struct Entries {
+    all: LruCache<Key, Entry>,
+    bytes: usize,
+}
+
 #[derive(Clone, Debug)]
 struct Entry {
-    message: Arc<Message>,
+    kept: Kept,
+    bytes: usize,
     stored: Instant,
     until: Instant,
 }
@@ -93,47 +105,69 @@ impl Cache {
     /// A cache as configured; with no entries it keeps nothing.
     pub fn new(config: &config::Cache) -> Self {
         Self {
-            entries: NonZeroUsize::new(config.entries).map(|size| Mutex::new(LruCache::new(size))),
+            entries: NonZeroUsize::new(config.entries).map(|size| {
+                Mutex::new(Entries {
+                    all: LruCache::new(size),
+                    bytes: 0,
+                })
+            }),
+            max_bytes: config.max_bytes,
             max_ttl: config.max_ttl,
             max_negative_ttl: config.max_negative_ttl,
         }
     }
 
     /// A reply that is still good, and its age in whole seconds.
-    pub fn get(&self, key: &Key) -> Option<(Arc<Message>, u32)> {
+    pub fn get(&self, key: &Key) -> Option<(Kept, u32)> {
         let mut entries = self.lock()?;
-        let entry = entries.get(key)?;
+        let entry = entries.all.get(key)?;
         let now = Instant::now();
         if now >= entry.until {
-            entries.pop(key);
+            entries.remove(key);
             return None;
         }
         let age = now.duration_since(entry.stored).as_secs();
-        Some((
-            Arc::clone(&entry.message),
-            u32::try_from(age).unwrap_or(u32::MAX),
-        ))
+        let age = u32::try_from(age).unwrap_or(u32::MAX);
+        Some((entry.kept.clone(), age))
     }
 
     /// Keeps a reply for as long as it may be. `max_negative_ttl` bounds a denial further.
-    pub fn put(&self, key: Key, message: &Arc<Message>, max_negative_ttl: Option<Duration>) {
-        let Some(lifetime) = self.lifetime(&key, message, max_negative_ttl) else {
+    pub fn put(&self, key: Key, kept: &Kept, max_negative_ttl: Option<Duration>) {
+        let lifetime = match kept {
+            Ok(message) => self.lifetime(&key, message, max_negative_ttl),
+            // Of our own making and soon over, while silence lasts (RFC 9520 §3.2 asks to keep only the latter).
+            Err(Failure::Overload) => None,
+            Err(Failure::Silent | Failure::Unreachable) => Some(FAILURE),
+        };
+        let Some(lifetime) = lifetime else { return };
+        let message = kept.as_ref().map_or(0, |message| message.size());
+        let bytes = size_of::<(Key, Entry)>() + key.question.len() + message;
+        let Some(mut entries) = self.lock().filter(|_| bytes <= self.max_bytes) else {
             return;
         };
         let stored = Instant::now();
         let entry = Entry {
-            message: Arc::clone(message),
+            kept: kept.clone(),
+            bytes,
             stored,
             until: stored + lifetime,
         };
-        if let Some(mut entries) = self.lock() {
-            entries.put(key, entry);
+        entries.bytes += bytes;
+        // What was there under this key, or else the last one when there is no room for one more.
+        if let Some((_, old)) = entries.all.push(key, entry) {
+            entries.bytes -= old.bytes;
+        }
+        while entries.bytes > self.max_bytes {
+            let Some((_, old)) = entries.all.pop_lru() else {
+                break;
+            };
+            entries.bytes -= old.bytes;
         }
     }
 
     /// How many replies are kept, some of which may have become too old.
     pub fn len(&self) -> usize {
-        self.lock().map_or(0, |entries| entries.len())
+        self.lock().map_or(0, |entries| entries.all.len())
     }
 
     /// Whether nothing is kept.
@@ -170,10 +204,18 @@ impl Cache {
         (!lifetime.is_zero()).then_some(lifetime)
     }
 
-    fn lock(&self) -> Option<MutexGuard<'_, LruCache<Key, Entry>>> {
+    fn lock(&self) -> Option<MutexGuard<'_, Entries>> {
         let entries = self.entries.as_ref()?;
         // Every operation leaves the map whole.
         Some(entries.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Entries {
+    fn remove(&mut self, key: &Key) {
+        if let Some(old) = self.all.pop(key) {
+            self.bytes -= old.bytes;
+        }
     }
 }
 
@@ -192,27 +234,37 @@ mod tests {
     }
 
     /// A reply with one A record.
-    fn message(ttl: u32) -> Arc<Message> {
+    fn message(ttl: u32) -> Kept {
         let mut bytes = vec![0, 1, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0];
         bytes.extend(QUESTION);
         bytes.extend([0xc0, 12, 0, 1, 0, 1]);
         bytes.extend(ttl.to_be_bytes());
         bytes.extend([0, 4, 192, 0, 2, 1]);
-        Arc::new(Message::parse(bytes).unwrap())
+        Ok(Arc::new(Message::parse(bytes).unwrap()))
     }
 
     fn cache(entries: usize) -> Cache {
         Cache::new(&config::Cache {
             entries,
+            max_bytes: 1 << 20,
             max_ttl: Duration::from_secs(100),
             max_negative_ttl: Duration::from_secs(10),
         })
+    }
+
+    fn key(name: u8) -> Key {
+        let question = [1, name, 0, 0, 1, 0, 1];
+        match parse(&ask(&question, 1, true, false, None)) {
+            Parsed::Query(query) => Key::of(&query),
+            other => panic!("{other:?}"),
+        }
     }
 
     /// The TTL that a client sees now.
     fn ttl_seen(cache: &Cache) -> Option<u32> {
         let (message, age) = cache.get(&Key::of(&query()))?;
         let mut out = Vec::new();
+        let message = message.unwrap();
         message.write(&mut out, &query(), 512, age);
         Message::parse(out).unwrap().least_ttl()
     }
@@ -241,18 +293,54 @@ mod tests {
     #[tokio::test]
     async fn the_reply_that_was_not_used_for_longest_goes_first() {
         let cache = cache(2);
-        let key = |name: u8| {
-            let question = [1, name, 0, 0, 1, 0, 1];
-            match parse(&ask(&question, 1, true, false, None)) {
-                Parsed::Query(query) => Key::of(&query),
-                other => panic!("{other:?}"),
-            }
-        };
         cache.put(key(b'a'), &message(9), None);
         cache.put(key(b'b'), &message(9), None);
         assert!(cache.get(&key(b'a')).is_some());
         cache.put(key(b'c'), &message(9), None);
         let kept = [b'a', b'b', b'c'].map(|name| cache.get(&key(name)).is_some());
         assert_eq!(kept, [true, false, true]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_silence_of_all_servers_is_kept_for_a_second_and_our_own_overload_is_not() {
+        let check = |failure: Failure, kept: bool| {
+            let cache = cache(10);
+            cache.put(key(b'a'), &Err(failure), None);
+            let found = cache.get(&key(b'a')).and_then(|(found, _)| found.err());
+            assert_eq!(found, kept.then_some(failure));
+            cache
+        };
+        check(Failure::Overload, false);
+        let caches = [Failure::Silent, Failure::Unreachable].map(|failure| check(failure, true));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        for cache in caches {
+            assert!(cache.get(&key(b'a')).is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn replies_take_no_more_memory_than_allowed() {
+        let one = {
+            let cache = cache(10);
+            cache.put(key(b'a'), &message(9), None);
+            cache.lock().unwrap().bytes
+        };
+        let check = |max_bytes: usize, kept: [bool; 3]| {
+            let cache = Cache {
+                max_bytes,
+                ..cache(10)
+            };
+            for name in [b'a', b'b', b'b', b'c'] {
+                cache.put(key(name), &message(9), None);
+            }
+            let found = [b'a', b'b', b'c'].map(|name| cache.get(&key(name)).is_some());
+            assert_eq!(found, kept, "in {max_bytes} bytes");
+            let count = kept.iter().filter(|kept| **kept).count();
+            assert_eq!(cache.lock().unwrap().bytes, count * one);
+        };
+        check(3 * one, [true; 3]);
+        check(3 * one - 1, [false, true, true]);
+        check(one, [false, false, true]);
+        check(one - 1, [false; 3]);
     }
 }

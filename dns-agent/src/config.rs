@@ -137,6 +137,8 @@ pub enum Servers {
 pub struct Cache {
     /// How many replies; 0: none.
     pub entries: usize,
+    /// How much memory they may take, in bytes.
+    pub max_bytes: usize,
     /// The longest time for a reply with data.
     pub max_ttl: Duration,
     /// The longest time for a denial.

@@ -57,8 +57,10 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(serve(config))?;
-    Ok(ExitCode::SUCCESS)
+    let result = runtime.block_on(serve(config));
+    // Everything has ended by now but what a file system does not give back: that must not hold up our end.
+    runtime.shutdown_background();
+    result.map(|()| ExitCode::SUCCESS)
 }
 
 async fn serve(config: Config) -> Result<()> {

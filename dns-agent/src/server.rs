@@ -1,21 +1,18 @@
 //! From a received message to its reply. What the catalogs or the cache know is answered at once, in the receive loop;
 //! only what must be asked elsewhere becomes a task.
 
+mod guests;
+mod rotation;
 mod sockets;
 mod tcp;
 mod udp;
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Instant,
-};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use tracing::debug;
 
+pub(crate) use guests::Guests;
+use rotation::Rotation;
 pub use sockets::{Pair, bind};
 
 use crate::{
@@ -36,7 +33,7 @@ pub struct Engine {
     upstream: Arc<Upstream>,
     metrics: SharedMetrics,
     /// Which address comes first in the next answer with several.
-    rotation: AtomicUsize,
+    rotation: Rotation,
 }
 
 /// Where a message came from.
@@ -84,7 +81,7 @@ impl Engine {
             index,
             upstream,
             metrics,
-            rotation: AtomicUsize::new(0),
+            rotation: Rotation::default(),
         }
     }
 
@@ -124,8 +121,7 @@ impl Engine {
             rtype: query.rtype,
             class: query.class,
         };
-        let rotation = self.rotation.fetch_add(1, Ordering::Relaxed);
-        match answer(&index, question, rotation) {
+        match answer(&index, question, self.rotation.next()) {
             Answer::Reply(reply) => {
                 encode(
                     out,
@@ -145,12 +141,15 @@ impl Engine {
             }
             Answer::Forward(forward) => {
                 let key = Key::of(&query);
-                if let Some((message, age)) = self.upstream.kept(&key) {
-                    self.relay(&query, forward, origin, &message, age, out);
+                if let Some((kept, age)) = self.upstream.kept(&key) {
+                    let (outcome, reason) = match kept {
+                        Ok(message) => self.relay(&query, forward, origin, &message, age, out),
+                        Err(failure) => self.fail(&query, origin, failure, out),
+                    };
                     self.tell(Told {
                         source: Source::Cache,
-                        outcome: Outcome::of(message.rcode(), message.has_answers()),
-                        reason: "forwarded",
+                        outcome,
+                        reason,
                         ..told
                     });
                     return Step::Send;
@@ -175,13 +174,12 @@ impl Engine {
             origin,
             began,
         } = waiting;
-        let (source, outcome, reason) = match self.upstream.ask(key, forward.to).await {
-            Ok(message) => {
-                self.relay(&query, forward, origin, &message, 0, out);
-                let outcome = Outcome::of(message.rcode(), message.has_answers());
-                (Source::Upstream, outcome, "forwarded")
-            }
-            Err(failure) => self.fail(&query, origin, failure, out),
+        let (source, (outcome, reason)) = match self.upstream.ask(key, forward.to).await {
+            Ok(message) => (
+                Source::Upstream,
+                self.relay(&query, forward, origin, &message, 0, out),
+            ),
+            Err(failure) => (Source::None, self.fail(&query, origin, failure, out)),
         };
         self.tell(Told {
             query: &query,
@@ -196,20 +194,19 @@ impl Engine {
     /// Writes the reply to a query that there was no room to ask for.
     fn turn_away(&self, waiting: &Waiting, out: &mut Vec<u8>) {
         self.metrics.overloaded.inc();
-        let (source, outcome, reason) =
-            self.fail(&waiting.query, waiting.origin, Failure::Overload, out);
+        let (outcome, reason) = self.fail(&waiting.query, waiting.origin, Failure::Overload, out);
         self.tell(Told {
             query: &waiting.query,
             origin: waiting.origin,
-            source,
+            source: Source::None,
             outcome,
             reason,
             began: waiting.began,
         });
     }
 
-    /// Gives an upstream's message on. A denial that may be untrue becomes a failure: clients keep denials, and try
-    /// again after failures.
+    /// Gives an upstream's message on, and tells what the client got and why. A denial that may be untrue becomes a
+    /// failure: clients keep denials, and try again after failures.
     fn relay(
         &self,
         query: &Query,
@@ -218,12 +215,14 @@ impl Engine {
         message: &Message,
         age: u32,
         out: &mut Vec<u8>,
-    ) {
+    ) -> (Outcome, &'static str) {
         if forward.in_doubt && message.rcode() == Rcode::NxDomain as u16 {
             self.refuse(query, origin, Rcode::ServFail, Some(NOT_READY), out);
-        } else {
-            message.write(out, query, query.reply_limit(origin.transport), age);
+            return (Outcome::ServFail, NOT_READY.text);
         }
+        message.write(out, query, query.reply_limit(origin.transport), age);
+        let outcome = Outcome::of(message.rcode_for(query), message.has_answers());
+        (outcome, "forwarded")
     }
 
     fn fail(
@@ -232,10 +231,10 @@ impl Engine {
         origin: Origin,
         failure: Failure,
         out: &mut Vec<u8>,
-    ) -> (Source, Outcome, &'static str) {
+    ) -> (Outcome, &'static str) {
         let ede = failure.ede();
         self.refuse(query, origin, Rcode::ServFail, Some(ede), out);
-        (Source::None, Outcome::ServFail, ede.text)
+        (Outcome::ServFail, ede.text)
     }
 
     fn refuse(

@@ -143,7 +143,7 @@ impl Requests {
     }
 
     /// Waits for the tasks under way.
-    pub async fn finish(mut self) {
+    pub async fn finish(&mut self) {
         while self.set.join_next().await.is_some() {}
     }
 }

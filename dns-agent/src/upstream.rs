@@ -12,21 +12,18 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout_at},
-};
+use tokio::{sync::Semaphore, time::Instant};
 use tracing::{debug, warn};
 
 use crate::{
     answer::Servers,
-    cache::{Cache, Key},
+    cache::{Cache, Kept, Key},
     config,
     metrics::{Exchange, ExchangeLabels, SharedMetrics},
     name::Name,
     wire::{Ede, Message, Rcode, rtype},
 };
-use exchange::{Failed, exchange};
+use exchange::{Failed, Got, exchange};
 use flights::{Flights, Seat};
 use pool::{Pool, Server};
 
@@ -41,7 +38,7 @@ pub struct Upstream {
     general: ArcSwap<Pool>,
     cluster: Option<Pool>,
     cache: Cache,
-    flights: Flights<Result<Arc<Message>, Failure>>,
+    flights: Flights<Kept>,
     permits: Semaphore,
     timeout: Duration,
     deadline: Duration,
@@ -112,13 +109,13 @@ impl Upstream {
         self.general.store(Arc::new(Pool::new(servers)));
     }
 
-    /// A reply that is kept, and its age in seconds.
-    pub fn kept(&self, key: &Key) -> Option<(Arc<Message>, u32)> {
+    /// What is kept for a question, and its age in seconds.
+    pub fn kept(&self, key: &Key) -> Option<(Kept, u32)> {
         self.cache.get(key)
     }
 
     /// Asks for a reply, or waits for the one that somebody else is asking for.
-    pub async fn ask(&self, key: Key, to: Servers) -> Result<Arc<Message>, Failure> {
+    pub async fn ask(&self, key: Key, to: Servers) -> Kept {
         let flight = match self.flights.board(&key) {
             Seat::Passenger(arrival) => {
                 self.metrics.coalesced.inc();
@@ -128,7 +125,7 @@ impl Upstream {
         };
         // Between the look into the cache and here, another flight may have landed.
         let result = match self.cache.get(&key) {
-            Some((message, _)) => Ok(message),
+            Some((kept, _)) => kept,
             None => self.fly(&key, to).await,
         };
         flight.land(&result);
@@ -165,7 +162,7 @@ impl Upstream {
         }
     }
 
-    async fn fly(&self, key: &Key, to: Servers) -> Result<Arc<Message>, Failure> {
+    async fn fly(&self, key: &Key, to: Servers) -> Kept {
         let Ok(_permit) = self.permits.try_acquire() else {
             self.metrics.overloaded.inc();
             return Err(Failure::Overload);
@@ -177,17 +174,18 @@ impl Upstream {
         };
         let seconds = began.elapsed().as_secs_f64();
         self.metrics.upstream_seconds.observe(seconds);
-        let message = Arc::new(result?);
+        let kept = result.map(Arc::new);
         // Services come and go faster than other names.
         let max_negative = (to == Servers::Cluster).then_some(self.cluster_negative_ttl);
-        self.cache.put(key.clone(), &message, max_negative);
+        self.cache.put(key.clone(), &kept, max_negative);
         let entries = i64::try_from(self.cache.len()).unwrap_or(i64::MAX);
         self.metrics.cache_entries.set(entries);
-        Ok(message)
+        kept
     }
 
     /// Every server in turn, the ones that stayed silent a second time, until one answers or time is up. When none
-    /// does, a reply that declined is still better than none of ours: it is the server's own word.
+    /// does, a reply that was cut, or else one that declined, is still better than none of ours: it is the server's own
+    /// word.
     async fn try_all(&self, key: &Key, pool: &Pool, began: Instant) -> Result<Message, Failure> {
         let deadline = began + self.deadline;
         let mut declined = None;
@@ -202,7 +200,12 @@ impl Upstream {
                 let until = deadline.min(Instant::now() + self.timeout);
                 match self.attempt(key, server, until).await {
                     Attempt::Answered(message) => return Ok(message),
-                    Attempt::Declined(message) => declined = Some(message),
+                    Attempt::Declined(message) => {
+                        let is_cut = |message: &Message| message.flags().truncated();
+                        if !declined.as_ref().is_some_and(is_cut) {
+                            declined = Some(message);
+                        }
+                    }
                     Attempt::Failed(why) => {
                         failure = why;
                         again.push(server);
@@ -218,25 +221,24 @@ impl Upstream {
     }
 
     async fn attempt(&self, key: &Key, server: &Server, until: Instant) -> Attempt {
-        let result = timeout_at(until, exchange(key, server.address())).await;
-        let (attempt, label) = match result {
-            Ok(Ok((message, truncated))) => {
+        let (attempt, label) = match exchange(key, server.address(), until).await {
+            Ok(Got { message, was_cut }) => {
                 server.answered();
-                if truncated {
+                if was_cut {
                     self.count(server, Exchange::Truncated);
                 }
-                if is_declined(message.rcode()) {
+                if is_declined(&message) {
                     (Attempt::Declined(message), Exchange::Declined)
                 } else {
                     (Attempt::Answered(message), Exchange::Answered)
                 }
             }
-            Ok(Err(Failed(error))) => {
+            Err(Failed::Network(error)) => {
                 server.failed();
                 debug!(server = %server.address(), %error, "upstream");
                 (Attempt::Failed(Failure::Unreachable), Exchange::Unreachable)
             }
-            Err(_) => {
+            Err(Failed::Silent) => {
                 server.failed();
                 (Attempt::Failed(Failure::Silent), Exchange::TimedOut)
             }
@@ -257,15 +259,15 @@ impl Upstream {
     }
 }
 
-/// Another server may do better with these.
-fn is_declined(rcode: u16) -> bool {
-    [
+/// Whether another server may do better: with a failure, and with a reply that stayed cut although TCP was tried.
+fn is_declined(message: &Message) -> bool {
+    let failures = [
         Rcode::FormErr,
         Rcode::ServFail,
         Rcode::NotImp,
         Rcode::Refused,
         Rcode::BadVers,
-    ]
-    .iter()
-    .any(|declined| *declined as u16 == rcode)
+    ];
+    let rcode = message.rcode();
+    message.flags().truncated() || failures.iter().any(|failure| *failure as u16 == rcode)
 }

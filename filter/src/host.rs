@@ -10,10 +10,15 @@
     reason = "the host's functions are foreign, and hand over memory"
 )]
 
+mod attribute;
+pub(crate) mod connections;
+
 use std::fmt;
 use std::ptr::null_mut;
 
 use crate::encoding;
+
+pub(crate) use attribute::Attribute;
 
 /// `proxy_status_t` OK.
 const OK: i32 = 0;
@@ -27,6 +32,10 @@ const PLUGIN_CONFIGURATION: u32 = 7;
 const REQUEST_HEADERS: u32 = 0;
 /// `proxy_metric_type_t` COUNTER.
 const COUNTER: u32 = 0;
+/// `proxy_metric_type_t` HISTOGRAM.
+const HISTOGRAM: u32 = 2;
+/// `proxy_stream_type_t` DOWNSTREAM.
+const DOWNSTREAM: u32 = 2;
 /// Lets Envoy choose: for a gRPC request it maps the HTTP status, 403 to PERMISSION_DENIED.
 const GRPC_STATUS_FROM_HTTP: i32 = -1;
 
@@ -64,6 +73,11 @@ unsafe extern "C" {
     fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: usize) -> i32;
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> i32;
     fn proxy_increment_metric(id: u32, offset: i64) -> i32;
+    fn proxy_record_metric(id: u32, value: u64) -> i32;
+    fn proxy_get_current_time_nanoseconds(time: *mut u64) -> i32;
+    fn proxy_set_tick_period_milliseconds(period: u32) -> i32;
+    fn proxy_set_effective_context(context: u32) -> i32;
+    fn proxy_close_stream(stream: u32) -> i32;
     fn proxy_send_local_response(
         status: u32,
         details: *const u8,
@@ -146,36 +160,13 @@ pub(crate) enum Level {
     Critical = 5,
 }
 
-/// An attribute's path, its components joined by NUL as the ABI wants them.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Attribute(&'static str);
-
-impl Attribute {
-    /// The first URI SAN of the client's certificate. Bytes; absent without one.
-    pub(crate) const PEER_URI_SAN: Self = Self("connection\0uri_san_peer_certificate");
-    /// Whether the client presented a certificate. One byte.
-    pub(crate) const MTLS: Self = Self("connection\0mtls");
-    /// The TLS server name that the client asked for. Bytes; absent unless Envoy inspected the TLS hello.
-    pub(crate) const SNI: Self = Self("connection\0requested_server_name");
-    /// The direct peer's address and port. Text.
-    pub(crate) const SOURCE_ADDRESS: Self = Self("source\0address");
-    /// The workload's port. 64 bits.
-    pub(crate) const DESTINATION_PORT: Self = Self("destination\0port");
-    /// 0 unspecified, 1 inbound, 2 outbound. 64 bits.
-    pub(crate) const LISTENER_DIRECTION: Self = Self("xds\0listener_direction");
-    /// This proxy's mesh. Text.
-    pub(crate) const NODE_MESH_ID: Self = Self("xds\0node\0metadata\0MESH_ID");
-    /// This proxy's Kubernetes namespace. Text.
-    pub(crate) const NODE_NAMESPACE: Self = Self("xds\0node\0metadata\0NAMESPACE");
-    /// This proxy's workload, without the namespace. Text.
-    pub(crate) const NODE_WORKLOAD_NAME: Self = Self("xds\0node\0metadata\0WORKLOAD_NAME");
-    /// This proxy's labels. A map.
-    pub(crate) const NODE_LABELS: Self = Self("xds\0node\0metadata\0LABELS");
-}
-
 /// A counter that Envoy knows, by its number in this VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Counter(u32);
+
+/// A histogram, likewise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Histogram(u32);
 
 /// Writes a line to Envoy's log. Should that fail there is nobody left to tell.
 pub(crate) fn log(level: Level, message: &str) {
@@ -301,18 +292,69 @@ pub(crate) fn remove_request_header(name: &[u8]) -> Result<(), Failure> {
 
 /// Makes a counter known to Envoy as `wasmcustom.<name>`; the same name gives the same counter.
 pub(crate) fn define_counter(name: &str) -> Result<Counter, Failure> {
-    let mut id = 0;
-    // SAFETY: the name is alive during the call; the host writes one word to where `id` is.
-    let status = unsafe { proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &raw mut id) };
-    check("proxy_define_metric", status)?;
-    Ok(Counter(id))
+    define_metric(COUNTER, name).map(Counter)
 }
 
-/// Adds one to a counter.
-pub(crate) fn increment(counter: Counter) -> Result<(), Failure> {
+/// Makes a histogram known to Envoy, likewise.
+pub(crate) fn define_histogram(name: &str) -> Result<Histogram, Failure> {
+    define_metric(HISTOGRAM, name).map(Histogram)
+}
+
+fn define_metric(kind: u32, name: &str) -> Result<u32, Failure> {
+    let mut id = 0;
+    // SAFETY: the name is alive during the call; the host writes one word to where `id` is.
+    let status = unsafe { proxy_define_metric(kind, name.as_ptr(), name.len(), &raw mut id) };
+    check("proxy_define_metric", status)?;
+    Ok(id)
+}
+
+/// Adds to a counter. Envoy refuses to add nothing, so that is not tried.
+pub(crate) fn add(counter: Counter, amount: i64) -> Result<(), Failure> {
+    if amount <= 0 {
+        return Ok(());
+    }
     // SAFETY: takes numbers only.
-    let status = unsafe { proxy_increment_metric(counter.0, 1) };
+    let status = unsafe { proxy_increment_metric(counter.0, amount) };
     check("proxy_increment_metric", status)
+}
+
+/// Records a value in a histogram.
+pub(crate) fn record(histogram: Histogram, value: u64) -> Result<(), Failure> {
+    // SAFETY: takes numbers only.
+    let status = unsafe { proxy_record_metric(histogram.0, value) };
+    check("proxy_record_metric", status)
+}
+
+/// Nanoseconds since 1970.
+pub(crate) fn now() -> Result<u64, Failure> {
+    let mut now = 0;
+    // SAFETY: the host writes 64 bits to where `now` is.
+    let status = unsafe { proxy_get_current_time_nanoseconds(&raw mut now) };
+    check("proxy_get_current_time_nanoseconds", status)?;
+    Ok(now)
+}
+
+/// Calls `on_tick` of the root context that is active, each time this many milliseconds are over; never again with 0.
+pub(crate) fn set_tick_period(milliseconds: u32) -> Result<(), Failure> {
+    // SAFETY: takes numbers only.
+    let status = unsafe { proxy_set_tick_period_milliseconds(milliseconds) };
+    check("proxy_set_tick_period_milliseconds", status)
+}
+
+/// Makes the calls that follow speak of another context of this VM, until the callback returns or the next such call.
+pub(crate) fn speak_of(context: u32) -> Result<(), Failure> {
+    // SAFETY: takes numbers only.
+    let status = unsafe { proxy_set_effective_context(context) };
+    check("proxy_set_effective_context", status)
+}
+
+/// Closes the client's connection, after what was already passed on to it.
+///
+/// Depending on its version Envoy may call back before this returns: nothing may be borrowed meanwhile.
+pub(crate) fn close_connection() -> Result<(), Failure> {
+    // SAFETY: takes numbers only.
+    let status = unsafe { proxy_close_stream(DOWNSTREAM) };
+    check("proxy_close_stream", status)
 }
 
 /// Answers the request in the application's place. At most once a stream: a second answer hangs the client

@@ -11,25 +11,46 @@ use crate::encoding::{self, Pair};
 use crate::host::{self, Attribute, Failure, Level};
 use crate::identities::Identity;
 use crate::line::Line;
+use crate::peer::{self, End};
 use crate::root::Active;
-use crate::{peer, telemetry};
+use crate::tcp;
+use crate::telemetry::{self, SourceLabel};
 
 /// What a refused client reads: neither the rule nor the policy.
 const DENIED_BODY: &str = "access denied by mesh policy\n";
 /// What a client reads when no decision could be made.
 const FAILED_BODY: &str = "access could not be decided\n";
 
-/// The filter of one HTTP stream. It looks at request headers only, so that a local reply of its own, which Envoy sends
-/// through the response callbacks too, is nothing to it.
+/// The filter of one HTTP stream. Apart from requests of the workload's own it looks at request headers only, so that a
+/// local reply of its own, which Envoy sends through the response callbacks too, is nothing to it.
+///
+/// One is made for each TCP connection too, and sees nothing of it but its end: see [`host::connections`].
 #[derive(Debug)]
 pub(crate) struct HttpFilter {
+    context: u32,
     active: Option<Rc<Active>>,
+    seen: Seen,
+}
+
+/// What a stream turned out to be.
+#[derive(Clone, Copy, Debug)]
+enum Seen {
+    /// Nothing that its end has to do with.
+    Nothing,
+    /// A request of the workload's own.
+    Own,
+    /// A request that was counted so.
+    Judged(SourceLabel, Verdict),
 }
 
 impl HttpFilter {
     /// A filter with the policy of its plugin.
-    pub(crate) fn new(active: Option<Rc<Active>>) -> Self {
-        Self { active }
+    pub(crate) fn new(context: u32, active: Option<Rc<Active>>) -> Self {
+        Self {
+            context,
+            active,
+            seen: Seen::Nothing,
+        }
     }
 }
 
@@ -41,14 +62,40 @@ impl HttpContext for HttpFilter {
         let Some(active) = &self.active else {
             return reply(500, telemetry::UNCONFIGURED_DETAILS, FAILED_BODY);
         };
-        judge(active).unwrap_or_else(|failure| undecided(active, &failure))
+        match judge(active) {
+            Ok((action, seen)) => {
+                self.seen = seen;
+                action
+            }
+            Err(failure) => undecided(active, &failure),
+        }
+    }
+
+    /// On the client's side now is known who answers: that is told, and nothing decided.
+    fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
+        if let (Seen::Own, Some(active)) = (self.seen, &self.active) {
+            tag_upstream(active);
+        }
+        Action::Continue
+    }
+}
+
+impl Drop for HttpFilter {
+    /// The stream's end. Told here, where Envoy calls in any case, and not in `on_log`, for which every request would
+    /// pay, whether or not its policy asks for this.
+    fn drop(&mut self) {
+        tcp::deleted(self.context);
+        if let (Seen::Judged(label, verdict), Some(active)) = (self.seen, &self.active) {
+            active.telemetry.request_over(label, verdict);
+        }
     }
 }
 
 /// Decides about the request and does what follows.
-fn judge(active: &Active) -> Result<Action, Failure> {
-    let Some(identity) = peer::read(active)? else {
-        return Ok(Action::Continue);
+fn judge(active: &Active) -> Result<(Action, Seen), Failure> {
+    let identity = match peer::of_request(active)? {
+        End::Peer(identity) => identity,
+        End::Own | End::NotYetKnown => return Ok((Action::Continue, Seen::Own)),
     };
     // One call for all headers costs less than two for one header each, and only so can every header be seen that
     // pretends to be one of ours, and every line of a header that a rule asks about.
@@ -80,24 +127,31 @@ fn judge(active: &Active) -> Result<Action, Failure> {
     let refused = denied && policy.mode() == Mode::Enforce;
     active
         .telemetry
-        .record(policy, &identity, &decision, refused);
+        .request(policy, &identity, &decision, refused);
+    let seen = Seen::Judged(identity.label, decision.verdict);
     let line = |what: &str| log_line(what, active, &identity, &decision, &http);
     for rule in &decision.audits {
         line(&format!("audit rule:{rule}"));
     }
     if refused {
         line("refused");
-        return Ok(reply(
-            403,
-            &telemetry::denied_details(&decision.decided_by),
-            denied_body(&headers),
-        ));
+        let details = telemetry::denied_details(&decision.decided_by);
+        return Ok((reply(403, &details, denied_body(&headers)), seen));
     }
     if denied {
         line("would be refused, but the policy is a dry run");
     }
     tell_application(active, &identity, &headers)?;
-    Ok(Action::Continue)
+    Ok((Action::Continue, seen))
+}
+
+/// Tells which mesh the workload's own request went to.
+fn tag_upstream(active: &Active) {
+    match peer::of_upstream(active) {
+        Ok(None) => {}
+        Ok(Some(server)) => active.telemetry.upstream(&active.policy, &server.source),
+        Err(failure) => active.telemetry.failed(&failure, Level::Warn),
+    }
 }
 
 /// The caller whom a listed forwarder names; anybody else is who its certificate says.
@@ -113,7 +167,7 @@ fn behind_forwarder(policy: &Policy, direct: Rc<Identity>, http: &HttpRequest<'_
     };
     match policy.caller(&direct.source, &request) {
         Cow::Borrowed(_) => direct,
-        Cow::Owned(source) => Rc::new(Identity::of(policy, source)),
+        Cow::Owned(source) => Rc::new(Identity::of_forwarded(policy, source)),
     }
 }
 
@@ -128,7 +182,7 @@ fn tell_application(
             host::remove_request_header(name)?;
         }
     }
-    if active.policy.telemetry_headers() {
+    if active.policy.telemetry().headers {
         let source_mesh = telemetry::source_mesh(&identity.source);
         for (name, value) in [
             (telemetry::HEADER_SOURCE_MESH, source_mesh),
@@ -170,10 +224,10 @@ fn log_line(
     if host::log_enabled(Level::Info) {
         let line = Line {
             what,
-            source: &identity.source,
+            identity,
             destination_mesh: active.policy.mesh(),
             decision,
-            request,
+            request: Some(request),
         };
         host::log(Level::Info, &line.to_string());
     }

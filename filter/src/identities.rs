@@ -1,18 +1,20 @@
-//! Who a certificate's SAN says its holder is, kept by the SAN's bytes: parsing and looking up an identity costs more
-//! than finding it again, and one peer sends many requests.
+//! Who a certificate says its holder is, kept by the certificate's digest: reading a certificate and looking up an
+//! identity costs more than finding it again, and one peer sends many requests.
 
 use std::cell::RefCell;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 
-use crossmesh_policy::{Needs, Peer, Policy, Source};
+use crossmesh_policy::{Needs, Peer, Policy, Source, SourceClass};
 use lru::LruCache;
 
+use crate::certificate;
+use crate::host::{self, Attribute, Failure};
 use crate::telemetry::SourceLabel;
 
 /// Peers of one policy in one VM. A workload with more peers than this at once pays for parsing, not with memory.
 const KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
-/// No valid SPIFFE ID is longer (SPIFFE-ID §2.3), so nothing longer is worth keeping.
+/// No valid SPIFFE ID is longer (SPIFFE-ID §2.3), and no digest is, so nothing longer is worth keeping.
 const LONGEST: usize = 2048;
 
 /// A peer, as far as it does not depend on the request.
@@ -26,55 +28,169 @@ pub(crate) struct Identity {
     pub(crate) needs: Needs,
     /// Whether it speaks for others.
     pub(crate) is_forwarder: bool,
+    /// Why it has no valid identity, if it presented a certificate all the same.
+    pub(crate) flaw: Option<Flaw>,
+}
+
+/// Why an identity is invalid. The names are a public contract: a metric's label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// The certificate has no URI SAN.
+    NoUriSan,
+    /// It has several.
+    SeveralUriSans,
+    /// It has one that is no workload's SPIFFE ID.
+    NoSpiffeId,
+    /// It is not what RFC 5280 calls a certificate, or Envoy does not show it.
+    Unreadable,
+    /// A forwarder names a caller whom it must not name, or none that can be read.
+    Forwarded,
+}
+
+impl Flaw {
+    /// All flaws.
+    pub(crate) const ALL: [Self; 5] = [
+        Self::NoUriSan,
+        Self::SeveralUriSans,
+        Self::NoSpiffeId,
+        Self::Unreadable,
+        Self::Forwarded,
+    ];
+
+    /// As metrics name it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::NoUriSan => "noUriSan",
+            Self::SeveralUriSans => "severalUriSans",
+            Self::NoSpiffeId => "noSpiffeId",
+            Self::Unreadable => "unreadable",
+            Self::Forwarded => "forwarded",
+        }
+    }
 }
 
 impl Identity {
+    /// Identifies a peer anew.
+    pub(crate) fn of_peer(policy: &Policy, peer: &Peer<'_>) -> Self {
+        let flaw = match peer {
+            Peer::Certificate { uri_sans: [] } => Flaw::NoUriSan,
+            Peer::Certificate { uri_sans: [_] } => Flaw::NoSpiffeId,
+            _ => Flaw::SeveralUriSans,
+        };
+        Self::of_source(policy, policy.identify(peer), flaw)
+    }
+
+    /// The caller whom a forwarder names.
+    pub(crate) fn of_forwarded(policy: &Policy, source: Source) -> Self {
+        Self::of_source(policy, source, Flaw::Forwarded)
+    }
+
+    /// The holder of a certificate, as PEM.
+    fn of_certificate(policy: &Policy, pem: Option<&[u8]>) -> Self {
+        match pem.and_then(certificate::uri_sans) {
+            None => {
+                let nobody = policy.identify(&Peer::Certificate { uri_sans: &[] });
+                Self::of_source(policy, nobody, Flaw::Unreadable)
+            }
+            Some(uri_sans) => {
+                let uri_sans: Vec<&[u8]> = uri_sans.iter().map(Vec::as_slice).collect();
+                Self::of_peer(
+                    policy,
+                    &Peer::Certificate {
+                        uri_sans: &uri_sans,
+                    },
+                )
+            }
+        }
+    }
+
     /// What the policy has to say of a source, whoever it is about.
-    pub(crate) fn of(policy: &Policy, source: Source) -> Self {
+    fn of_source(policy: &Policy, source: Source, flaw: Flaw) -> Self {
         Self {
             label: SourceLabel::of(&source),
             needs: policy.needs(&source),
             is_forwarder: policy.is_forwarder(&source),
+            flaw: (source.class() == SourceClass::InvalidIdentity).then_some(flaw),
             source,
         }
     }
 
-    /// Identifies a peer anew.
-    pub(crate) fn of_peer(policy: &Policy, peer: &Peer<'_>) -> Self {
-        Self::of(policy, policy.identify(peer))
+    /// Why it has no valid identity, in words.
+    pub(crate) fn note(&self) -> Option<&str> {
+        match self.flaw {
+            Some(Flaw::Unreadable) => Some("the certificate cannot be read"),
+            _ => self.source.note(),
+        }
     }
 }
 
 /// The identities seen last.
 #[derive(Debug)]
 pub(crate) struct Identities {
-    kept: RefCell<LruCache<Box<[u8]>, Rc<Identity>>>,
+    by_digest: Kept,
+    by_uri: Kept,
 }
 
 impl Identities {
     /// None yet.
     pub(crate) fn new() -> Self {
         Self {
-            kept: RefCell::new(LruCache::new(KEPT)),
+            by_digest: Kept::new(),
+            by_uri: Kept::new(),
         }
     }
 
-    /// The identity in a certificate whose URI SAN this is.
-    pub(crate) fn of_uri_san(&self, policy: &Policy, uri_san: &[u8]) -> Rc<Identity> {
-        let certificate = Peer::Certificate {
-            uri_sans: &[uri_san],
-        };
-        // No callback runs inside this function, so the borrow is free; were it not, identifying anew is right too.
-        let Ok(mut kept) = self.kept.try_borrow_mut() else {
-            return Rc::new(Identity::of_peer(policy, &certificate));
-        };
-        if let Some(identity) = kept.get(uri_san) {
-            return Rc::clone(identity);
+    /// The holder of the certificate of this connection, which has this digest. Only of one not seen before is the
+    /// certificate read.
+    pub(crate) fn of_digest(
+        &self,
+        policy: &Policy,
+        digest: &[u8],
+    ) -> Result<Rc<Identity>, Failure> {
+        self.by_digest
+            .get(digest, || certificate_of_connection(policy))
+    }
+
+    /// The holder of the one URI SAN that somebody else read from a certificate.
+    pub(crate) fn of_uri(&self, policy: &Policy, uri: &[u8]) -> Result<Rc<Identity>, Failure> {
+        let certificate = Peer::Certificate { uri_sans: &[uri] };
+        self.by_uri
+            .get(uri, || Ok(Identity::of_peer(policy, &certificate)))
+    }
+}
+
+/// The holder of the certificate of this connection, read anew.
+pub(crate) fn certificate_of_connection(policy: &Policy) -> Result<Identity, Failure> {
+    let pem = host::attribute(Attribute::PEER_CERTIFICATE)?;
+    Ok(Identity::of_certificate(policy, pem.as_deref()))
+}
+
+/// A bounded memory of identities by what they were made of.
+#[derive(Debug)]
+struct Kept(RefCell<LruCache<Box<[u8]>, Rc<Identity>>>);
+
+impl Kept {
+    fn new() -> Self {
+        Self(RefCell::new(LruCache::new(KEPT)))
+    }
+
+    fn get(
+        &self,
+        key: &[u8],
+        identify: impl FnOnce() -> Result<Identity, Failure>,
+    ) -> Result<Rc<Identity>, Failure> {
+        // Nothing is borrowed across a host call. A borrow that fails all the same costs what it would have saved.
+        if let Ok(mut kept) = self.0.try_borrow_mut()
+            && let Some(identity) = kept.get(key)
+        {
+            return Ok(Rc::clone(identity));
         }
-        let identity = Rc::new(Identity::of_peer(policy, &certificate));
-        if uri_san.len() <= LONGEST {
-            kept.put(uri_san.into(), Rc::clone(&identity));
+        let identity = Rc::new(identify()?);
+        if key.len() <= LONGEST
+            && let Ok(mut kept) = self.0.try_borrow_mut()
+        {
+            kept.put(key.into(), Rc::clone(&identity));
         }
-        identity
+        Ok(identity)
     }
 }

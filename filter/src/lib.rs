@@ -1,6 +1,6 @@
 //! The cross-mesh policy filter: reads who asks and what is asked from Envoy, lets [`crossmesh_policy`] decide, acts.
 //!
-//! It is thin on purpose. All calls to Envoy are in `host`; what they answer is decoded in `encoding`; names that
+//! It is thin on purpose. All calls to Envoy are in `host`, a request is in `http`, a connection in `tcp`; what they answer is decoded in `encoding`; names that
 //! others rely on (metrics, filter state, headers, response details) are in `telemetry`.
 //!
 //! Nothing here may trap: a panic ends the VM, and with it every stream of the worker. So the SDK is used to dispatch
@@ -11,11 +11,21 @@
     clippy::arithmetic_side_effects,
     clippy::string_slice
 )]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::string_slice,
+        reason = "a test that panics fails, and nothing else"
+    )
+)]
 #![expect(
     missing_docs,
     reason = "the one public item is what the SDK's main! makes, without a word"
 )]
 
+mod certificate;
 mod encoding;
 mod host;
 mod http;
@@ -24,6 +34,7 @@ mod line;
 mod node;
 mod peer;
 mod root;
+mod tcp;
 mod telemetry;
 
 #[cfg(test)]
@@ -36,5 +47,5 @@ proxy_wasm::main! {{
             host::log(host::Level::Critical, &panic.to_string());
         }));
     }
-    proxy_wasm::set_root_context(|_| Box::<root::Root>::default());
+    proxy_wasm::set_root_context(|context| Box::new(root::Root::new(context)));
 }}

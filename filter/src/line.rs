@@ -1,9 +1,10 @@
-//! One line of the log about one request. What the client chose is quoted, escaped and cut: it cannot forge a line.
+//! One line of the log about one request or connection. What the client chose is quoted, escaped and cut: it cannot forge a line.
 
 use std::fmt;
 
-use crossmesh_policy::{Decision, HttpRequest, Source};
+use crossmesh_policy::{Decision, HttpRequest};
 
+use crate::identities::Identity;
 use crate::telemetry;
 
 /// How much is shown of each value that the client chose, in bytes.
@@ -14,18 +15,18 @@ pub(crate) struct Line<'a> {
     /// What was done.
     pub(crate) what: &'a str,
     /// Who asked.
-    pub(crate) source: &'a Source,
+    pub(crate) identity: &'a Identity,
     /// This proxy's mesh.
     pub(crate) destination_mesh: &'a str,
     /// What was decided.
     pub(crate) decision: &'a Decision<'a>,
-    /// What was asked.
-    pub(crate) request: &'a HttpRequest<'a>,
+    /// What was asked; none of a TCP connection.
+    pub(crate) request: Option<&'a HttpRequest<'a>>,
 }
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let source = self.source;
+        let source = &self.identity.source;
         write!(
             f,
             "{}: verdict={} decided_by={} source_class={} source_mesh={} destination_mesh={} principal={}",
@@ -37,16 +38,19 @@ impl fmt::Display for Line<'_> {
             self.destination_mesh,
             source.principal().unwrap_or("-"),
         )?;
-        if let Some(note) = source.note() {
+        if let Some(note) = self.identity.note() {
             write!(f, " identity={}", Shown(Some(note.as_bytes())))?;
         }
-        write!(
-            f,
-            " method={} host={} path={}",
-            Shown(self.request.method),
-            Shown(self.request.host),
-            Shown(self.request.path),
-        )
+        if let Some(request) = self.request {
+            write!(
+                f,
+                " method={} host={} path={}",
+                Shown(request.method),
+                Shown(request.host),
+                Shown(request.path),
+            )?;
+        }
+        Ok(())
     }
 }
 

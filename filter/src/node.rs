@@ -37,3 +37,12 @@ fn text(attribute: Attribute) -> Result<Option<String>, Failure> {
 fn utf8(bytes: &[u8]) -> Option<String> {
     std::str::from_utf8(bytes).ok().map(str::to_owned)
 }
+
+/// Whether this proxy is a gateway, by the form that Istio gives proxies' IDs: `router~<ip>~<name>~<domain>`. A proxy
+/// whose ID cannot be read is none: then its outbound listeners carry only what its workload sends.
+pub(crate) fn is_gateway() -> bool {
+    host::attribute(Attribute::NODE_ID)
+        .ok()
+        .flatten()
+        .is_some_and(|id| id.starts_with(b"router~"))
+}

@@ -1,4 +1,12 @@
 //! Who is at the other end of the connection.
+//!
+//! | this proxy ends TLS | certificate | else | peer |
+//! |---|---|---|---|
+//! | yes | one | | its holder |
+//! | yes | none | | plaintext |
+//! | no | | Istio's filters name the tunnel's peer (HBONE) | that one |
+//! | no | | TCP, and the TLS hello was inspected and names a server | passthrough |
+//! | no | | | plaintext |
 
 use std::rc::Rc;
 
@@ -6,29 +14,121 @@ use crossmesh_policy::Peer;
 
 use crate::encoding;
 use crate::host::{self, Attribute, Failure};
-use crate::identities::Identity;
+use crate::identities::{self, Identity};
 use crate::root::Active;
 
 /// Envoy's `TrafficDirection.OUTBOUND`.
 const OUTBOUND: i64 = 2;
 
-/// The peer's identity; none where this listener carries the workload's own requests out, which are not judged here.
+/// Who is at the other end.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// A peer that calls a workload behind this proxy.
+    Peer(Rc<Identity>),
+    /// The workload itself: this listener carries its own requests out, which are not judged here.
+    Own,
+    /// Nobody knows before the handshake is over.
+    NotYetKnown,
+}
+
+/// The peer of an HTTP request, the handshake being over.
 ///
 /// Whoever presents a client certificate calls a workload behind this proxy, whichever direction the listener is
 /// declared to have (Istio declares those of gateways outbound). So with a certificate one attribute is all that is
 /// read. A listener of unspecified direction is judged too.
-pub(crate) fn read(active: &Active) -> Result<Option<Rc<Identity>>, Failure> {
-    if let Some(uri_san) = host::attribute(Attribute::PEER_URI_SAN)? {
-        return Ok(Some(active.identities.of_uri_san(&active.policy, &uri_san)));
+pub(crate) fn of_request(active: &Active) -> Result<End, Failure> {
+    if let Some(identity) = holder(active)? {
+        return Ok(End::Peer(identity));
     }
-    let peer = if presented_certificate()? {
-        Peer::Certificate { uri_sans: &[] }
-    } else if is_outbound()? {
-        return Ok(None);
+    if is_outbound()? {
+        return Ok(End::Own);
+    }
+    if !is_tls()?
+        && let Some(identity) = tunnelled(active)?
+    {
+        return Ok(End::Peer(identity));
+    }
+    Ok(without_identity(active, &Peer::Plaintext))
+}
+
+/// The peer of a connection. `handshake_over` if the client's own bytes have been seen; else no certificate is asked
+/// for unless one is there, because Envoy may remember the answer.
+pub(crate) fn of_connection(
+    active: &Active,
+    handshake_over: bool,
+    sni: Option<&[u8]>,
+) -> Result<End, Failure> {
+    if is_tls()? {
+        if !handshake_over && !presented_certificate()? {
+            return Ok(End::NotYetKnown);
+        }
+        if let Some(identity) = holder(active)? {
+            return Ok(End::Peer(identity));
+        }
+        return if is_outbound()? {
+            Ok(End::Own)
+        } else {
+            Ok(without_identity(active, &Peer::Plaintext))
+        };
+    }
+    // On a gateway even a listener that Istio calls outbound leads to other workloads.
+    let leads_out = is_outbound()?;
+    if leads_out && !(active.is_gateway && sni.is_some()) {
+        return Ok(End::Own);
+    }
+    if let Some(identity) = tunnelled(active)? {
+        return Ok(End::Peer(identity));
+    }
+    let peer = if sni.is_some() {
+        Peer::Passthrough
     } else {
         Peer::Plaintext
     };
-    Ok(Some(Rc::new(Identity::of_peer(&active.policy, &peer))))
+    Ok(without_identity(active, &peer))
+}
+
+/// The server's identity, once there is a connection to it that it authenticated; none if there is no connection.
+pub(crate) fn of_upstream(active: &Active) -> Result<Option<Rc<Identity>>, Failure> {
+    if let Some(uri) = host::attribute(Attribute::UPSTREAM_URI_SAN)? {
+        return active.identities.of_uri(&active.policy, &uri).map(Some);
+    }
+    if host::attribute(Attribute::UPSTREAM_ADDRESS)?.is_none() {
+        return Ok(None);
+    }
+    let nobody = Identity::of_peer(&active.policy, &Peer::Plaintext);
+    Ok(Some(Rc::new(nobody)))
+}
+
+/// The holder of the client's certificate.
+fn holder(active: &Active) -> Result<Option<Rc<Identity>>, Failure> {
+    if let Some(digest) = host::attribute(Attribute::PEER_DIGEST)? {
+        let identity = active.identities.of_digest(&active.policy, &digest)?;
+        return Ok(Some(identity));
+    }
+    if presented_certificate()? {
+        let identity = identities::certificate_of_connection(&active.policy)?;
+        return Ok(Some(Rc::new(identity)));
+    }
+    Ok(None)
+}
+
+/// The peer of the tunnel that an internal listener is the end of.
+///
+/// Asked only where the connection itself carries no certificate: there is none on an internal listener. That the
+/// listener is internal does not show (Istio gives its connections the addresses of the tunnel's ends), and need not:
+/// filter state is set by Envoy's own configuration only, and by no byte that a client sends.
+fn tunnelled(active: &Active) -> Result<Option<Rc<Identity>>, Failure> {
+    match host::attribute(Attribute::TUNNELLED_PRINCIPAL)? {
+        None => Ok(None),
+        Some(principal) => active
+            .identities
+            .of_uri(&active.policy, &principal)
+            .map(Some),
+    }
+}
+
+fn without_identity(active: &Active, peer: &Peer<'_>) -> End {
+    End::Peer(Rc::new(Identity::of_peer(&active.policy, peer)))
 }
 
 /// Envoy answers this for every connection. Were it not to, the peer is not thought to be without a certificate: that
@@ -38,6 +138,10 @@ fn presented_certificate() -> Result<bool, Failure> {
         None => Ok(true),
         Some(value) => encoding::boolean(&value).ok_or(Failure::malformed("proxy_get_property")),
     }
+}
+
+fn is_tls() -> Result<bool, Failure> {
+    Ok(host::attribute(Attribute::TLS_VERSION)?.is_some())
 }
 
 fn is_outbound() -> Result<bool, Failure> {

@@ -6,24 +6,46 @@ use crossmesh_policy::{Invalid, Node, Policy, Problem, Program};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
-use crate::host::{self, Level};
+use crate::host::{self, Attribute, Failure, Level};
 use crate::http::HttpFilter;
 use crate::identities::Identities;
-use crate::node;
 use crate::telemetry::Telemetry;
+use crate::{node, tcp};
 
-/// What one configuration means for this proxy. A stream keeps the one it began with.
+/// What one configuration means for this proxy. A request keeps the one it began with; a connection takes on the next.
 #[derive(Debug)]
 pub(crate) struct Active {
     pub(crate) policy: Policy,
     pub(crate) telemetry: Telemetry,
     pub(crate) identities: Identities,
+    /// Whether this proxy is a gateway: what its listeners carry out is other workloads' traffic.
+    pub(crate) is_gateway: bool,
+    /// Which plugin of Envoy's configuration this is; none if Envoy does not say, and then it is like no other.
+    pub(crate) plugin: Option<PluginId>,
+}
+
+/// What stays of a plugin when it is configured anew: its name and root ID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PluginId {
+    name: Vec<u8>,
+    root: Vec<u8>,
 }
 
 /// The root context: one for each plugin configuration in each VM.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Root {
+    context: u32,
     active: Option<Rc<Active>>,
+}
+
+impl Root {
+    /// A root context that is not configured yet.
+    pub(crate) fn new(context: u32) -> Self {
+        Self {
+            context,
+            active: None,
+        }
+    }
 }
 
 impl Context for Root {}
@@ -43,20 +65,37 @@ impl RootContext for Root {
         };
         match activate(&bytes, &node) {
             Ok(active) => {
-                self.active = Some(Rc::new(active));
+                let active = Rc::new(active);
+                self.active = Some(Rc::clone(&active));
+                tcp::configured(self.context, &active);
                 true
             }
             Err(Invalid { problems }) => refuse(&problems),
         }
     }
 
+    /// Runs only after a configuration, until the open connections have taken it on.
+    fn on_tick(&mut self) {
+        if let Some(active) = &self.active {
+            tcp::take_on(self.context, active);
+        }
+    }
+
+    /// For connections too, whose own callbacks the SDK never sees: see [`host::connections`].
     fn get_type(&self) -> Option<ContextType> {
         Some(ContextType::HttpContext)
     }
 
     /// Always some: the SDK panics on none.
-    fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(HttpFilter::new(self.active.clone())))
+    fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
+        tcp::context_created(context, self.context);
+        Some(Box::new(HttpFilter::new(context, self.active.clone())))
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        tcp::removed(self.context);
     }
 }
 
@@ -82,7 +121,16 @@ fn activate(bytes: &[u8], node: &Node) -> Result<Active, Invalid> {
     Ok(Active {
         telemetry: Telemetry::define(&policy),
         identities: Identities::new(),
+        is_gateway: node::is_gateway(),
+        plugin: plugin_id().ok(),
         policy,
+    })
+}
+
+fn plugin_id() -> Result<PluginId, Failure> {
+    Ok(PluginId {
+        name: host::attribute(Attribute::PLUGIN_NAME)?.unwrap_or_default(),
+        root: host::attribute(Attribute::PLUGIN_ROOT_ID)?.unwrap_or_default(),
     })
 }
 

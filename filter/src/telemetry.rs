@@ -2,16 +2,23 @@
 //!
 //! The names here are a public contract. Counters carry their labels in the name, each as `label=.=value;.;`: that is
 //! how Istio's `extraStatTags` reads them (a regular expression `(label=\.=(.*?);\.;)` in the bootstrap's `stats_tags`),
-//! because the ABI has no labels. All are defined when the plugin is configured: a definition takes a lock that all
-//! workers share, and a counter is never forgotten again.
+//! because the ABI has no labels. They are defined when the plugin is configured, those of connections at the first one: a
+//! definition takes a lock that all workers share, and a metric is never forgotten again. So there is a bound to how many
+//! meshes and rules are told apart; what is beyond it is told as `other`.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+mod metrics;
+mod pairs;
+mod rules;
 
-use crossmesh_policy::{DecidedBy, Decision, Policy, Source, SourceClass, Verdict};
+use std::cell::OnceCell;
 
-use crate::host::{self, Counter, Failure, Level};
-use crate::identities::Identity;
+use crossmesh_policy::{DecidedBy, Decision, Mode, Policy, Source, SourceClass, Verdict};
+
+use crate::encoding;
+use crate::host::{self, Attribute, Counter, Failure, Level};
+use crate::identities::{Flaw, Identity};
+use pairs::{Pairs, Traffic};
+use rules::Rules;
 
 #[cfg(test)]
 mod tests;
@@ -56,7 +63,7 @@ pub(crate) fn is_reserved_header(name: &[u8]) -> bool {
 }
 
 /// How metrics, filter state and headers name a source.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SourceLabel {
     /// By its mesh: the number of the mesh in written order.
     Mesh(usize),
@@ -78,72 +85,198 @@ pub(crate) fn source_mesh(source: &Source) -> &str {
     source.mesh().unwrap_or(source.class().as_str())
 }
 
-/// The counters of one policy.
+/// The metrics of one policy.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
-    meshes: Vec<Requests>,
-    classes: Vec<(SourceClass, Requests)>,
-    audits: BTreeMap<String, Option<Counter>>,
+    requests: Pairs<Counter>,
+    request_traffic: Traffic,
+    /// Only where there are connections: see [`Telemetry::connections`].
+    connections: OnceCell<Connections>,
+    audits: Rules,
+    dry_run: Option<Rules>,
+    candidate: Option<Candidate>,
+    /// In the order of [`Flaw::ALL`].
+    flaws: [Option<Counter>; Flaw::ALL.len()],
     failures: Option<Counter>,
 }
 
-/// The two counters of a pair of meshes. None where Envoy refused to define one: then there is a log line, and requests
-/// are decided without being counted.
-#[derive(Clone, Copy, Debug)]
-struct Requests {
-    allowed: Option<Counter>,
-    denied: Option<Counter>,
+/// The metrics of TCP connections.
+#[derive(Debug)]
+struct Connections {
+    counted: Pairs<Counter>,
+    cut_off: Pairs<Counter>,
+    traffic: Traffic,
+}
+
+/// What a candidate would decide, by what the active rules do decide.
+#[derive(Debug)]
+struct Candidate {
+    where_allowed: Rules,
+    where_denied: Rules,
 }
 
 impl Telemetry {
-    /// Defines the counters of a policy, and the filter state.
+    /// Defines the metrics of a policy, and the filter state.
     pub(crate) fn define(policy: &Policy) -> Self {
-        for key in [
-            STATE_SOURCE_MESH,
-            STATE_DESTINATION_MESH,
-            STATE_DECISION,
-            STATE_ENFORCED,
-        ] {
-            if let Err(failure) = host::declare_filter_state(key) {
-                host::log(
-                    Level::Warn,
-                    &format!("filter state wasm.{key} will be bytes, not text: {failure}"),
-                );
-            }
-        }
-        let requests = |source: &str| {
-            let counter = |verdict| define(&requests_name(source, policy.mesh(), verdict));
-            Requests {
-                allowed: counter(Verdict::Allow),
-                denied: counter(Verdict::Deny),
-            }
+        declare_filter_state();
+        let candidate = |active: Verdict| {
+            let active = active.as_str();
+            let rules = policy.candidate_rules()?;
+            Some(Rules::deciding(
+                rules,
+                &format!("active=.={active};.;crossmesh_candidate_decisions_total"),
+            ))
         };
+        let candidate = candidate(Verdict::Allow).zip(candidate(Verdict::Deny)).map(
+            |(where_allowed, where_denied)| Candidate {
+                where_allowed,
+                where_denied,
+            },
+        );
         Self {
-            meshes: policy.meshes().map(requests).collect(),
-            classes: SourceClass::ALL
-                .into_iter()
-                .filter(|class| !matches!(class, SourceClass::SameMesh | SourceClass::PeerMesh))
-                .map(|class| (class, requests(class.as_str())))
-                .collect(),
-            audits: policy
-                .audit_rules()
-                .map(|rule| (rule.to_owned(), define(&audit_name(rule))))
-                .collect(),
-            failures: define(HOST_FAILURES),
+            requests: Pairs::counters(policy, "crossmesh_requests_total"),
+            request_traffic: Traffic::define(
+                policy,
+                "crossmesh_request_bytes_total",
+                "crossmesh_response_bytes_total",
+                "crossmesh_request_duration_milliseconds",
+            ),
+            connections: OnceCell::new(),
+            audits: Rules::auditing(policy.audit_rules(), "crossmesh_audit_matches_total"),
+            dry_run: (policy.mode() == Mode::DryRun).then(|| {
+                Rules::deciding(policy.deciding_rules(), "crossmesh_dry_run_decisions_total")
+            }),
+            candidate,
+            flaws: Flaw::ALL.map(|flaw| {
+                metrics::counter(&format!(
+                    "reason=.={};.;crossmesh_invalid_identities_total",
+                    flaw.as_str()
+                ))
+            }),
+            failures: metrics::counter(HOST_FAILURES),
         }
     }
 
-    /// Records a decision: counts it and sets the stream's filter state.
-    pub(crate) fn record(
+    /// Records a decision about a request: counts it and sets the stream's filter state.
+    pub(crate) fn request(
         &self,
         policy: &Policy,
         identity: &Identity,
         decision: &Decision<'_>,
         refused: bool,
     ) {
-        self.count(self.requests(identity.label, decision.verdict));
+        self.count(self.requests.get(identity.label, decision.verdict));
+        self.decided(policy, identity, decision, refused);
+    }
+
+    /// Records that a request is over, as far as the policy asks for that.
+    pub(crate) fn request_over(&self, source: SourceLabel, verdict: Verdict) {
+        let traffic = &self.request_traffic;
+        if let Some(received) = traffic.received(source, verdict) {
+            self.add(received, attribute(Attribute::REQUEST_SIZE));
+        }
+        if let Some(sent) = traffic.sent(source, verdict) {
+            self.add(sent, attribute(Attribute::RESPONSE_SIZE));
+        }
+        if let Some(duration) = traffic.duration(source, verdict)
+            // Absent where the client went away in the middle of its request.
+            && let Some(lasted) = attribute(Attribute::REQUEST_DURATION)
+        {
+            self.tell(host::record(duration, milliseconds(lasted.unsigned_abs())));
+        }
+    }
+
+    /// Records a decision about a connection, likewise.
+    pub(crate) fn connection(
+        &self,
+        policy: &Policy,
+        identity: &Identity,
+        decision: &Decision<'_>,
+        refused: bool,
+    ) {
+        let connections = self.connections(policy);
+        self.count(connections.counted.get(identity.label, decision.verdict));
+        self.decided(policy, identity, decision, refused);
+    }
+
+    /// Records that an open connection is cut off by this policy, which is not the one that let it in.
+    pub(crate) fn connection_cut_off(
+        &self,
+        policy: &Policy,
+        identity: &Identity,
+        decision: &Decision<'_>,
+    ) {
+        let connections = self.connections(policy);
+        self.count(connections.cut_off.get(identity.label, decision.verdict));
+        self.keep(STATE_SOURCE_MESH, source_mesh(&identity.source));
+        self.keep(STATE_DECISION, &decision_text(decision));
+    }
+
+    /// Records that a connection is over, as far as the policy asks for that. It lasted so many nanoseconds, if known.
+    pub(crate) fn connection_over(
+        &self,
+        source: SourceLabel,
+        verdict: Verdict,
+        received: i64,
+        sent: i64,
+        lasted: Option<u64>,
+    ) {
+        // Counted as one, so its metrics are there.
+        let Some(Connections { traffic, .. }) = self.connections.get() else {
+            return;
+        };
+        if let Some(counter) = traffic.received(source, verdict) {
+            self.add(counter, Some(received));
+        }
+        if let Some(counter) = traffic.sent(source, verdict) {
+            self.add(counter, Some(sent));
+        }
+        if let Some(duration) = traffic.duration(source, verdict)
+            && let Some(lasted) = lasted
+        {
+            self.tell(host::record(duration, milliseconds(lasted)));
+        }
+    }
+
+    /// Tells which mesh something of the workload's own goes to: from this proxy's mesh to its server's.
+    pub(crate) fn upstream(&self, policy: &Policy, server: &Source) {
+        self.keep(STATE_SOURCE_MESH, policy.mesh());
+        self.keep(STATE_DESTINATION_MESH, source_mesh(server));
+    }
+
+    /// Records that a call to Envoy failed.
+    pub(crate) fn failed(&self, failure: &Failure, level: Level) {
+        host::log(level, &failure.to_string());
+        if let Some(counter) = self.failures {
+            let _ = host::add(counter, 1);
+        }
+    }
+
+    /// What is the same for requests and connections.
+    fn decided(
+        &self,
+        policy: &Policy,
+        identity: &Identity,
+        decision: &Decision<'_>,
+        refused: bool,
+    ) {
         for rule in &decision.audits {
-            self.count(self.audits.get(*rule).copied().flatten());
+            self.count(self.audits.audit(rule));
+        }
+        if let Some(rules) = &self.dry_run {
+            self.count(rules.decision(&decision.decided_by, decision.verdict));
+        }
+        if let (Some(rules), Some(candidate)) = (&self.candidate, &decision.candidate) {
+            let rules = match decision.verdict {
+                Verdict::Allow => &rules.where_allowed,
+                Verdict::Deny => &rules.where_denied,
+            };
+            self.count(rules.decision(&candidate.decided_by, candidate.verdict));
+        }
+        if let Some(flaw) = identity.flaw {
+            let all = Flaw::ALL.iter().zip(self.flaws);
+            let counter = all.into_iter().find(|(of, _)| **of == flaw);
+            self.count(counter.and_then(|(_, counter)| counter));
         }
         self.keep(STATE_SOURCE_MESH, source_mesh(&identity.source));
         self.keep(STATE_DESTINATION_MESH, policy.mesh());
@@ -153,28 +286,29 @@ impl Telemetry {
         }
     }
 
-    /// Records that a call to Envoy failed.
-    pub(crate) fn failed(&self, failure: &Failure, level: Level) {
-        host::log(level, &failure.to_string());
-        if let Some(counter) = self.failures {
-            let _ = host::increment(counter);
-        }
-    }
-
-    fn requests(&self, source: SourceLabel, verdict: Verdict) -> Option<Counter> {
-        let requests = match source {
-            SourceLabel::Mesh(index) => self.meshes.get(index)?,
-            SourceLabel::Class(class) => &self.classes.iter().find(|(of, _)| *of == class)?.1,
-        };
-        match verdict {
-            Verdict::Allow => requests.allowed,
-            Verdict::Deny => requests.denied,
-        }
+    /// Defined at the first connection: to a plugin that is an HTTP filter there never is one.
+    fn connections(&self, policy: &Policy) -> &Connections {
+        self.connections.get_or_init(|| Connections {
+            counted: Pairs::counters(policy, "crossmesh_connections_total"),
+            cut_off: Pairs::counters(policy, "crossmesh_connections_cut_off_total"),
+            traffic: Traffic::define(
+                policy,
+                "crossmesh_connection_received_bytes_total",
+                "crossmesh_connection_sent_bytes_total",
+                "crossmesh_connection_duration_milliseconds",
+            ),
+        })
     }
 
     fn count(&self, counter: Option<Counter>) {
         if let Some(counter) = counter {
-            self.tell(host::increment(counter));
+            self.add(counter, Some(1));
+        }
+    }
+
+    fn add(&self, counter: Counter, amount: Option<i64>) {
+        if let Some(amount) = amount {
+            self.tell(host::add(counter, amount));
         }
     }
 
@@ -190,49 +324,39 @@ impl Telemetry {
     }
 }
 
+/// How metrics name the meshes or rules beyond those that have metrics of their own. One that is called so is counted with
+/// them.
+const OTHER: &str = "other";
+
 /// Calls to Envoy that failed while a request was handled.
 const HOST_FAILURES: &str = "crossmesh_host_failures_total";
 
-/// Requests by pair of meshes and verdict.
-fn requests_name(source: &str, destination: &str, verdict: Verdict) -> String {
-    let verdict = verdict.as_str();
-    format!(
-        "source_mesh=.={source};.;destination_mesh=.={destination};.;verdict=.={verdict};.;crossmesh_requests_total"
-    )
+fn declare_filter_state() {
+    for key in [
+        STATE_SOURCE_MESH,
+        STATE_DESTINATION_MESH,
+        STATE_DECISION,
+        STATE_ENFORCED,
+    ] {
+        if let Err(failure) = host::declare_filter_state(key) {
+            host::log(
+                Level::Warn,
+                &format!("filter state wasm.{key} will be bytes, not text: {failure}"),
+            );
+        }
+    }
 }
 
-/// Requests that an AUDIT rule matched.
-fn audit_name(rule: &str) -> String {
-    format!("rule=.={rule};.;crossmesh_audit_matches_total")
+/// A number at a stream's end. Whatever keeps it from being read is no failure: much is gone by then.
+fn attribute(attribute: Attribute) -> Option<i64> {
+    encoding::integer(&host::attribute(attribute).ok()??)
+}
+
+fn milliseconds(nanoseconds: u64) -> u64 {
+    const NANOSECONDS: u64 = 1_000_000;
+    nanoseconds.checked_div(NANOSECONDS).unwrap_or_default()
 }
 
 fn decision_text(decision: &Decision<'_>) -> String {
     format!("{} {}", decision.verdict.as_str(), decision.decided_by)
-}
-
-thread_local! {
-    /// The counters that this VM has defined. Envoy gives a new number to each definition and keeps them all, so
-    /// defining anew at each configuration would grow without end.
-    static DEFINED: RefCell<BTreeMap<String, Counter>> = const { RefCell::new(BTreeMap::new()) };
-}
-
-/// Never a reason to refuse a configuration: were one worker alone to refuse it, Envoy would run that worker without the
-/// filter.
-fn define(name: &str) -> Option<Counter> {
-    if let Some(known) = DEFINED.with_borrow(|defined| defined.get(name).copied()) {
-        return Some(known);
-    }
-    match host::define_counter(name) {
-        Ok(counter) => {
-            DEFINED.with_borrow_mut(|defined| defined.insert(name.to_owned(), counter));
-            Some(counter)
-        }
-        Err(failure) => {
-            host::log(
-                Level::Error,
-                &format!("the counter {name} is missing: {failure}"),
-            );
-            None
-        }
-    }
 }

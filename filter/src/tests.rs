@@ -1,10 +1,15 @@
 //! The callbacks, driven natively against a mock host. What real Envoys do with them is tested end to end.
 
+pub(crate) mod certificates;
 pub(crate) mod mock_host;
 
 mod configure;
+mod connection;
 mod failures;
+mod hostile;
+mod identity;
 mod request;
+mod told;
 
 use mock_host::{Reply, Vm, host};
 
@@ -56,15 +61,39 @@ fn vm(policy: &str) -> Vm {
 
 /// The client's certificate: with a URI SAN, or none at all.
 fn peer(uri_san: Option<&[u8]>) {
+    certificate(uri_san.as_ref().map(std::slice::from_ref));
+}
+
+/// The client's certificate: with these URI SANs, or none at all.
+fn certificate(uri_sans: Option<&[&[u8]]>) {
+    let attributes = attributes(uri_sans);
     host(|host| {
-        host.attributes
-            .insert("connection.mtls".into(), vec![u8::from(uri_san.is_some())]);
-        let san = "connection.uri_san_peer_certificate".to_owned();
-        match uri_san {
-            Some(uri_san) => host.attributes.insert(san, uri_san.to_vec()),
-            None => host.attributes.remove(&san),
-        };
+        for name in [
+            "mtls",
+            "tls_version",
+            "sha256_peer_certificate_digest",
+            "peer_certificate",
+        ] {
+            host.attributes.remove(&format!("connection.{name}"));
+        }
+        host.attributes.extend(attributes);
     });
+}
+
+/// What Envoy says of a connection with this certificate; without one it is plaintext.
+fn attributes(uri_sans: Option<&[&[u8]]>) -> Vec<(String, Vec<u8>)> {
+    let named = |name: &str, value: Vec<u8>| (format!("connection.{name}"), value);
+    let mut attributes = vec![named("mtls", vec![u8::from(uri_sans.is_some())])];
+    if let Some(uri_sans) = uri_sans {
+        let pem = certificates::pem(&certificates::with_uris(uri_sans));
+        attributes.push(named("tls_version", b"TLSv1.3".to_vec()));
+        attributes.push(named(
+            "sha256_peer_certificate_digest",
+            certificates::digest(&pem),
+        ));
+        attributes.push(named("peer_certificate", pem));
+    }
+    attributes
 }
 
 fn headers(headers: &[(&str, &str)]) -> Vec<(Vec<u8>, Vec<u8>)> {
@@ -106,4 +135,8 @@ fn requests(source: &str, verdict: &str) -> String {
     format!(
         "source_mesh=.={source};.;destination_mesh=.=west;.;verdict=.={verdict};.;crossmesh_requests_total"
     )
+}
+
+fn flaws(reason: &str) -> String {
+    format!("reason=.={reason};.;crossmesh_invalid_identities_total")
 }

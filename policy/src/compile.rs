@@ -13,7 +13,7 @@ use std::sync::Arc;
 use lists::{At, Report};
 use meshes::Meshes;
 
-use crate::policy::{Common, Defaults, Program};
+use crate::policy::{Common, Defaults, Program, Telemetry};
 use crate::problem::Invalid;
 use crate::rule::Rule;
 use crate::rule_set::WrittenRules;
@@ -62,13 +62,17 @@ pub(crate) fn compile(spec: &Spec) -> Result<Program, Invalid> {
         found
     });
     let forwarders = forwarders::compile(forwarders.as_deref(), &meshes, &mut report);
-    let defaults = Defaults::from(defaults.unwrap_or_default());
+    let defaults = Defaults::UNSAID.with(*defaults);
     warn_of_open_defaults(defaults, "", &mut report);
     let http_ports = tcp
         .as_ref()
         .map(|tcp| http_ports(tcp, &mut report))
         .unwrap_or_default();
-    let TelemetrySpec { headers } = telemetry.unwrap_or_default();
+    let TelemetrySpec {
+        headers,
+        bytes,
+        duration,
+    } = telemetry.unwrap_or_default();
     let active = WrittenRules {
         rules: compile_rules(rules.as_deref(), "", &meshes, &mut report),
         defaults,
@@ -78,7 +82,7 @@ pub(crate) fn compile(spec: &Spec) -> Result<Program, Invalid> {
              rules,
              defaults: own,
          }| {
-            let defaults = own.map_or(defaults, Defaults::from);
+            let defaults = defaults.with(*own);
             if own.is_some() {
                 warn_of_open_defaults(defaults, "candidate.", &mut report);
             }
@@ -98,7 +102,11 @@ pub(crate) fn compile(spec: &Spec) -> Result<Program, Invalid> {
             forwarders,
             http_ports,
             mode: mode.unwrap_or_default(),
-            headers: headers.unwrap_or(false),
+            telemetry: Telemetry {
+                headers: headers.unwrap_or(false),
+                bytes: bytes.unwrap_or(false),
+                duration: duration.unwrap_or(false),
+            },
         }),
         active,
         candidate,
@@ -147,7 +155,11 @@ fn compile_rules(
     let mut names = BTreeSet::new();
     let specs = match specs {
         Some([]) => {
-            let mend = "leave it out, or write a rule";
+            let mend = if within.is_empty() {
+                "leave rules out, or write a rule"
+            } else {
+                "leave candidate out, or write a rule"
+            };
             report.problem(
                 &At::field(&format!("{within}rules")),
                 "the list is empty",

@@ -9,7 +9,7 @@ use crate::facts::Facts;
 use crate::matcher::all_headers;
 use crate::policy::Program;
 use crate::problem::Invalid;
-use crate::request::{Node, Peer, Request};
+use crate::request::{Node, Peer, Protocol, Request};
 use crate::rule::{From, Rule, To};
 use crate::source::{Source, SourceClass};
 use crate::spec::{Action, Mode, Verdict};
@@ -24,10 +24,15 @@ pub struct Explanation {
     pub decided_by: Deciding,
     /// What the candidate would have decided, and by what, if there is one.
     pub candidate: Option<(Verdict, Deciding)>,
+    /// Whether the TCP filter leaves a connection on a port of `tcp.httpPorts` to the HTTP filter, because a request
+    /// could still be allowed; the verdict is then the one that a connection without any request would get.
+    pub left_to_http: bool,
     /// Whether verdicts are carried out.
     pub mode: Mode,
     /// The source as the policy understood it.
     pub source: SourceSeen,
+    /// The direct peer, where the source is another: one that a listed forwarder speaks for.
+    pub direct: Option<SourceSeen>,
     /// The mesh of the proxy.
     pub destination_mesh: String,
     /// Every rule, in written order.
@@ -61,6 +66,7 @@ impl Convert<DecidedBy<'_>> for Deciding {
 pub struct SourceSeen {
     pub class: SourceClass,
     pub mesh: Option<String>,
+    pub principal: Option<String>,
     pub trust_domain: Option<String>,
     pub namespace: Option<String>,
     pub service_account: Option<String>,
@@ -125,8 +131,11 @@ impl Program {
             candidate: decision
                 .candidate
                 .map(|candidate| (candidate.verdict, candidate.decided_by.into())),
+            left_to_http: matches!(request.protocol, Protocol::Tcp)
+                && policy.decide_connection(&direct, request).is_none(),
             mode: policy.mode(),
             source: seen(&source),
+            direct: is_other(&direct, &source).then(|| seen(&direct)),
             destination_mesh: policy.mesh().into(),
             rules: self
                 .active
@@ -148,11 +157,17 @@ fn seen(source: &Source) -> SourceSeen {
     SourceSeen {
         class: source.class(),
         mesh: owned(source.mesh()),
+        principal: owned(source.principal()),
         trust_domain: owned(source.trust_domain()),
         namespace: owned(source.namespace()),
         service_account: owned(source.service_account()),
         note: owned(source.note()),
     }
+}
+
+/// Whether a forwarder spoke for somebody, also for somebody it may not speak for.
+fn is_other(direct: &Source, source: &Source) -> bool {
+    (direct.class(), direct.principal()) != (source.class(), source.principal())
 }
 
 fn outcome(rule: &Rule, node: &Node, facts: &Facts<'_>) -> Outcome {

@@ -36,9 +36,9 @@ impl<'a> Facts<'a> {
                 path,
                 headers,
             }) => Some(HttpFacts {
-                host: host.map(host::normalized),
-                method,
-                path: path.map(PathForms::new),
+                host: host.and_then(named),
+                method: method.filter(|method| !method.is_empty()),
+                path: path.filter(|path| !path.is_empty()).map(PathForms::new),
                 headers,
             }),
             Protocol::Tcp => None,
@@ -48,7 +48,7 @@ impl<'a> Facts<'a> {
             source_ip: request.source_ip,
             port: request.port,
             port_bytes: request.port.map(u16::to_be_bytes),
-            sni: request.sni.map(host::normalized),
+            sni: request.sni.and_then(named),
             http,
         }
     }
@@ -87,4 +87,9 @@ impl<'a> Facts<'a> {
             Some(http) => read(http).into(),
         }
     }
+}
+
+/// The host that a client names. An empty one names none: it is as absent as Envoy's empty attributes are.
+fn named(host: &[u8]) -> Option<Cow<'_, [u8]>> {
+    Some(host::normalized(host)).filter(|host| !host.is_empty())
 }

@@ -48,9 +48,19 @@ impl Policy {
             ));
         }
         let mut hop = direct.clone();
+        // What a forwarder writes about another forwarder is its own word too: it may not speak through one for those
+        // for whom it may not speak itself.
+        let mut meshes: Option<Vec<usize>> = None;
         for element in elements {
             let Some(may_assert) = self.may_assert(&hop) else {
                 break;
+            };
+            let allowed: Vec<usize> = match meshes {
+                None => may_assert,
+                Some(so_far) => so_far
+                    .into_iter()
+                    .filter(|mesh| may_assert.contains(mesh))
+                    .collect(),
             };
             let source = self.named(element);
             if source.class() == SourceClass::InvalidIdentity {
@@ -58,15 +68,16 @@ impl Policy {
             }
             if !source
                 .mesh_index()
-                .is_some_and(|mesh| may_assert.contains(&mesh))
+                .is_some_and(|mesh| allowed.contains(&mesh))
             {
                 return invalid(format!(
-                    "{} may not speak for {}: its mesh is not in mayAssert",
+                    "{} may not speak for {}: its mesh is not in mayAssert of every forwarder on the way",
                     hop.principal().unwrap_or_default(),
                     source.principal().unwrap_or_default()
                 ));
             }
             hop = source;
+            meshes = Some(allowed);
         }
         hop
     }
@@ -135,8 +146,12 @@ fn is_escaped(text: &[u8], at: usize) -> bool {
         == 1
 }
 
-/// All values of `URI` in an element; none if it is not `key=value` pairs. Keys have no case.
+/// All values of `URI` in an element; none if it is not `key=value` pairs, or a quote is left open. Keys have no case.
 fn uris(element: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let is_quote = |at: &usize| element.get(*at) == Some(&b'"') && !is_escaped(element, *at);
+    if (0..element.len()).filter(is_quote).count() % 2 == 1 {
+        return None;
+    }
     let mut uris = Vec::new();
     let mut left = element;
     loop {

@@ -5,11 +5,12 @@ use std::fmt;
 
 use crate::pattern::{InvalidPattern, Pattern};
 
-/// The host as rules see it: lower-cased, without port and without the trailing dot.
+/// The host as rules see it: lower-cased, without port and without trailing dots.
 #[must_use]
 pub(crate) fn normalized(authority: &[u8]) -> Cow<'_, [u8]> {
     let host = without_port(authority);
-    let host = host.strip_suffix(b".").unwrap_or(host);
+    let dots = host.iter().rev().take_while(|b| **b == b'.').count();
+    let host = host.get(..host.len().saturating_sub(dots)).unwrap_or(host);
     if host.iter().any(u8::is_ascii_uppercase) {
         Cow::Owned(host.to_ascii_lowercase())
     } else {
@@ -97,6 +98,7 @@ mod tests {
             ("catalog.shop:8080", "catalog.shop"),
             ("catalog.shop.:8080", "catalog.shop"),
             ("catalog.shop.", "catalog.shop"),
+            ("catalog.shop..:80", "catalog.shop"),
             ("[::1]:80", "[::1]"),
             ("[::1]", "[::1]"),
             ("10.0.0.1:80", "10.0.0.1"),

@@ -35,13 +35,12 @@ impl Policy {
         let listed = self.common.trust_domains.get(id.trust_domain());
         let class = match listed {
             None => SourceClass::UnknownTrustDomain,
-            Some(domain) if domain.mesh.index == self.mesh.index => SourceClass::SameMesh,
+            Some(mesh) if mesh.index == self.mesh.index => SourceClass::SameMesh,
             Some(_) => SourceClass::PeerMesh,
         };
         Source {
             class,
-            mesh: listed.map(|domain| domain.mesh.clone()),
-            trust_domain: listed.map(|domain| domain.index),
+            mesh: listed.cloned(),
             id: Some(id),
             note: None,
         }

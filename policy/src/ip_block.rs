@@ -32,7 +32,12 @@ impl IpBlock {
                 .ok_or(InvalidIpBlock::Prefix(widest))?,
         };
         let block = Self { network, prefix };
-        if block.masked(network) == bits(network) {
+        if let IpAddr::V6(v6) = network
+            && v6.to_ipv4_mapped().is_some()
+        {
+            // An address is compared as the IPv4 address that it carries: such a block would match nothing.
+            Err(InvalidIpBlock::Mapped)
+        } else if block.masked(network) == bits(network) {
             Ok(block)
         } else {
             Err(InvalidIpBlock::HostBits)
@@ -81,6 +86,8 @@ pub(crate) enum InvalidIpBlock {
     Prefix(u8),
     /// The address has bits set beyond the prefix.
     HostBits,
+    /// An IPv4 address written as an IPv6 address.
+    Mapped,
 }
 
 impl fmt::Display for InvalidIpBlock {
@@ -91,6 +98,7 @@ impl fmt::Display for InvalidIpBlock {
                 write!(f, "the prefix length is not a number from 0 to {widest}")
             }
             Self::HostBits => f.write_str("the address has bits set beyond the prefix"),
+            Self::Mapped => f.write_str("it is an IPv4 address written as an IPv6 one"),
         }
     }
 }
@@ -139,6 +147,8 @@ mod tests {
             ("10.0.0.0/", Prefix(32)),
             ("10.0.0.1/8", HostBits),
             ("2001:db8::1/64", HostBits),
+            ("::ffff:10.0.0.0/104", Mapped),
+            ("::ffff:10.1.1.1", Mapped),
         ] {
             assert_eq!(IpBlock::parse(text), Err(why), "{text}");
         }

@@ -187,14 +187,13 @@ impl From {
         id.is_some_and(|id| principals.iter().any(|p| p.is_exact() && p.matches(id)))
     }
 
-    /// A trust domain that no mesh lists is there all the same: it differs from every listed one.
+    /// A trust domain that no mesh lists is there all the same: a DENY's pattern may match it.
     fn trust_domain_holds(&self, facts: &Facts<'_>, action: Action) -> Match {
-        let listed = facts.source.trust_domain;
-        let fact = facts.source.trust_domain().map(|_| listed).into();
+        let fact = facts.source.trust_domain().into();
         let fields = (Field::TrustDomains, Field::NotTrustDomains);
         self.trust_domains
-            .holds(fact, action, fields, |p, domain: Option<usize>| {
-                Some(p.index) == domain
+            .holds(fact, action, fields, |p, domain: &str| {
+                p.matches(domain.as_bytes())
             })
     }
 }

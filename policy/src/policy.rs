@@ -26,18 +26,23 @@ pub(crate) struct Common {
     /// The mesh that the policy itself names.
     pub(crate) mesh: Option<MeshRef>,
     pub(crate) meshes: Vec<Arc<str>>,
-    pub(crate) trust_domains: BTreeMap<Arc<str>, TrustDomain>,
+    /// The mesh of each listed trust domain.
+    pub(crate) trust_domains: BTreeMap<Arc<str>, MeshRef>,
     pub(crate) forwarders: Vec<Forwarder>,
     pub(crate) http_ports: Vec<u16>,
     pub(crate) mode: Mode,
-    pub(crate) headers: bool,
+    pub(crate) telemetry: Telemetry,
 }
 
-/// A listed trust domain: its number, and the mesh that it belongs to.
-#[derive(Debug)]
-pub(crate) struct TrustDomain {
-    pub(crate) index: usize,
-    pub(crate) mesh: MeshRef,
+/// What besides decisions is told, because it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Telemetry {
+    /// Whether the application is told the meshes in request headers.
+    pub headers: bool,
+    /// Whether bytes are counted.
+    pub bytes: bool,
+    /// Whether durations are measured.
+    pub duration: bool,
 }
 
 /// A peer that speaks for others.
@@ -58,21 +63,31 @@ pub(crate) struct Defaults {
     passthrough: Verdict,
 }
 
-impl From<DefaultsSpec> for Defaults {
-    /// What is not given is as design has it: inside the mesh AuthorizationPolicy stays in charge, nothing else comes
-    /// in, and TLS that is not terminated here is the next proxy's to judge.
-    fn from(spec: DefaultsSpec) -> Self {
+impl Defaults {
+    /// What holds if nothing is given: inside the mesh AuthorizationPolicy stays in charge, nothing else comes in, and
+    /// TLS that is not terminated here is the next proxy's to judge.
+    pub(crate) const UNSAID: Self = Self {
+        same_mesh: Verdict::Allow,
+        peer_mesh: Verdict::Deny,
+        unknown_trust_domain: Verdict::Deny,
+        plaintext: Verdict::Deny,
+        passthrough: Verdict::Allow,
+    };
+
+    /// These, with what is given in their place.
+    pub(crate) fn with(self, spec: Option<DefaultsSpec>) -> Self {
+        let spec = spec.unwrap_or_default();
         Self {
-            same_mesh: spec.same_mesh.unwrap_or(Verdict::Allow),
-            peer_mesh: spec.peer_mesh.unwrap_or(Verdict::Deny),
-            unknown_trust_domain: spec.unknown_trust_domain.unwrap_or(Verdict::Deny),
-            plaintext: spec.plaintext.unwrap_or(Verdict::Deny),
-            passthrough: spec.passthrough.unwrap_or(Verdict::Allow),
+            same_mesh: spec.same_mesh.unwrap_or(self.same_mesh),
+            peer_mesh: spec.peer_mesh.unwrap_or(self.peer_mesh),
+            unknown_trust_domain: spec
+                .unknown_trust_domain
+                .unwrap_or(self.unknown_trust_domain),
+            plaintext: spec.plaintext.unwrap_or(self.plaintext),
+            passthrough: spec.passthrough.unwrap_or(self.passthrough),
         }
     }
-}
 
-impl Defaults {
     pub(crate) fn of(self, class: SourceClass) -> Verdict {
         match class {
             SourceClass::SameMesh => self.same_mesh,
@@ -233,15 +248,26 @@ impl Policy {
         self.common.mode
     }
 
-    /// Whether the application is told the meshes in request headers.
+    /// What besides decisions is told.
     #[must_use]
-    pub fn telemetry_headers(&self) -> bool {
-        self.common.headers
+    pub fn telemetry(&self) -> Telemetry {
+        self.common.telemetry
     }
 
     /// The names of the AUDIT rules that this proxy runs, in written order.
     pub fn audit_rules(&self) -> impl ExactSizeIterator<Item = &str> {
         self.active.audit_rules()
+    }
+
+    /// The names of the rules that decide for this proxy, each with its verdict: first those that deny, then those that
+    /// allow.
+    pub fn deciding_rules(&self) -> impl Iterator<Item = (&str, Verdict)> {
+        self.active.deciding()
+    }
+
+    /// The same of the candidate; none if there is none.
+    pub fn candidate_rules(&self) -> Option<impl Iterator<Item = (&str, Verdict)>> {
+        self.candidate.as_ref().map(RuleSet::deciding)
     }
 
     /// The names of all rules that this proxy runs.

@@ -53,7 +53,7 @@ pub(crate) struct From {
     /// `plaintext: true` or `passthrough: true`.
     pub(crate) without_identity: Option<WithoutIdentity>,
     pub(crate) meshes: Among<MeshRef>,
-    pub(crate) trust_domains: Among<TrustDomainRef>,
+    pub(crate) trust_domains: Among<Pattern>,
     pub(crate) namespaces: Among<Pattern>,
     pub(crate) service_accounts: Among<Namespaced>,
     pub(crate) principals: Among<PrincipalPattern>,
@@ -95,13 +95,6 @@ pub(crate) struct Label {
     pub(crate) value: Pattern,
 }
 
-/// A trust domain by its number among all listed ones.
-#[derive(Clone, Debug)]
-pub(crate) struct TrustDomainRef {
-    pub(crate) index: usize,
-    pub(crate) name: Arc<str>,
-}
-
 /// `namespace/name`, each a pattern of its own: a `*` never crosses the slash.
 #[derive(Clone, Debug)]
 pub(crate) struct Namespaced {
@@ -132,12 +125,6 @@ impl fmt::Display for Namespaced {
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}={}", self.key, self.value)
-    }
-}
-
-impl fmt::Display for TrustDomainRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
     }
 }
 

@@ -148,6 +148,15 @@ impl RuleSet {
         self.audit.rules.iter().map(|rule| &*rule.name)
     }
 
+    /// The names of the rules that decide, each with its verdict.
+    pub(crate) fn deciding(&self) -> impl Iterator<Item = (&str, Verdict)> {
+        let all = [(&self.deny, Verdict::Deny), (&self.allow, Verdict::Allow)];
+        all.into_iter().flat_map(|(of, verdict)| {
+            let rules = of.rules.iter();
+            rules.map(move |rule| (&*rule.name, verdict))
+        })
+    }
+
     /// The names of all rules.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         let all = [&self.deny, &self.allow, &self.audit];

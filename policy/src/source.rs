@@ -60,8 +60,6 @@ pub struct Source {
     pub(crate) mesh: Option<MeshRef>,
     /// The ID; none for a class without one.
     pub(crate) id: Option<SpiffeId>,
-    /// The number of its trust domain among all listed ones, in written order.
-    pub(crate) trust_domain: Option<usize>,
     /// Why the identity is invalid.
     pub(crate) note: Option<String>,
 }
@@ -80,7 +78,6 @@ impl Source {
             class,
             mesh: None,
             id: None,
-            trust_domain: None,
             note,
         }
     }

@@ -3,118 +3,169 @@
 //! These types say only what was written. What it means, and whether it means anything, is [`crate::Program`]'s.
 //! A field that is absent is `None`; a field that is `null` is refused, because a list that was meant to hold something
 //! and holds nothing is how a rule becomes wider than its author thinks.
+//!
+//! The comments on types and fields are what an editor shows, by way of the JSON Schema that the feature `schema`
+//! derives: they speak to the author of a policy.
 
 mod port;
 mod read;
-
-use std::collections::BTreeMap;
+mod rule;
+#[cfg(feature = "schema")]
+mod schema;
+mod strict;
 
 use serde::{Deserialize, Deserializer};
 
 pub use port::PortSpec;
 pub use read::parse;
+pub use rule::{FromSpec, RuleSpec, ToSpec, WhenSpec};
+#[cfg(feature = "schema")]
+pub use schema::json_schema;
 
 /// The one schema that this version reads.
 pub const SCHEMA: &str = "crossmesh/v1";
 
-/// A whole `pluginConfig`.
+/// A cross-mesh policy: the pluginConfig of crossmesh's filter.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(expecting = "an object", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "PluginConfig"))]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct Spec {
-    /// Must be [`SCHEMA`].
+    /// The version of the policy language: crossmesh/v1.
+    #[cfg_attr(feature = "schema", schemars(extend("const" = SCHEMA)))]
     pub schema: String,
-    /// The mesh of the proxy that runs the policy; else its node metadata `MESH_ID` says.
+    /// The ID of the mesh of the proxies that run this policy. If left out, each proxy's node metadata MESH_ID says
+    /// it. It must be listed under meshes.
     #[serde(default, deserialize_with = "given")]
+    #[cfg_attr(feature = "schema", schemars(with = "schema::MeshId"))]
     pub mesh: Option<String>,
-    /// All meshes, each with its trust domains.
+    /// All meshes that may call each other, the own one too, each with its trust domains. A trust domain that is not
+    /// listed here is unknown.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub meshes: Vec<MeshSpec>,
-    /// Peers that speak for others, and for whom.
+    /// Peers that speak for others, such as an ingress gateway that terminates TLS: their x-forwarded-client-cert is
+    /// believed. From anybody else the header is ignored.
     #[serde(default, deserialize_with = "given")]
+    #[cfg_attr(feature = "schema", schemars(with = "schema::NotEmpty<ForwarderSpec>"))]
     pub forwarders: Option<Vec<ForwarderSpec>>,
-    /// The verdict when no rule decides.
+    /// The verdict when no DENY and no ALLOW rule matches, by what the source is.
     #[serde(default, deserialize_with = "given")]
+    #[cfg_attr(feature = "schema", schemars(with = "DefaultsSpec"))]
     pub defaults: Option<DefaultsSpec>,
-    /// Whether verdicts are carried out.
+    /// Whether verdicts are carried out. ENFORCE if left out.
     #[serde(default, deserialize_with = "given")]
+    #[cfg_attr(feature = "schema", schemars(with = "Mode", extend("default" = Mode::default().as_str())))]
     pub mode: Option<Mode>,
-    /// The rules.
+    /// The rules. Any DENY that matches denies; else any ALLOW that matches allows; else defaults decides. Their order
+    /// never changes a verdict.
     #[serde(default, deserialize_with = "given")]
+    #[cfg_attr(feature = "schema", schemars(with = "schema::NotEmpty<RuleSpec>"))]
     pub rules: Option<Vec<RuleSpec>>,
-    /// Other rules, evaluated beside these: counted, never enforced.
+    /// Rules to try out: evaluated beside the active ones on every request and counted, never enforced.
     #[serde(default, deserialize_with = "given")]
+    #[cfg_attr(feature = "schema", schemars(with = "CandidateSpec"))]
     pub candidate: Option<CandidateSpec>,
-    /// What the TCP filter has to know.
+    /// What the filter has to know where it runs as a network filter (type: NETWORK).
     #[serde(default, deserialize_with = "given")]
+    #[cfg_attr(feature = "schema", schemars(with = "TcpSpec"))]
     pub tcp: Option<TcpSpec>,
-    /// What besides metrics and filter state tells of a decision.
+    /// What besides metrics, logs and filter state tells of a decision.
     #[serde(default, deserialize_with = "given")]
+    #[cfg_attr(feature = "schema", schemars(with = "TelemetrySpec"))]
     pub telemetry: Option<TelemetrySpec>,
 }
 
-/// One mesh.
+/// A mesh and its trust domains.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(expecting = "an object", deny_unknown_fields, rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(remote = "Self", deny_unknown_fields, rename_all = "camelCase")]
 pub struct MeshSpec {
-    /// Its ID, as in `MESH_ID`.
+    /// The mesh's ID, as in MESH_ID (Istio's global.meshID). Rules, metrics and headers name the mesh by it.
+    #[cfg_attr(feature = "schema", schemars(with = "schema::MeshId"))]
     pub id: String,
-    /// The trust domains of its identities.
+    /// The trust domains of the mesh's identities. A trust domain belongs to one mesh.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "schema::NotEmpty<schema::TrustDomain>")
+    )]
     pub trust_domains: Vec<String>,
 }
 
-/// A peer whose `x-forwarded-client-cert` is believed.
+/// A peer that speaks for others: its x-forwarded-client-cert is believed.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(expecting = "an object", deny_unknown_fields, rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(remote = "Self", deny_unknown_fields, rename_all = "camelCase")]
 pub struct ForwarderSpec {
-    /// Its one, exact SPIFFE ID; `spiffe://` may be left out.
+    /// Its one, exact SPIFFE ID, of a listed trust domain. spiffe:// may be left out.
+    #[cfg_attr(feature = "schema", schemars(with = "schema::ExactPrincipal"))]
     pub principal: String,
-    /// The meshes whose workloads it may speak for; its own mesh if not given.
+    /// The meshes whose workloads it may speak for. Its own mesh if left out.
     #[serde(default, deserialize_with = "given")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "schema::NotEmpty<schema::MeshPattern>")
+    )]
     pub may_assert: Option<Vec<String>>,
 }
 
-/// Rules that are tried out beside the active ones.
+/// Rules to try out beside the active ones: counted, never enforced.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(expecting = "an object", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct CandidateSpec {
-    /// The rules, in place of the active ones.
+    /// The rules, in place of all active ones. Their names may be those of active rules.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub rules: Vec<RuleSpec>,
-    /// The defaults, in place of the active ones; those if not given.
+    /// The defaults, in place of the active ones. The active ones if left out.
     #[serde(default, deserialize_with = "given")]
+    #[cfg_attr(feature = "schema", schemars(with = "DefaultsSpec"))]
     pub defaults: Option<DefaultsSpec>,
 }
 
-/// What the TCP filter has to know.
+/// What the filter has to know where it runs as a network filter.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(expecting = "an object", deny_unknown_fields, rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(remote = "Self", deny_unknown_fields, rename_all = "camelCase")]
 pub struct TcpSpec {
-    /// The ports on which the HTTP filter follows: there the TCP filter cuts off only what no request could change.
+    /// The workload's ports on which the HTTP filter follows. There a connection is cut off at its first bytes only if
+    /// no request on it could be allowed. Never list a port whose protocol Envoy sniffs.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub http_ports: Vec<PortSpec>,
 }
 
-/// The verdicts when no rule decides, by the class of the source.
+/// The verdict when no rule decides, by the class of the source. A source with an invalid identity has no default: it
+/// is always denied.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(expecting = "an object", deny_unknown_fields, rename_all = "camelCase")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(remote = "Self", deny_unknown_fields, rename_all = "camelCase")]
 pub struct DefaultsSpec {
-    /// A peer of this proxy's own mesh; ALLOW if not given.
+    /// Workloads of the proxy's own mesh. ALLOW if left out: inside the mesh AuthorizationPolicy stays in charge.
     #[serde(default, deserialize_with = "given")]
+    #[cfg_attr(feature = "schema", schemars(with = "Verdict", extend("default" = "ALLOW")))]
     pub same_mesh: Option<Verdict>,
-    /// A peer of another listed mesh; DENY if not given.
+    /// Workloads of another listed mesh. DENY if left out.
     #[serde(default, deserialize_with = "given")]
+    #[cfg_attr(feature = "schema", schemars(with = "Verdict", extend("default" = "DENY")))]
     pub peer_mesh: Option<Verdict>,
-    /// A peer whose trust domain no mesh lists; DENY if not given.
+    /// Workloads of a trust domain that no mesh lists. DENY if left out.
     #[serde(default, deserialize_with = "given")]
+    #[cfg_attr(feature = "schema", schemars(with = "Verdict", extend("default" = "DENY")))]
     pub unknown_trust_domain: Option<Verdict>,
-    /// No client certificate; DENY if not given.
+    /// Whoever comes without a client certificate. DENY if left out.
     #[serde(default, deserialize_with = "given")]
+    #[cfg_attr(feature = "schema", schemars(with = "Verdict", extend("default" = "DENY")))]
     pub plaintext: Option<Verdict>,
-    /// TLS that this proxy does not terminate; ALLOW if not given.
+    /// TLS that this proxy does not terminate, as at an east-west gateway. ALLOW if left out: the proxy that
+    /// terminates it decides.
     #[serde(default, deserialize_with = "given")]
+    #[cfg_attr(feature = "schema", schemars(with = "Verdict", extend("default" = "ALLOW")))]
     pub passthrough: Option<Verdict>,
 }
 
 /// Let it pass, or refuse it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename_all = "UPPERCASE"))]
 pub enum Verdict {
     /// Let it pass.
     Allow,
@@ -134,13 +185,14 @@ impl Verdict {
 }
 
 /// Whether verdicts are carried out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename_all = "SCREAMING_SNAKE_CASE"))]
 pub enum Mode {
-    /// A DENY is refused.
+    /// What is denied is refused.
     #[default]
     Enforce,
-    /// Nothing is refused; the verdict is told as it would be.
+    /// Nothing is refused; metrics and logs tell the verdict as it would be.
     DryRun,
 }
 
@@ -156,8 +208,9 @@ impl Mode {
 }
 
 /// What a rule does when it matches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename_all = "UPPERCASE"))]
 pub enum Action {
     /// Lets pass what no DENY refuses.
     Allow,
@@ -179,137 +232,44 @@ impl Action {
     }
 }
 
-/// What besides metrics and filter state tells of a decision.
+/// What besides metrics, logs and filter state tells of a decision.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(expecting = "an object", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct TelemetrySpec {
-    /// Whether the application is told the meshes in request headers.
+    /// Whether the application is told both mesh IDs, in the request headers x-crossmesh-source-mesh and
+    /// x-crossmesh-destination-mesh. false if left out. What a client sends under such names is removed in any case.
     #[serde(default, deserialize_with = "given")]
+    #[cfg_attr(feature = "schema", schemars(with = "bool", extend("default" = false)))]
     pub headers: Option<bool>,
+    /// Whether the bytes of requests, responses and TCP connections are counted by pair of meshes and verdict. false if
+    /// left out: it costs each request about a microsecond.
+    #[serde(default, deserialize_with = "given")]
+    #[cfg_attr(feature = "schema", schemars(with = "bool", extend("default" = false)))]
+    pub bytes: Option<bool>,
+    /// Whether the duration of requests and TCP connections is measured, by pair of meshes and verdict. false if left
+    /// out: it costs each request about a microsecond.
+    #[serde(default, deserialize_with = "given")]
+    #[cfg_attr(feature = "schema", schemars(with = "bool", extend("default" = false)))]
+    pub duration: Option<bool>,
 }
 
-/// One rule: `from` AND `to` AND `when`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(expecting = "an object", deny_unknown_fields)]
-pub struct RuleSpec {
-    /// Its name: it is in every log line, metric and explanation.
-    pub name: String,
-    /// What it does.
-    pub action: Action,
-    /// Who calls: the items are ORed.
-    #[serde(default, deserialize_with = "given")]
-    pub from: Option<Vec<FromSpec>>,
-    /// What is called: the items are ORed.
-    #[serde(default, deserialize_with = "given")]
-    pub to: Option<Vec<ToSpec>>,
-    /// Further conditions: all must hold.
-    #[serde(default, deserialize_with = "given")]
-    pub when: Option<Vec<WhenSpec>>,
-}
-
-/// Who calls: the fields are ANDed, the values of a list ORed, those of a `not…` list all excluded.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(
-    expecting = "an object",
-    deny_unknown_fields,
-    rename_all = "camelCase",
-    default
-)]
-#[expect(
-    missing_docs,
-    reason = "each field is the one of the same name in the policy language"
-)]
-pub struct FromSpec {
-    #[serde(deserialize_with = "given")]
-    pub meshes: Option<Vec<String>>,
-    #[serde(deserialize_with = "given")]
-    pub not_meshes: Option<Vec<String>>,
-    #[serde(deserialize_with = "given")]
-    pub trust_domains: Option<Vec<String>>,
-    #[serde(deserialize_with = "given")]
-    pub not_trust_domains: Option<Vec<String>>,
-    #[serde(deserialize_with = "given")]
-    pub namespaces: Option<Vec<String>>,
-    #[serde(deserialize_with = "given")]
-    pub not_namespaces: Option<Vec<String>>,
-    #[serde(deserialize_with = "given")]
-    pub service_accounts: Option<Vec<String>>,
-    #[serde(deserialize_with = "given")]
-    pub not_service_accounts: Option<Vec<String>>,
-    #[serde(deserialize_with = "given")]
-    pub principals: Option<Vec<String>>,
-    #[serde(deserialize_with = "given")]
-    pub not_principals: Option<Vec<String>>,
-    #[serde(deserialize_with = "given")]
-    pub ip_blocks: Option<Vec<String>>,
-    #[serde(deserialize_with = "given")]
-    pub not_ip_blocks: Option<Vec<String>>,
-    #[serde(deserialize_with = "given")]
-    pub plaintext: Option<bool>,
-    #[serde(deserialize_with = "given")]
-    pub passthrough: Option<bool>,
-}
-
-/// What is called: the fields are ANDed, the values of a list ORed, those of a `not…` list all excluded.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(
-    expecting = "an object",
-    deny_unknown_fields,
-    rename_all = "camelCase",
-    default
-)]
-#[expect(
-    missing_docs,
-    reason = "each field is the one of the same name in the policy language"
-)]
-pub struct ToSpec {
-    #[serde(deserialize_with = "given")]
-    pub namespaces: Option<Vec<String>>,
-    #[serde(deserialize_with = "given")]
-    pub not_namespaces: Option<Vec<String>>,
-    #[serde(deserialize_with = "given")]
-    pub workloads: Option<Vec<String>>,
-    #[serde(deserialize_with = "given")]
-    pub not_workloads: Option<Vec<String>>,
-    #[serde(deserialize_with = "given")]
-    pub labels: Option<BTreeMap<String, String>>,
-    #[serde(deserialize_with = "given")]
-    pub not_labels: Option<BTreeMap<String, String>>,
-    #[serde(deserialize_with = "given")]
-    pub hosts: Option<Vec<String>>,
-    #[serde(deserialize_with = "given")]
-    pub not_hosts: Option<Vec<String>>,
-    #[serde(deserialize_with = "given")]
-    pub ports: Option<Vec<PortSpec>>,
-    #[serde(deserialize_with = "given")]
-    pub not_ports: Option<Vec<PortSpec>>,
-    #[serde(deserialize_with = "given")]
-    pub methods: Option<Vec<String>>,
-    #[serde(deserialize_with = "given")]
-    pub not_methods: Option<Vec<String>>,
-    #[serde(deserialize_with = "given")]
-    pub paths: Option<Vec<String>>,
-    #[serde(deserialize_with = "given")]
-    pub not_paths: Option<Vec<String>>,
-    #[serde(deserialize_with = "given")]
-    pub snis: Option<Vec<String>>,
-    #[serde(deserialize_with = "given")]
-    pub not_snis: Option<Vec<String>>,
-}
-
-/// One condition on a request header.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(expecting = "an object", deny_unknown_fields, rename_all = "camelCase")]
-pub struct WhenSpec {
-    /// The header's name.
-    pub header: String,
-    /// Patterns, one of which must match.
-    #[serde(default, deserialize_with = "given")]
-    pub values: Option<Vec<String>>,
-    /// Patterns, none of which may match.
-    #[serde(default, deserialize_with = "given")]
-    pub not_values: Option<Vec<String>>,
-}
+strict::objects!(
+    Spec,
+    MeshSpec,
+    ForwarderSpec,
+    CandidateSpec,
+    TcpSpec,
+    DefaultsSpec,
+    TelemetrySpec,
+    RuleSpec,
+    FromSpec,
+    ToSpec,
+    WhenSpec,
+);
+strict::words!(Verdict: "ALLOW" => Allow, "DENY" => Deny);
+strict::words!(Mode: "ENFORCE" => Enforce, "DRY_RUN" => DryRun);
+strict::words!(Action: "ALLOW" => Allow, "DENY" => Deny, "AUDIT" => Audit);
 
 /// Reads a field that is there. `Option`'s own reading would take `null` for absent, which widens a rule in silence.
 fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {

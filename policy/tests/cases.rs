@@ -60,6 +60,8 @@ struct Case {
     audits: Vec<String>,
     /// What the candidate would decide.
     candidate: Option<String>,
+    /// The direct peer's principal, where the explanation shows it beside another source.
+    direct: Option<String>,
     /// What the TCP filter does at the first bytes: the same notation, or `left to HTTP`.
     first_bytes: Option<String>,
     /// Rule name → its first miss, `FIELD: WHY`.
@@ -205,6 +207,13 @@ fn check(program: &Program, node: &NodeCase, case: &Case, whole: &str) {
         .unwrap_or_else(|e| panic!("{whole}: {e}"));
     assert_eq!(explanation.verdict, decision.verdict, "{whole}: explain");
     check_explanation(&explanation, whole);
+    let candidate = explanation.candidate.map(|(verdict, by)| match by {
+        Deciding::Rule(name) => format!("{} rule:{name}", verdict.as_str()),
+        Deciding::Default(class) => format!("{} default:{class}", verdict.as_str()),
+    });
+    assert_eq!(candidate, case.candidate, "{whole}: candidate explained");
+    let direct = explanation.direct.and_then(|peer| peer.principal);
+    assert_eq!(direct, case.direct, "{whole}: direct peer");
     for (rule, want) in &case.misses {
         let trace = explanation
             .rules

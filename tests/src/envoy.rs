@@ -116,7 +116,7 @@ impl Envoy {
             }
             if Instant::now() > deadline {
                 bail!(
-                    "no {what} within {PATIENCE:?}; Envoy's log:\n{}",
+                    "waited {PATIENCE:?} in vain until {what}; Envoy's log:\n{}",
                     self.log_tail(40)
                 );
             }

@@ -29,6 +29,7 @@ pub mod pki;
 pub mod plugin;
 pub mod process;
 pub mod roles;
+pub mod speaker;
 pub mod stand;
 pub mod story;
 pub mod tools;

@@ -10,7 +10,8 @@ use crate::tools::{Tool, workspace};
 
 /// The plugin's name and root ID, as in the WasmPlugin resource.
 const NAME: &str = "crossmesh";
-const TYPE: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+const HTTP: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+const NETWORK: &str = "type.googleapis.com/envoy.extensions.filters.network.wasm.v3.Wasm";
 
 /// How the filter reaches an Envoy.
 #[derive(Clone, Debug)]
@@ -24,25 +25,43 @@ pub enum Plugin {
 impl Plugin {
     /// The HTTP filter of Envoy's configuration.
     pub fn http_filter(&self) -> Result<Value> {
+        self.filter(HTTP)
+    }
+
+    /// The network filter of Envoy's configuration: the same module.
+    pub fn network_filter(&self) -> Result<Value> {
+        self.filter(NETWORK)
+    }
+
+    fn filter(&self, kind: &str) -> Result<Value> {
         Ok(match self {
-            Self::Given(policy) => json!({"name": NAME, "typed_config": wasm(policy)?}),
+            Self::Given(policy) => json!({"name": NAME, "typed_config": wasm(kind, policy)?}),
             Self::Discovered(file) => json!({
                 "name": NAME,
                 "config_discovery": {
                     "config_source": {"path_config_source": {"path": file}, "resource_api_version": "V3"},
-                    "type_urls": [TYPE],
+                    "type_urls": [kind],
                 },
             }),
         })
     }
 }
 
-/// Writes (or replaces, in one step) the file of a discovered plugin.
+/// Writes (or replaces, in one step) the file of a discovered HTTP plugin.
 pub fn write_discovery(file: &Path, version: &str, policy: &str) -> Result<()> {
+    write(file, version, &wasm(HTTP, policy)?)
+}
+
+/// Likewise of a discovered network plugin.
+pub fn write_network_discovery(file: &Path, version: &str, policy: &str) -> Result<()> {
+    write(file, version, &wasm(NETWORK, policy)?)
+}
+
+fn write(file: &Path, version: &str, filter: &Value) -> Result<()> {
     let resource = json!({
         "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
         "name": NAME,
-        "typed_config": wasm(policy)?,
+        "typed_config": filter,
     });
     let response = json!({"version_info": version, "resources": [resource]});
     let new = file.with_extension("new");
@@ -76,9 +95,9 @@ fn yaml(file: &Path) -> Result<Value> {
 }
 
 /// As Istio writes it: the configuration a string of JSON, the VM without an ID.
-fn wasm(policy: &str) -> Result<Value> {
+fn wasm(kind: &str, policy: &str) -> Result<Value> {
     Ok(json!({
-        "@type": TYPE,
+        "@type": kind,
         "config": {
             "name": NAME,
             "root_id": NAME,

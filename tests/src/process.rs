@@ -88,7 +88,7 @@ impl Process {
             }
             if Instant::now() > deadline {
                 bail!(
-                    "{}: no {what} within {PATIENCE:?}; its log:\n{}",
+                    "{}: waited {PATIENCE:?} in vain until {what}; its log:\n{}",
                     self.name,
                     self.log_tail(40)
                 );

@@ -1,8 +1,11 @@
 //! What the Envoys are for: a server's sidecar, a gateway, the sidecars of clients.
 
 pub mod client;
+
+pub mod forwarder;
 pub mod gateway;
 pub mod server;
+pub mod tcp;
 
 use std::net::SocketAddr;
 

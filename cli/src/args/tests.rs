@@ -47,7 +47,7 @@ fn every_level_has_examples_and_they_can_be_typed() {
             };
             if line.starts_with("crossmesh policy") || line.starts_with("crossmesh dns") {
                 let words = line
-                    .split(['|', '&'])
+                    .split(['|', '&', '>'])
                     .next()
                     .unwrap_or_default()
                     .split_whitespace();

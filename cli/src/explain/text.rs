@@ -2,7 +2,9 @@
 
 use std::fmt::{self, Formatter};
 
-use crossmesh_policy::{Action, Deciding, Mode, Outcome, RuleTrace, SourceClass, Verdict};
+use crossmesh_policy::{
+    Action, Deciding, Mode, Outcome, RuleTrace, SourceClass, SourceSeen, Verdict,
+};
 
 use super::Answer;
 use super::json::decided;
@@ -19,7 +21,18 @@ pub(super) struct Text<'a> {
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.verdict(f)?;
+        if self.answer.explanation.left_to_http {
+            writeln!(
+                f,
+                "The TCP filter does not decide here: the port is in tcp.httpPorts, and a request could still be allowed. \
+                 Above is what becomes of a connection that carries none; give --method, --path and so on instead of --tcp."
+            )?;
+        }
+        self.candidate(f)?;
         writeln!(f, "\nsource     {}", self.source())?;
+        if let Some(direct) = &self.answer.explanation.direct {
+            writeln!(f, "forwarder  {}", self.forwarder(direct))?;
+        }
         writeln!(f, "request    {}", self.request())?;
         writeln!(f, "proxy      {}", self.proxy())?;
         let absent: Vec<&str> = self.answer.hints.all().collect();
@@ -86,30 +99,48 @@ impl Text<'_> {
         Ok(())
     }
 
-    fn source(&self) -> String {
-        let source = &self.answer.explanation.source;
-        let mut parts = vec![source.class.to_string()];
-        match source.class {
-            SourceClass::Plaintext => {
-                parts.push("no client certificate (--principal gives one)".into())
-            }
-            SourceClass::Passthrough => parts.push("TLS that this proxy does not terminate".into()),
-            _ => {}
+    /// What the candidate would decide, and whether that is something else.
+    fn candidate(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let explanation = &self.answer.explanation;
+        let Some((verdict, decided_by)) = &explanation.candidate else {
+            return Ok(());
+        };
+        write!(
+            f,
+            "The candidate: {} by {}",
+            verdict.as_str(),
+            decided(decided_by)
+        )?;
+        if let Some(line) = self.answer.candidate_line() {
+            write!(f, " (line {line})")?;
         }
-        let known = [
-            ("mesh", &source.mesh),
-            ("trust domain", &source.trust_domain),
-            ("namespace", &source.namespace),
-            ("service account", &source.service_account),
-        ];
-        parts.extend(
-            known
-                .iter()
-                .filter_map(|(what, value)| Some(format!("{what} {}", value.as_ref()?))),
-        );
-        parts.extend(source.note.clone());
-        parts.extend(self.args.source.source_ip.map(|ip| format!("from {ip}")));
+        if *verdict == explanation.verdict {
+            writeln!(f, ", the same verdict.")
+        } else {
+            writeln!(f, ", another verdict; it is counted and not enforced.")
+        }
+    }
+
+    fn source(&self) -> String {
+        let explanation = &self.answer.explanation;
+        let mut parts = described(&explanation.source);
+        if explanation.direct.is_none() {
+            parts.extend(self.source_ip());
+        }
         parts.join(", ")
+    }
+
+    /// The direct peer that spoke for the source.
+    fn forwarder(&self, direct: &SourceSeen) -> String {
+        let mut parts = described(direct);
+        parts.extend(self.source_ip());
+        parts.push("the direct peer, whose x-forwarded-client-cert is believed".into());
+        parts.join(", ")
+    }
+
+    fn source_ip(&self) -> Option<String> {
+        let ip = self.args.source.source_ip?;
+        Some(format!("from {ip}"))
     }
 
     fn request(&self) -> String {
@@ -192,4 +223,29 @@ impl Text<'_> {
             _ => "matches too, after the one that decides",
         }
     }
+}
+
+/// A source in the policy's words.
+fn described(source: &SourceSeen) -> Vec<String> {
+    let mut parts = vec![source.class.to_string()];
+    match source.class {
+        SourceClass::Plaintext => {
+            parts.push("no client certificate (--principal gives one)".into())
+        }
+        SourceClass::Passthrough => parts.push("TLS that this proxy does not terminate".into()),
+        _ => {}
+    }
+    let known = [
+        ("mesh", &source.mesh),
+        ("trust domain", &source.trust_domain),
+        ("namespace", &source.namespace),
+        ("service account", &source.service_account),
+    ];
+    parts.extend(
+        known
+            .iter()
+            .filter_map(|(what, value)| Some(format!("{what} {}", value.as_ref()?))),
+    );
+    parts.extend(source.note.clone());
+    parts
 }

@@ -62,6 +62,14 @@ impl Reading<'_> {
         let domain = self.cluster_domain(written.cluster_domain.as_ref());
         let listen = self.listen(&written.listen);
         let admin = self.socket_address(&written.admin, "admin", None);
+        if admin.is_some_and(|admin| admin.port() != 0 && listen.contains(&admin)) {
+            self.faults.add(
+                line(&written.admin),
+                "admin",
+                format!("\"{}\" is also in listen", written.admin.value),
+                "give the admin interface another port",
+            );
+        }
         let cluster_local = domain
             .as_ref()
             .map(|domain| self.cluster_local(&written.cluster_local, domain));
@@ -204,7 +212,8 @@ impl Reading<'_> {
         let mut all = ClusterLocal::always();
         let domain = domain.to_string();
         for (at, text) in written.iter().enumerate() {
-            let host = text.value.strip_suffix('.').unwrap_or(&text.value);
+            let lower = text.value.to_ascii_lowercase();
+            let host = lower.strip_suffix('.').unwrap_or(&lower);
             let below = host
                 .strip_suffix(&domain)
                 .and_then(|rest| rest.strip_suffix(".svc."));
@@ -237,6 +246,12 @@ impl Reading<'_> {
                 "cache.entries",
                 10_000,
                 0..=10_000_000,
+            ),
+            max_bytes: self.number(
+                written.max_bytes.as_ref(),
+                "cache.maxBytes",
+                64 << 20,
+                65_536..=1 << 40,
             ),
             max_ttl: self.duration(
                 written.max_ttl.as_ref(),

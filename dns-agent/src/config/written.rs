@@ -15,6 +15,7 @@ pub(super) struct Config {
     pub(super) catalogs: Written<Vec<Catalog>>,
     pub(super) peer_sync_timeout: Option<Written<String>>,
     pub(super) upstreams: Written<Upstreams>,
+    #[serde(default, deserialize_with = "yaml::given")]
     pub(super) ttl: Option<Written<i64>>,
     #[serde(default)]
     pub(super) mode: Mode,
@@ -172,6 +173,7 @@ pub(super) enum Srv {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Cache {
     pub(super) entries: Option<Written<i64>>,
+    pub(super) max_bytes: Option<Written<i64>>,
     pub(super) max_ttl: Option<Written<String>>,
     pub(super) max_negative_ttl: Option<Written<String>>,
 }

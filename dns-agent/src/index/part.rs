@@ -82,7 +82,12 @@ impl Builder<'_> {
                 ports.push(port.clone());
             }
         }
-        let at_gateway = self.srv == SrvPort::Gateway && found.origin == Origin::Gateway;
+        // A client may use any address with any port of the answer. The service's own port is good for all of them, as a
+        // sidecar routes a gateway's address by it; a gateway's port only where every address has it.
+        let at_gateway = self.srv == SrvPort::Gateway
+            && found.origin == Origin::Gateway
+            && found.only_gateways
+            && found.gateway_ports.len() <= 1;
         let numbers = at_gateway.then_some(&found.gateway_ports);
         let host = Host {
             origin: found.origin,

@@ -94,6 +94,8 @@ pub(super) struct Found {
     pub(super) origin: Origin,
     pub(super) addresses: Vec<IpAddr>,
     pub(super) gateway_ports: BTreeSet<u16>,
+    /// No address is a service's own.
+    pub(super) only_gateways: bool,
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) overlaps: usize,
 }
@@ -118,6 +120,7 @@ pub(super) fn find(
         origin: Origin::ClusterIp,
         addresses: Vec::new(),
         gateway_ports: BTreeSet::new(),
+        only_gateways: true,
         endpoints: Vec::new(),
         overlaps: 0,
     };
@@ -170,6 +173,7 @@ impl Found {
                 self.overlaps += 1;
             } else {
                 self.addresses.push(*address);
+                self.only_gateways = false;
             }
         }
         self.overlaps > before

@@ -1,20 +1,25 @@
 //! Queries over TCP, each message behind its length (RFC 7766).
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, os::fd::AsFd, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::{Engine, Origin, Step};
+use super::{Engine, Guests, Origin, Step};
 use crate::{config, tasks::Requests, wire::Transport};
 
+/// After `stop`, how long a connection may be silent: what was sent before is there by then.
+const LINGER: Duration = Duration::from_millis(100);
+/// After `stop`, how long queries that are there already are still taken up, one after the other.
+const LAST_QUERY: Duration = Duration::from_secs(3);
+
 impl Engine {
-    /// Serves a listener until `stop`, then completes what is under way.
+    /// Serves a listener until `stop`, then completes what is under way or has come already.
     pub async fn serve_tcp(
         self: Arc<Self>,
         listener: TcpListener,
@@ -22,26 +27,14 @@ impl Engine {
         stop: CancellationToken,
     ) {
         let mut connections = Requests::new(bounds.max_connections);
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                () = stop.cancelled() => break,
-                accepted = listener.accept() => accepted,
-            };
-            let (stream, client) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    // A connection that ended early, or no file descriptor left for a moment.
-                    warn!(%error, "accepting failed");
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                    continue;
-                }
-            };
-            if !connections.has_room() {
+        let guests = Guests::new(bounds.max_connections);
+        let begin = |connections: &mut Requests, stream, client: SocketAddr| {
+            let guest = guests.admit(client.ip());
+            let Some(guest) = guest.filter(|_| connections.has_room()) else {
                 self.metrics.connections_refused.inc();
-                debug!(%client, "connection refused: too many are open");
-                continue;
-            }
+                debug!(%client, "connection refused: too many are open, in all or of this client");
+                return;
+            };
             let engine = Arc::clone(&self);
             let idle = bounds.idle_timeout;
             let stop = stop.clone();
@@ -49,8 +42,28 @@ impl Engine {
                 if let Err(error) = engine.converse(stream, client, idle, stop).await {
                     debug!(%client, %error, "connection ended");
                 }
+                drop(guest);
             });
+        };
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, client)) => begin(&mut connections, stream, client),
+                Err(error) => {
+                    // A connection that ended early, or no file descriptor left for a moment.
+                    warn!(%error, "accepting failed");
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            }
         }
+        for (stream, client) in waiting(&listener, bounds.max_connections) {
+            begin(&mut connections, stream, client);
+        }
+        drop(listener);
         connections.finish().await;
     }
 
@@ -70,11 +83,18 @@ impl Engine {
         };
         let mut message = Vec::new();
         let mut out = Vec::new();
-        loop {
-            let read = tokio::select! {
-                biased;
-                () = stop.cancelled() => return Ok(()),
-                read = timeout(idle, receive(&mut stream, &mut message)) => read,
+        let mut stopped: Option<Instant> = None;
+        while stopped.is_none_or(|at| at.elapsed() < LAST_QUERY) {
+            let read = {
+                let mut receiving = pin!(timeout(idle, receive(&mut stream, &mut message)));
+                tokio::select! {
+                    biased;
+                    read = &mut receiving => read,
+                    () = stop.cancelled() => {
+                        stopped.get_or_insert_with(Instant::now);
+                        timeout(LINGER, receiving).await.and_then(|read| read)
+                    }
+                }
             };
             match read {
                 Err(_) => return Ok(()),
@@ -89,7 +109,21 @@ impl Engine {
             }
             timeout(idle, send(&mut stream, &out)).await??;
         }
+        Ok(())
     }
+}
+
+/// The connections that the kernel has made and nobody has accepted. Asks the kernel itself, as the runtime may not have
+/// heard of them yet.
+fn waiting(listener: &TcpListener, limit: usize) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
+    let listener = listener.as_fd().try_clone_to_owned();
+    let listener = listener.ok().map(std::net::TcpListener::from);
+    let accept = move || {
+        let (stream, client) = listener.as_ref()?.accept().ok()?;
+        stream.set_nonblocking(true).ok()?;
+        Some((TcpStream::from_std(stream).ok()?, client))
+    };
+    std::iter::from_fn(accept).take(limit)
 }
 
 async fn receive(stream: &mut TcpStream, message: &mut Vec<u8>) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! Queries in datagrams.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, os::fd::AsFd, sync::Arc, time::Duration};
 
 use tokio::net::UdpSocket;
 use tokio_util::sync::CancellationToken;
@@ -14,8 +14,11 @@ const BUFFER: usize = 4096;
 /// Waiting tasks for each place among the queries under way to servers: those that wait for the same reply cost little.
 const WAITING_PER_EXCHANGE: usize = 8;
 
+/// How many of the datagrams are answered that came before the socket is closed: more than a receive buffer holds.
+const LAST_DATAGRAMS: usize = 65_536;
+
 impl Engine {
-    /// Serves a socket until `stop`, then completes what is under way.
+    /// Serves a socket until `stop`, then completes what is under way or has come already.
     pub async fn serve_udp(
         self: Arc<Self>,
         socket: UdpSocket,
@@ -41,35 +44,67 @@ impl Engine {
                     continue;
                 }
             };
-            // Nobody can be at port 0; a reply would only be an error.
-            if client.port() == 0 {
-                continue;
-            }
             let message = buffer.get(..length).unwrap_or_default();
-            let origin = Origin {
-                transport: Transport::Udp,
-                client,
-            };
-            match self.begin(message, origin, &mut out) {
-                Step::Silence => {}
-                Step::Send => send(&socket, &out, client).await,
-                Step::Wait(waiting) if requests.has_room() => {
-                    let engine = Arc::clone(&self);
-                    let socket = Arc::clone(&socket);
-                    requests.spawn(async move {
-                        let mut out = Vec::new();
-                        engine.complete(*waiting, &mut out).await;
-                        send(&socket, &out, client).await;
-                    });
-                }
-                Step::Wait(waiting) => {
-                    self.turn_away(&waiting, &mut out);
+            self.take(&socket, message, client, &mut requests, &mut out)
+                .await;
+        }
+        // A second time for what came while the first were being completed.
+        for _ in 0..2 {
+            for (message, client) in waiting(&socket) {
+                self.take(&socket, &message, client, &mut requests, &mut out)
+                    .await;
+            }
+            requests.finish().await;
+        }
+    }
+
+    async fn take(
+        self: &Arc<Self>,
+        socket: &Arc<UdpSocket>,
+        message: &[u8],
+        client: SocketAddr,
+        requests: &mut Requests,
+        out: &mut Vec<u8>,
+    ) {
+        // Nobody can be at port 0; a reply would only be an error.
+        if client.port() == 0 {
+            return;
+        }
+        let origin = Origin {
+            transport: Transport::Udp,
+            client,
+        };
+        match self.begin(message, origin, out) {
+            Step::Silence => {}
+            Step::Send => send(socket, out, client).await,
+            Step::Wait(waiting) if requests.has_room() => {
+                let engine = Arc::clone(self);
+                let socket = Arc::clone(socket);
+                requests.spawn(async move {
+                    let mut out = Vec::new();
+                    engine.complete(*waiting, &mut out).await;
                     send(&socket, &out, client).await;
-                }
+                });
+            }
+            Step::Wait(waiting) => {
+                self.turn_away(&waiting, out);
+                send(socket, out, client).await;
             }
         }
-        requests.finish().await;
     }
+}
+
+/// The datagrams in the receive buffer. Asks the kernel itself, as the runtime may not have heard of them yet.
+fn waiting(socket: &UdpSocket) -> impl Iterator<Item = (Vec<u8>, SocketAddr)> {
+    let socket = socket.as_fd().try_clone_to_owned();
+    let socket = socket.ok().map(std::net::UdpSocket::from);
+    let receive = move || {
+        let mut buffer = vec![0; BUFFER];
+        let (length, client) = socket.as_ref()?.recv_from(&mut buffer).ok()?;
+        buffer.truncate(length);
+        Some((buffer, client))
+    };
+    std::iter::from_fn(receive).take(LAST_DATAGRAMS)
 }
 
 async fn send(socket: &UdpSocket, message: &[u8], client: SocketAddr) {

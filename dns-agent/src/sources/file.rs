@@ -136,9 +136,17 @@ impl Reading<'_> {
                 self.service(&field, service)
             })
             .collect();
+        let mut seen = BTreeSet::new();
         let gateways = written.gateways.iter().enumerate();
         let gateways = gateways
-            .filter_map(|(at, gateway)| self.gateway(&format!("gateways[{at}]"), gateway))
+            .filter_map(|(at, gateway)| {
+                let field = format!("gateways[{at}]");
+                let read = self.gateway(&field, gateway)?;
+                if !seen.insert(gateway.address.value.as_str()) {
+                    self.twice(&gateway.address, format!("{field}.address"));
+                }
+                Some(read)
+            })
             .collect();
         Catalog {
             network: written.network.as_ref().map(|name| name.value.clone()),
@@ -185,9 +193,15 @@ impl Reading<'_> {
                         "write the cluster IPs, or endpoints for a headless service",
                     );
                 }
+                let mut seen = BTreeSet::new();
                 let all = addresses.value.iter().enumerate();
-                let all = all.filter_map(|(at, address)| {
-                    self.address(address, &format!("{field}.addresses[{at}]"))
+                let all = all.filter_map(|(at, written)| {
+                    let field = format!("{field}.addresses[{at}]");
+                    let address = self.address(written, &field)?;
+                    if !seen.insert(address) {
+                        self.twice(written, field);
+                    }
+                    Some(address)
                 });
                 Kind::ClusterIp(all.collect())
             }
@@ -320,6 +334,15 @@ impl Reading<'_> {
             "write an IPv4 or IPv6 address; names are not looked up",
         );
         None
+    }
+
+    fn twice(&mut self, written: &Written<String>, field: String) {
+        self.faults.add(
+            line(written),
+            field,
+            format!("\"{}\" is listed twice", written.value),
+            "remove one of them",
+        );
     }
 
     fn port_number(&mut self, written: &Written<i64>, field: &str) -> Option<u16> {

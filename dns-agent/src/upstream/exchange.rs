@@ -8,42 +8,66 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UdpSocket},
+    time::{Instant, timeout_at},
 };
 
 use crate::{
     cache::Key,
-    wire::{Message, Rcode, ask},
+    wire::{HEADER, Message, Rcode, ask},
 };
 
-/// The network's error.
+/// Why a server gave no reply.
 #[derive(Debug)]
-pub(super) struct Failed(pub(super) io::Error);
+pub(super) enum Failed {
+    /// None came in time.
+    Silent,
+    /// The network's error.
+    Network(io::Error),
+}
 
 impl From<io::Error> for Failed {
     fn from(error: io::Error) -> Self {
-        Self(error)
+        Self::Network(error)
     }
+}
+
+/// A server's reply.
+#[derive(Debug)]
+pub(super) struct Got {
+    /// Cut only when TCP did not give the whole.
+    pub(super) message: Message,
+    /// Whether the reply over UDP was cut.
+    pub(super) was_cut: bool,
 }
 
 /// Larger than what we say that we take: some servers do not look at it.
 const BUFFER: usize = 4096;
 
-/// Asks; waits without limit for a reply to this very question. Tells whether the UDP reply was cut.
-pub(super) async fn exchange(key: &Key, server: SocketAddr) -> Result<(Message, bool), Failed> {
-    let edns = Some(key.dnssec_ok);
-    let mut message = over_udp(key, server, edns).await?;
-    // A server that does not know EDNS says FORMERR without it (RFC 6891 §7).
-    if message.rcode() == Rcode::FormErr as u16 && !message.has_edns() {
-        message = over_udp(key, server, None).await?;
+/// Asks; waits until then for a reply to this very question.
+pub(super) async fn exchange(key: &Key, server: SocketAddr, until: Instant) -> Result<Got, Failed> {
+    let mut edns = Some(key.dnssec_ok);
+    let asked = timeout_at(until, over_udp(key, server, edns)).await;
+    let mut message = asked.unwrap_or(Err(Failed::Silent))?;
+    if takes_no_edns(&message) {
+        edns = None;
+        // Without a second reply the first stands: the server cannot read such a query.
+        if let Ok(Ok(plain)) = timeout_at(until, over_udp(key, server, edns)).await {
+            message = plain;
+        }
     }
-    if !message.flags().truncated() {
-        return Ok((message, false));
+    let was_cut = message.flags().truncated();
+    // Where TCP leads nowhere, the cut reply stands: the client can try by itself what we could not.
+    if was_cut && let Ok(Ok(whole)) = timeout_at(until, over_tcp(key, server, edns)).await {
+        message = whole;
     }
-    match over_tcp(key, server, edns).await {
-        Ok(whole) => Ok((whole, true)),
-        // The client can try by itself what we could not: it is told that the reply is cut.
-        Err(_) => Ok((message, true)),
-    }
+    Ok(Got { message, was_cut })
+}
+
+/// A server that does not know EDNS says FORMERR without it (RFC 6891 §7); one that knows none of our version says so.
+fn takes_no_edns(message: &Message) -> bool {
+    let rcode = message.rcode();
+    let unread = rcode == Rcode::FormErr as u16 && !message.has_edns();
+    unread || rcode == Rcode::BadVers as u16
 }
 
 /// A socket of its own for every exchange: its random port and the random identifier are what an attacker off the path
@@ -60,8 +84,12 @@ async fn over_udp(key: &Key, server: SocketAddr, edns: Option<bool>) -> Result<M
         .send(&ask(key.question(), id, key.rd, key.cd, edns))
         .await?;
     loop {
-        let mut bytes = Vec::with_capacity(BUFFER);
-        socket.recv_buf(&mut bytes).await?;
+        let mut bytes = vec![0; BUFFER];
+        let length = socket.recv(&mut bytes).await?;
+        bytes.truncate(length);
+        if length == BUFFER {
+            bytes = without_records(&bytes, key);
+        }
         // Anything else may be a guess or late; the reply may still come.
         if let Some(message) = reply(bytes, key, id) {
             return Ok(message);
@@ -89,10 +117,24 @@ async fn over_tcp(key: &Key, server: SocketAddr, edns: Option<bool>) -> Result<M
     })
 }
 
+/// What is left of a datagram that did not fit: its header, marked as cut, and its question.
+fn without_records(bytes: &[u8], key: &Key) -> Vec<u8> {
+    const TC: u8 = 0x02;
+    let mut left = bytes.to_vec();
+    left.truncate(HEADER + key.question().len());
+    if let Some([flags, _, _, _, counts @ ..]) = left.get_mut(2..HEADER) {
+        *flags |= TC;
+        counts.fill(0);
+    }
+    left
+}
+
+/// The identifier and the question must be ours; a failure may leave the question out.
 fn reply(bytes: Vec<u8>, key: &Key, id: u16) -> Option<Message> {
     let message = Message::parse(bytes)?;
-    let same = message.id() == id && message.question().eq_ignore_ascii_case(key.question());
-    same.then_some(message)
+    let question = message.question();
+    let same = question.is_empty() || question.eq_ignore_ascii_case(key.question());
+    (same && message.id() == id).then_some(message)
 }
 
 fn random_id() -> Result<u16, Failed> {

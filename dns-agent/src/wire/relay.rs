@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::{
-    Flags, HEADER, Query, Section,
+    Flags, HEADER, Query, Rcode, Section,
     query::{Counts, header},
     reader::Reader,
     rtype,
@@ -35,7 +35,6 @@ struct Record {
 #[derive(Clone, Debug)]
 struct Opt {
     extended_rcode: u8,
-    dnssec_ok: bool,
     options: Box<[u8]>,
 }
 
@@ -44,15 +43,22 @@ const HOP_BY_HOP: [u16; 3] = [10, 11, 12];
 
 impl Message {
     /// Reads a reply; `None` when it is no reply with one question, or when its counts and lengths disagree with its
-    /// bytes.
+    /// bytes. A failure that repeats no question and has no records is a reply too: servers that could not read the
+    /// query, or would not, send no more than the header.
     pub fn parse(bytes: Vec<u8>) -> Option<Self> {
         let mut reader = Reader::new(&bytes);
         let (_, flags, counts) = header(&mut reader)?;
-        if !flags.is_response() || flags.opcode() != 0 || counts.questions != 1 {
+        if !flags.is_response() || flags.opcode() != 0 {
             return None;
         }
-        reader.plain_name()?;
-        reader.take(4)?;
+        match counts.questions {
+            0 if counts.answers == 0 && counts.authorities == 0 && is_failure(flags) => {}
+            1 => {
+                reader.plain_name()?;
+                reader.take(4)?;
+            }
+            _ => return None,
+        }
         let body = reader.at();
         let mut records = Vec::new();
         let mut opt = None;
@@ -70,10 +76,9 @@ impl Message {
                 if opt.is_some() || !root || section != Section::Additional {
                     return None;
                 }
-                let [extended_rcode, _, high, _] = ttl.to_be_bytes();
+                let [extended_rcode, ..] = ttl.to_be_bytes();
                 opt = Some(Opt {
                     extended_rcode,
-                    dnssec_ok: high & 0x80 != 0,
                     options: end_to_end(rdata)?,
                 });
             } else if opt.is_none() {
@@ -119,7 +124,23 @@ impl Message {
         self.opt.is_some()
     }
 
-    /// The question as it travels.
+    /// The whole response code as the sender of `query` gets it. What has no place in the header becomes the general
+    /// failure without EDNS; so does the refusal of the version of EDNS that we chose for asking, not the client.
+    pub fn rcode_for(&self, query: &Query) -> u16 {
+        let rcode = self.rcode();
+        if (query.edns.is_none() && rcode > Flags::RCODE) || rcode == Rcode::BadVers as u16 {
+            return Rcode::ServFail as u16;
+        }
+        rcode
+    }
+
+    /// How much memory it takes, in bytes.
+    pub fn size(&self) -> usize {
+        let options = self.opt.as_ref().map_or(0, |opt| opt.options.len());
+        size_of::<Self>() + self.bytes.len() + size_of_val(&*self.records) + options
+    }
+
+    /// The question as it travels; empty when a failure repeats none.
     pub fn question(&self) -> &[u8] {
         self.bytes.get(HEADER..self.body).unwrap_or_default()
     }
@@ -177,7 +198,7 @@ impl Message {
         out.clear();
         out.resize(HEADER, 0);
         query.push_question(out);
-        let edns = query.edns.map(|edns| edns.dnssec_ok);
+        let edns = query.edns;
         let options = self.opt.as_ref().map_or(&[][..], |opt| &opt.options);
         // Options are of less use than records: they go first when room is short.
         let mut room = limit.saturating_sub(if edns.is_some() { 11 } else { 0 });
@@ -204,17 +225,13 @@ impl Message {
             } += 1;
             start = record.end;
         }
-        let mut rcode = self.rcode();
-        if edns.is_none() && rcode > Flags::RCODE {
-            // What has no place in the header becomes the general failure.
-            rcode = super::Rcode::ServFail as u16;
-        }
+        let rcode = self.rcode_for(query);
         let [answers, authorities, mut additionals] = counts;
-        if edns.is_some() {
+        if let Some(edns) = edns {
             room += 11;
-            let dnssec_ok = self.opt.as_ref().is_some_and(|opt| opt.dnssec_ok);
             let fits = out.len() + 11 + options.len() <= room;
-            push_opt(out, rcode, dnssec_ok, if fits { options } else { &[] });
+            // The DO bit is the query's (RFC 3225 §3), whoever keeps or leaves it out on the way.
+            push_opt(out, rcode, edns.dnssec_ok, if fits { options } else { &[] });
             additionals += 1;
         }
         put(out, 0, query.id);
@@ -242,6 +259,18 @@ impl Message {
         }
         flags
     }
+}
+
+/// Whether the header's response code tells that the server could not or would not answer.
+fn is_failure(flags: Flags) -> bool {
+    let failures = [
+        Rcode::FormErr,
+        Rcode::ServFail,
+        Rcode::NotImp,
+        Rcode::Refused,
+    ];
+    let rcode = flags.0 & Flags::RCODE;
+    failures.iter().any(|failure| *failure as u16 == rcode)
 }
 
 fn sections(counts: &Counts) -> impl Iterator<Item = Section> + use<> {

@@ -107,6 +107,32 @@ async fn what_is_under_way_when_it_ends_is_still_answered() {
 }
 
 #[tokio::test]
+async fn a_file_that_does_not_come_back_does_not_hold_up_its_end() {
+    let files = Files::new(&upstream(nobody().await));
+    let (mut child, _, admin) = start(&files);
+    std::fs::remove_file(files.path("cluster-2.yaml")).unwrap();
+    let pipe = Command::new("mkfifo")
+        .arg(files.path("cluster-2.yaml"))
+        .status();
+    assert!(pipe.unwrap().success());
+    let stale = async {
+        loop {
+            let (_, page) = get(admin, "/readyz").await.unwrap();
+            if String::from_utf8(page)
+                .unwrap()
+                .contains("cluster-2: stale")
+            {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, stale).await.unwrap();
+    terminate(&child);
+    assert_eq!(child.0.wait().unwrap().code(), Some(0));
+}
+
+#[tokio::test]
 async fn check_tells_of_every_file_and_exits_by_the_verdict() {
     let files = Files::new(&upstream(nobody().await));
     let (code, stdout, _) = run(command(&files).arg("--check"));

@@ -4,6 +4,7 @@
 
 mod answers;
 mod command;
+mod ending;
 mod faults;
 mod kubernetes;
 mod messages;

@@ -137,6 +137,9 @@ async fn a_peer_never_read_holds_back_denials_and_readiness_until_it_is_read() {
     let reply = agent.ask(&missing.clone().edns(1232)).await;
     assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
     assert_eq!(ede(&reply), Some(14));
+    let counted = "crossmesh_dns_queries_total{transport=\"udp\",source=\"upstream\",outcome=";
+    let failed = agent.metric(&format!("{counted}\"servfail\"}}")).await;
+    assert_eq!(failed, Some(1.0), "counted as what the client got");
     let outside = query("www.example.org.shop.svc.cluster.local");
     let reply = agent.ask(&outside).await;
     assert_eq!(reply.metadata.response_code, ResponseCode::NXDomain);
@@ -164,6 +167,28 @@ async fn a_peer_never_read_counts_as_empty_after_a_while() {
     agent
         .eventually(&query("catalog.shop.svc.cluster.local"), REMOTE_ANSWER)
         .await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_peers_file_that_cannot_be_read_to_its_end_holds_up_neither_the_others_nor_the_end() {
+    let agent = Agent::start(&upstream(nobody().await)).await;
+    // A pipe that nobody writes to.
+    fs::remove_file(agent.path("cluster-2.yaml")).unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(agent.path("cluster-2.yaml"))
+        .status();
+    assert!(made.unwrap().success());
+    let query = query("reviews.shop.svc.cluster.local");
+    for (text, answer) in [(EMPTY, REMOTE_ANSWER), (LOCAL, LOCAL_ANSWER)] {
+        agent.replace("cluster-1.yaml", text);
+        agent.eventually(&query, answer).await;
+    }
+    let text = agent.readyz_says("stale").await;
+    assert!(
+        text.contains("cluster-2.yaml: the catalog cannot be read"),
+        "{text}"
+    );
     agent.stop().await;
 }
 

@@ -1,14 +1,16 @@
 //! A whole agent as a client sees it: both transports, EDNS, refusals, the admin interface.
 
+use std::collections::BTreeMap;
+
 use hickory_proto::op::{Message, ResponseCode};
 use prost::Message as _;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, UdpSocket},
+    net::{TcpSocket, TcpStream, UdpSocket},
 };
 
 use crate::support::{
-    agent::{Agent, Files, PATIENCE, ask_stream, ask_udp, data, upstream},
+    agent::{Agent, Files, PATIENCE, PEER, ask_stream, ask_udp, data, upstream},
     message::query,
     servers::nobody,
 };
@@ -306,5 +308,86 @@ async fn the_table_tells_every_name_and_cluster() {
             ),
         ]
     );
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn every_gateway_comes_first_about_equally_often_for_whoever_asks_as_resolvers_do() {
+    let files = Files::new(&upstream(nobody().await));
+    let gateways = PEER.replace(
+        "{address: 203.0.113.7}",
+        "{address: 203.0.113.1}, {address: 203.0.113.2}, {address: 203.0.113.3}, {address: 203.0.113.4}",
+    );
+    files.write("cluster-2.yaml", &gateways);
+    let agent = Agent::start_with(files).await;
+    let asked = query("catalog.shop.svc.cluster.local");
+    // What is asked between two A queries of the name: nothing, its AAAA, other names' A.
+    let others = [
+        vec![],
+        vec![asked.clone().rtype(28)],
+        vec![query("reviews.shop.svc.cluster.local"); 3],
+    ];
+    for between in others {
+        let mut firsts = BTreeMap::<String, usize>::new();
+        for _ in 0..400 {
+            *firsts
+                .entry(agent.answers(&asked).await.remove(0))
+                .or_default() += 1;
+            for other in &between {
+                agent.ask(other).await;
+            }
+        }
+        // A hundred each; the deviation is nine.
+        let fair = firsts.values().all(|count| (40..160).contains(count));
+        assert!(fair && firsts.len() == 4, "{firsts:?}");
+    }
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn connections_without_a_request_leave_the_admin_interface_to_others_and_end() {
+    let agent = agent().await;
+    let mut silent = Vec::new();
+    for _ in 0..40 {
+        let mut stream = TcpStream::connect(agent.admin).await.unwrap();
+        stream.write_all(b"GET /livez HT").await.unwrap();
+        silent.push(stream);
+    }
+    // Another client than 127.0.0.1 finds a place.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut stream = socket.connect(agent.admin).await.unwrap();
+    stream
+        .write_all(b"GET /livez HTTP/1.0\r\n\r\n")
+        .await
+        .unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).await.unwrap();
+    assert!(page.ends_with("alive\n"), "{page}");
+    for mut stream in silent {
+        let end = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await;
+        // Closed or reset, and not for ever open.
+        let _ = end.expect("an end");
+    }
+    assert_eq!(agent.text("/livez").await.0, 200);
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn one_client_cannot_take_all_tcp_connections() {
+    let lines = format!("{}tcp: {{maxConnections: 8}}\n", upstream(nobody().await));
+    let agent = Agent::start(&lines).await;
+    let good = query("reviews.shop.svc.cluster.local").bytes();
+    let mut open = Vec::new();
+    for number in 0..8 {
+        let mut stream = TcpStream::connect(agent.dns).await.unwrap();
+        let answered = ask_stream(&mut stream, &good).await.is_ok();
+        assert_eq!(answered, number < 2, "connection {number}");
+        open.push(stream);
+    }
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = socket.connect(agent.dns).await.unwrap();
+    ask_stream(&mut other, &good).await.unwrap();
     agent.stop().await;
 }

@@ -27,13 +27,9 @@ fn reserved_headers_are_known_however_they_are_spelt() {
 }
 
 #[test]
-fn counters_are_named_as_istio_reads_labels() {
+fn metrics_are_named_as_istio_reads_labels() {
     assert_eq!(
-        requests_name("east", "west", Verdict::Allow),
+        pairs::labelled("east", "west", Verdict::Allow, "crossmesh_requests_total"),
         "source_mesh=.=east;.;destination_mesh=.=west;.;verdict=.=ALLOW;.;crossmesh_requests_total"
-    );
-    assert_eq!(
-        audit_name("seen"),
-        "rule=.=seen;.;crossmesh_audit_matches_total"
     );
 }

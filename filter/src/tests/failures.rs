@@ -26,7 +26,7 @@ const STATUSES: [i32; 18] = [
     i32::MIN,
 ];
 
-const FUNCTIONS: [&str; 12] = [
+pub(super) const FUNCTIONS: [&str; 17] = [
     "proxy_log",
     "proxy_get_log_level",
     "proxy_get_buffer_bytes",
@@ -39,6 +39,11 @@ const FUNCTIONS: [&str; 12] = [
     "proxy_increment_metric",
     "proxy_send_local_response",
     "proxy_call_foreign_function",
+    "proxy_record_metric",
+    "proxy_get_current_time_nanoseconds",
+    "proxy_set_tick_period_milliseconds",
+    "proxy_set_effective_context",
+    "proxy_close_stream",
 ];
 
 #[test]

@@ -21,6 +21,8 @@ pub(crate) struct Host {
     pub(crate) raw_headers: Option<Vec<u8>>,
     pub(crate) filter_state: BTreeMap<String, String>,
     pub(crate) counters: BTreeMap<String, i64>,
+    /// What was recorded in histograms.
+    pub(crate) histograms: BTreeMap<String, Vec<u64>>,
     pub(crate) reply: Option<Reply>,
     /// What `declare_property` was called with.
     pub(crate) declared: Vec<Vec<u8>>,
@@ -31,8 +33,26 @@ pub(crate) struct Host {
     pub(crate) statuses: HashMap<&'static str, i32>,
     /// How often each function was called.
     pub(crate) calls: BTreeMap<String, usize>,
-    /// Counters' names by number.
+    /// Nanoseconds since 1970.
+    pub(crate) now: u64,
+    /// Connections that the filter closed, by context.
+    pub(crate) closed: Vec<u32>,
+    /// What each root context last asked for.
+    pub(crate) tick_period: BTreeMap<u32, u32>,
+    /// Attributes of one context only, in place of those above.
+    pub(crate) attributes_of: BTreeMap<u32, BTreeMap<String, Vec<u8>>>,
+    /// The context that calls are about.
+    effective: u32,
+    /// Metrics' names by number.
     defined: Vec<String>,
+}
+
+impl Host {
+    /// The name of the metric with this number.
+    fn defined(&self, id: u32) -> Option<String> {
+        let index = usize::try_from(id).ok()?.checked_sub(1)?;
+        self.defined.get(index).cloned()
+    }
 }
 
 /// A local reply.
@@ -57,19 +77,19 @@ unsafe extern "C" {
     fn proxy_on_context_create(context: u32, root: u32);
     fn proxy_on_vm_start(root: u32, size: usize) -> bool;
     fn proxy_on_configure(root: u32, size: usize) -> bool;
+    fn proxy_on_tick(root: u32);
+    fn crossmesh_on_new_connection(context: u32) -> Action;
+    fn crossmesh_on_downstream_data(context: u32, size: usize, end: bool) -> Action;
+    fn crossmesh_on_upstream_data(context: u32, size: usize, end: bool) -> Action;
     fn proxy_on_request_headers(context: u32, headers: usize, end_of_stream: bool) -> Action;
     fn proxy_on_response_headers(context: u32, headers: usize, end_of_stream: bool) -> Action;
-    fn proxy_on_done(context: u32) -> bool;
-    fn proxy_on_log(context: u32);
     fn proxy_on_delete(context: u32);
     fn proxy_on_memory_allocate(size: usize) -> *mut u8;
 }
 
-/// The root context's number; streams count from the next.
-const ROOT: u32 = 1;
-
-/// One VM with one plugin.
+/// One VM with plugins.
 pub(crate) struct Vm {
+    root: u32,
     next: u32,
 }
 
@@ -77,21 +97,39 @@ impl Vm {
     /// Starts the VM; the plugin is not yet configured.
     pub(crate) fn start() -> Self {
         crate::_initialize();
-        // SAFETY: the SDK's exported functions, called in the order of the ABI.
-        unsafe {
-            proxy_on_context_create(ROOT, 0);
-            assert!(proxy_on_vm_start(ROOT, 0));
-        }
-        Self {
-            next: ROOT.saturating_add(1),
-        }
+        let mut vm = Self { root: 0, next: 1 };
+        vm.plugin();
+        vm
+    }
+
+    /// Makes another root context, as Envoy does for another configuration, be it of the same plugin. Configuration and
+    /// streams from now on are its.
+    pub(crate) fn plugin(&mut self) -> u32 {
+        self.root = self.take();
+        let root = self.root;
+        self.call(root, || {
+            // SAFETY: the SDK's exported functions, called in the order of the ABI.
+            unsafe {
+                proxy_on_context_create(root, 0);
+                assert!(proxy_on_vm_start(root, 0));
+            }
+        });
+        root
     }
 
     /// Gives the plugin a configuration: whether it takes it.
     pub(crate) fn configure(&mut self, configuration: &[u8]) -> bool {
         host(|host| host.configuration = configuration.to_vec());
         // SAFETY: as above.
-        unsafe { proxy_on_configure(ROOT, configuration.len()) }
+        self.call(self.root, || unsafe {
+            proxy_on_configure(self.root, configuration.len())
+        })
+    }
+
+    /// Lets the time of a root context's tick come.
+    pub(crate) fn tick(&mut self, root: u32) {
+        // SAFETY: as above.
+        self.call(root, || unsafe { proxy_on_tick(root) });
     }
 
     /// One request from its first callback to its last, as Envoy makes them.
@@ -104,14 +142,15 @@ impl Vm {
 
     /// Begins a stream.
     pub(crate) fn open(&mut self) -> u32 {
-        let context = self.next;
-        self.next = context.saturating_add(1);
+        let context = self.take();
         host(|host| {
             host.filter_state.clear();
             host.reply = None;
         });
         // SAFETY: as above.
-        unsafe { proxy_on_context_create(context, ROOT) };
+        self.call(context, || unsafe {
+            proxy_on_context_create(context, self.root);
+        });
         context
     }
 
@@ -119,21 +158,61 @@ impl Vm {
     pub(crate) fn request_headers(&mut self, context: u32) -> Action {
         let count = host(|host| host.headers.len());
         // SAFETY: as above.
-        unsafe {
-            let action = proxy_on_request_headers(context, count, true);
-            proxy_on_response_headers(context, 3, false);
-            action
-        }
+        let action = self.call(context, || unsafe {
+            proxy_on_request_headers(context, count, true)
+        });
+        self.response_headers(context);
+        action
     }
 
-    /// Ends a stream.
+    /// The response's headers are there.
+    pub(crate) fn response_headers(&mut self, context: u32) {
+        // SAFETY: as above.
+        self.call(context, || unsafe {
+            proxy_on_response_headers(context, 3, false);
+        });
+    }
+
+    /// Begins a connection; what the filter does then.
+    pub(crate) fn accept(&mut self) -> (u32, Action) {
+        let context = self.open();
+        // SAFETY: as above.
+        let action = self.call(context, || unsafe { crossmesh_on_new_connection(context) });
+        (context, action)
+    }
+
+    /// The client sent bytes.
+    pub(crate) fn downstream(&mut self, context: u32, size: usize) -> Action {
+        // SAFETY: as above.
+        self.call(context, || unsafe {
+            crossmesh_on_downstream_data(context, size, false)
+        })
+    }
+
+    /// The server sent bytes.
+    pub(crate) fn upstream(&mut self, context: u32, size: usize) -> Action {
+        // SAFETY: as above.
+        self.call(context, || unsafe {
+            crossmesh_on_upstream_data(context, size, false)
+        })
+    }
+
+    /// Ends a stream, or a connection.
     pub(crate) fn close(&mut self, context: u32) {
         // SAFETY: as above.
-        unsafe {
-            assert!(proxy_on_done(context));
-            proxy_on_log(context);
-            proxy_on_delete(context);
-        }
+        self.call(context, || unsafe { proxy_on_delete(context) });
+    }
+
+    fn take(&mut self) -> u32 {
+        let context = self.next;
+        self.next = context.saturating_add(1);
+        context
+    }
+
+    /// Calls into the VM about a context.
+    fn call<R>(&self, context: u32, f: impl FnOnce() -> R) -> R {
+        host(|host| host.effective = context);
+        f()
     }
 }
 
@@ -244,7 +323,11 @@ unsafe extern "C" fn proxy_get_property(
     if let Some(status) = called("proxy_get_property") {
         return status;
     }
-    let Some(value) = host(|host| host.attributes.get(&path).cloned()) else {
+    let value = host(|host| {
+        let attributes = host.attributes_of.get(&host.effective);
+        attributes.unwrap_or(&host.attributes).get(&path).cloned()
+    });
+    let Some(value) = value else {
         return 1;
     };
     // SAFETY: as `hand_over`.
@@ -339,12 +422,19 @@ unsafe extern "C" fn proxy_define_metric(
     if let Some(status) = called("proxy_define_metric") {
         return status;
     }
-    assert_eq!(kind, 0, "only counters are defined");
     // SAFETY: as `bytes`; the filter passes a place for one word.
     unsafe {
         let name = text(name, size);
         *id = host(|host| {
-            host.counters.entry(name.clone()).or_default();
+            match kind {
+                0 => {
+                    host.counters.entry(name.clone()).or_default();
+                }
+                2 => {
+                    host.histograms.entry(name.clone()).or_default();
+                }
+                _ => panic!("only counters and histograms are defined"),
+            }
             host.defined.push(name);
             u32::try_from(host.defined.len()).unwrap()
         });
@@ -357,12 +447,77 @@ unsafe extern "C" fn proxy_increment_metric(id: u32, offset: i64) -> i32 {
     if let Some(status) = called("proxy_increment_metric") {
         return status;
     }
+    assert!(offset > 0, "Envoy refuses to add {offset}");
     host(|host| {
-        let index = usize::try_from(id).unwrap().checked_sub(1).unwrap();
-        let name = host.defined.get(index).unwrap();
-        let counter = host.counters.get_mut(name).unwrap();
-        *counter = counter.checked_add(offset).unwrap();
+        let Some(counter) = host
+            .defined(id)
+            .and_then(|name| host.counters.get_mut(&name))
+        else {
+            return 1;
+        };
+        *counter = counter.saturating_add(offset);
+        0
+    })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_record_metric(id: u32, value: u64) -> i32 {
+    if let Some(status) = called("proxy_record_metric") {
+        return status;
+    }
+    host(|host| {
+        let Some(values) = host
+            .defined(id)
+            .and_then(|name| host.histograms.get_mut(&name))
+        else {
+            return 1;
+        };
+        values.push(value);
+        0
+    })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_get_current_time_nanoseconds(time: *mut u64) -> i32 {
+    if let Some(status) = called("proxy_get_current_time_nanoseconds") {
+        return status;
+    }
+    // SAFETY: the filter passes a place for 64 bits.
+    unsafe { *time = host(|host| host.now) };
+    0
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_set_tick_period_milliseconds(period: u32) -> i32 {
+    if let Some(status) = called("proxy_set_tick_period_milliseconds") {
+        return status;
+    }
+    host(|host| host.tick_period.insert(host.effective, period));
+    0
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_set_effective_context(context: u32) -> i32 {
+    if let Some(status) = called("proxy_set_effective_context") {
+        return status;
+    }
+    host(|host| host.effective = context);
+    0
+}
+
+/// Calls back at once, as some versions of Envoy do: the context is gone when this returns.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_close_stream(stream: u32) -> i32 {
+    if let Some(status) = called("proxy_close_stream") {
+        return status;
+    }
+    assert_eq!(stream, 2, "only the client's side is closed");
+    let context = host(|host| {
+        host.closed.push(host.effective);
+        host.effective
     });
+    // SAFETY: as for `Vm`.
+    unsafe { proxy_on_delete(context) };
     0
 }
 
@@ -436,12 +591,10 @@ macro_rules! never {
 
 never! {
     proxy_add_header_map_value
-    proxy_close_stream
     proxy_continue_stream
     proxy_dequeue_shared_queue
     proxy_done
     proxy_enqueue_shared_queue
-    proxy_get_current_time_nanoseconds
     proxy_get_header_map_value
     proxy_get_metric
     proxy_get_shared_data
@@ -452,12 +605,9 @@ never! {
     proxy_grpc_send
     proxy_grpc_stream
     proxy_http_call
-    proxy_record_metric
     proxy_register_shared_queue
     proxy_resolve_shared_queue
     proxy_set_buffer_bytes
-    proxy_set_effective_context
     proxy_set_header_map_pairs
     proxy_set_shared_data
-    proxy_set_tick_period_milliseconds
 }

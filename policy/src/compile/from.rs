@@ -1,6 +1,6 @@
 //! One item of `from`.
 
-use super::lists::{At, Fault, Report, among, among_expanded};
+use super::lists::{At, Fault, Report, among, among_expanded, first_given};
 use super::meshes::Meshes;
 use crate::ip_block::{InvalidIpBlock, IpBlock};
 use crate::pattern::Pattern;
@@ -37,12 +37,12 @@ pub(super) fn compile(
         meshes: among_expanded(at, "meshes", (any_mesh, not_meshes), report, |text| {
             meshes.meshes_like(text)
         }),
-        trust_domains: among_expanded(
+        trust_domains: among(
             at,
             "trustDomains",
             (trust_domains, not_trust_domains),
             report,
-            |text| meshes.trust_domains_like(text),
+            |text| meshes.trust_domain_like(text),
         ),
         namespaces: among(
             at,
@@ -97,26 +97,43 @@ fn without_identity(
 
 /// What concerns an item as a whole.
 fn check_item(spec: &FromSpec, from: &From, at: &At<'_>, report: &mut Report) {
-    let by_name = from.namespaces.is_given() || from.service_accounts.is_given();
-    let by_mesh = from.meshes.is_given() || from.trust_domains.is_given();
-    let by_identity = by_name || by_mesh || from.principals.is_given();
+    let by_name = [
+        ("namespaces", &spec.namespaces),
+        ("notNamespaces", &spec.not_namespaces),
+        ("serviceAccounts", &spec.service_accounts),
+        ("notServiceAccounts", &spec.not_service_accounts),
+    ];
+    let by_identity = [
+        ("meshes", &spec.meshes),
+        ("notMeshes", &spec.not_meshes),
+        ("trustDomains", &spec.trust_domains),
+        ("notTrustDomains", &spec.not_trust_domains),
+        ("principals", &spec.principals),
+        ("notPrincipals", &spec.not_principals),
+    ];
+    let named = first_given(&by_name);
+    let identified = named.or_else(|| first_given(&by_identity));
     let alone = spec.plaintext.is_none() && spec.passthrough.is_none();
-    if !by_identity && !from.ip_blocks.is_given() && alone {
+    if identified.is_none() && !from.ip_blocks.is_given() && alone {
         let mend = "write {meshes: [\"*\"]} for every listed mesh; to match every source, a DENY or AUDIT leaves from out";
         report.problem(at, "the item is empty", mend);
     }
-    if by_identity && from.without_identity.is_some() {
+    if let (Some((field, values)), Some(_)) = (identified, from.without_identity) {
         let mend = "write an item of its own for plaintext or passthrough, with ipBlocks at most";
-        report.problem(
-            at,
-            "a source without an identity has no mesh, namespace, account or principal",
+        report.list(
+            &at.then(field),
+            values,
+            "a source without an identity has none",
             mend,
         );
-    }
-    if by_name && from.meshes.any.is_none() && from.trust_domains.any.is_none() {
-        report.problem(
-            at,
-            "namespaces and service accounts say nothing without a mesh: every trust domain can have them",
+    } else if let Some((field, values)) = named
+        && from.meshes.any.is_none()
+        && from.trust_domains.any.is_none()
+    {
+        report.list(
+            &at.then(field),
+            values,
+            "this says nothing without a mesh: every trust domain can have such names",
             "write meshes or trustDomains in the same item",
         );
     }
@@ -178,6 +195,7 @@ fn ip_block(text: &str) -> Result<IpBlock, Fault> {
             InvalidIpBlock::HostBits => {
                 "write the block's first address, or the address alone for just one"
             }
+            InvalidIpBlock::Mapped => "write it as IPv4, such as 10.0.0.0/8",
             InvalidIpBlock::Address | InvalidIpBlock::Prefix(_) => {
                 "write 192.0.2.0/24, 2001:db8::/32 or one address"
             }

@@ -59,6 +59,12 @@ impl Report {
             .push(told(at, Some(format!("{value:?}")), problem, mend));
     }
 
+    /// Something is wrong with the list at a place, as a whole.
+    pub(super) fn list(&mut self, at: &At<'_>, values: &[String], problem: &str, mend: &str) {
+        let shown = Some(format!("{values:?}"));
+        self.problems.push(told(at, shown, problem, mend));
+    }
+
     /// Something is wrong with the place itself.
     pub(super) fn problem(&mut self, at: &At<'_>, problem: &str, mend: &str) {
         self.problems.push(told(at, None, problem, mend));
@@ -89,6 +95,16 @@ fn told(at: &At<'_>, value: Option<String>, problem: &str, mend: &str) -> Proble
         problem: problem.into(),
         mend: mend.into(),
     }
+}
+
+/// The first of these list fields that is given.
+pub(super) fn first_given<'s>(
+    fields: &[(&'static str, &'s Option<Vec<String>>)],
+) -> Option<(&'static str, &'s [String])> {
+    let mut given = fields
+        .iter()
+        .filter_map(|(name, list)| Some((*name, list.as_deref()?)));
+    given.next()
 }
 
 /// Why one value of a list is refused.

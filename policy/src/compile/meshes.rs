@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use super::lists::{At, Fault, Report};
 use crate::pattern::Pattern;
-use crate::policy::TrustDomain;
-use crate::rule::TrustDomainRef;
 use crate::source::{MeshRef, SourceClass};
 use crate::spec::MeshSpec;
 use crate::spiffe::check_trust_domain;
@@ -17,7 +15,7 @@ const MAX_MESH_ID: usize = 63;
 /// The listed meshes, while rules are compiled against them.
 pub(super) struct Meshes {
     ids: Vec<Arc<str>>,
-    trust_domains: BTreeMap<Arc<str>, TrustDomain>,
+    trust_domains: BTreeMap<Arc<str>, MeshRef>,
 }
 
 impl Meshes {
@@ -80,13 +78,11 @@ impl Meshes {
                 report.value(&at, name, &problem, mend);
                 continue;
             }
-            let index = self.trust_domains.len();
-            let entry = TrustDomain {
-                index,
-                mesh: mesh.clone(),
-            };
-            if let Some(before) = self.trust_domains.insert(name.as_str().into(), entry) {
-                let problem = format!("mesh {} lists it already", before.mesh);
+            if let Some(before) = self
+                .trust_domains
+                .insert(name.as_str().into(), mesh.clone())
+            {
+                let problem = format!("mesh {before} lists it already");
                 let mend = "list each trust domain once: it belongs to one mesh";
                 report.value(&at, name, &problem, mend);
             }
@@ -100,9 +96,7 @@ impl Meshes {
     }
 
     pub(super) fn of_trust_domain(&self, name: &str) -> Option<MeshRef> {
-        self.trust_domains
-            .get(name)
-            .map(|domain| domain.mesh.clone())
+        self.trust_domains.get(name).cloned()
     }
 
     /// What a mesh can be called.
@@ -125,22 +119,14 @@ impl Meshes {
         like(text, all, "mesh")
     }
 
-    /// The listed trust domains that a pattern stands for, at least one.
-    pub(super) fn trust_domains_like(&self, text: &str) -> Result<Vec<TrustDomainRef>, Fault> {
-        let all = self
-            .trust_domains
-            .iter()
-            .map(|(name, TrustDomain { index, .. })| {
-                let found = TrustDomainRef {
-                    index: *index,
-                    name: Arc::clone(name),
-                };
-                (&**name, found)
-            });
-        like(text, all, "trust domain")
+    /// A pattern for trust domains that matches at least one listed one.
+    pub(super) fn trust_domain_like(&self, text: &str) -> Result<Pattern, Fault> {
+        let names = self.trust_domains.keys().map(|name| (&**name, ()));
+        like(text, names, "trust domain")?;
+        Pattern::parse(text).map_err(|why| Fault::new(why, why.mend()))
     }
 
-    pub(super) fn into_parts(self) -> (Vec<Arc<str>>, BTreeMap<Arc<str>, TrustDomain>) {
+    pub(super) fn into_parts(self) -> (Vec<Arc<str>>, BTreeMap<Arc<str>, MeshRef>) {
         (self.ids, self.trust_domains)
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::from::{namespace, namespaced};
-use super::lists::{At, Fault, Report, among, not_form, refuse_empty};
+use super::lists::{At, Fault, Report, among, first_given, not_form, refuse_empty};
 use crate::host;
-use crate::path::PathPattern;
+use crate::path::{PathForms, PathPattern};
 use crate::pattern::Pattern;
 use crate::rule::{Among, Label, Own, To};
 use crate::spec::{Action, PortSpec, ToSpec};
@@ -55,17 +55,22 @@ pub(super) fn compile(spec: &ToSpec, action: Action, at: &At<'_>, report: &mut R
         }),
         snis: among(at, "snis", (snis, not_snis), report, host_pattern),
     };
-    check_item(&to, action, at, report);
+    check_item(spec, &to, action, at, report);
     to
 }
 
 /// What concerns an item as a whole.
-fn check_item(to: &To, action: Action, at: &At<'_>, report: &mut Report) {
+fn check_item(spec: &ToSpec, to: &To, action: Action, at: &At<'_>, report: &mut Report) {
     let own = &to.own;
     let by_own = own.namespaces.is_given() || own.workloads.is_given() || own.labels.is_given();
-    let by_claim = to.hosts.is_given() || to.snis.is_given();
     let by_request = to.ports.is_given() || to.methods.is_given() || to.paths.is_given();
-    if !by_own && !by_claim && !by_request {
+    let by_claim = first_given(&[
+        ("hosts", &spec.hosts),
+        ("notHosts", &spec.not_hosts),
+        ("snis", &spec.snis),
+        ("notSnis", &spec.not_snis),
+    ]);
+    if !by_own && by_claim.is_none() && !by_request {
         report.problem(
             at,
             "the item is empty",
@@ -74,12 +79,30 @@ fn check_item(to: &To, action: Action, at: &At<'_>, report: &mut Report) {
     }
     let named =
         own.namespaces.any.is_some() || own.workloads.any.is_some() || own.labels.any.is_some();
-    if action == Action::Allow && by_claim && !named {
-        report.problem(
-            at,
+    if let (Action::Allow, Some((field, values)), false) = (action, by_claim, named) {
+        report.list(
+            &at.then(field),
+            values,
             "Host and SNI are what the client claims, and an ALLOW must not rest on them alone",
             "write namespaces, workloads or labels in the same item too",
         );
+    }
+    if action == Action::Allow {
+        warn_of_spellings(spec, at, report);
+    }
+}
+
+/// A path that is cleaned to another one matches an ALLOW only if its list has both.
+fn warn_of_spellings(spec: &ToSpec, at: &At<'_>, report: &mut Report) {
+    for (i, text) in spec.paths.iter().flatten().enumerate() {
+        let literal = text.split(['*', '{']).next().unwrap_or_default();
+        if *PathForms::new(literal.as_bytes()).clean != *literal.as_bytes() {
+            report.warn(
+                &at.then("paths").item(i),
+                "an ALLOW needs the path as it is given and as it is decoded and cleaned to match, and this is not clean",
+                "write the cleaned path in the same list too",
+            );
+        }
     }
 }
 

@@ -13,7 +13,8 @@ fn policy() -> Policy {
         ],
         "forwarders": [
             {"principal": "spiffe://foo.com/gw", "mayAssert": ["east", "west"]},
-            {"principal": "bar.com/gw"}
+            {"principal": "bar.com/gw"},
+            {"principal": "bar.com/gw2", "mayAssert": ["north"]}
         ]
     }"#;
     let program = parse(json).and_then(|spec| Program::compile(&spec));
@@ -136,6 +137,39 @@ fn the_walk_goes_on_only_through_listed_forwarders() {
         "spiffe://foo.com/gw",
         &[&chain],
         Err("spiffe://bar.com/gw may not speak for spiffe://foo.com/a"),
+    );
+}
+
+#[test]
+fn a_forwarder_gains_nothing_by_naming_another() {
+    // bar.com/gw may speak for west only, foo.com/gw for east and west: through the one, the other for west only.
+    let chain = "URI=spiffe://foo.com/a,URI=spiffe://foo.com/gw,URI=spiffe://bar.com/gw";
+    check(
+        "spiffe://bar.com/gw",
+        &[chain],
+        Err("spiffe://bar.com/gw may not speak for spiffe://foo.com/gw"),
+    );
+    let chain = format!("URI=spiffe://foo.com/a,URI=spiffe://bar.com/gw2,{OWN}");
+    check(
+        "spiffe://foo.com/gw",
+        &[&chain],
+        Err("spiffe://bar.com/gw2 may not speak for spiffe://foo.com/a"),
+    );
+    // A gateway that may speak for west only forges a hop through one that may speak for north.
+    let chain = format!("URI=spiffe://baz.com/a,URI=spiffe://bar.com/gw2,{OWN}");
+    check(
+        "spiffe://foo.com/gw",
+        &[&chain],
+        Err("spiffe://bar.com/gw2 may not speak for spiffe://baz.com/a"),
+    );
+}
+
+#[test]
+fn an_open_quote_is_no_element() {
+    check(
+        "spiffe://foo.com/gw",
+        &["By=a;Subject=\"x;URI=spiffe://bar.com/a", OWN],
+        Err("cannot be read"),
     );
 }
 

@@ -23,7 +23,7 @@ pub(super) enum Dimension {
 }
 
 /// What a rule wants of a dimension: one of these.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Key {
     Exact(Box<[u8]>),
     Prefix(Box<[u8]>),
@@ -95,12 +95,10 @@ impl Dimension {
 fn of_items<I>(items: &Option<Vec<I>>, keys: impl Fn(&I) -> Option<Vec<Key>>) -> Option<Vec<Key>> {
     let mut all: Vec<Key> = Vec::new();
     for item in items.as_ref()? {
-        for key in keys(item)? {
-            if !all.contains(&key) {
-                all.push(key);
-            }
-        }
+        all.extend(keys(item)?);
     }
+    all.sort_unstable();
+    all.dedup();
     Some(all)
 }
 
@@ -154,7 +152,7 @@ fn namespaces(from: &From) -> Option<Vec<Key>> {
 
 fn trust_domains(from: &From, common: &Common) -> Option<Vec<Key>> {
     let exact = |name: &str| Key::Exact(name.as_bytes().into());
-    let by_name = each(&from.trust_domains.any, |domain| Some(exact(&domain.name)));
+    let by_name = each(&from.trust_domains.any, pattern);
     let by_principal = || {
         each(&from.principals.any, |principal| {
             Some(exact(principal.trust_domain()))
@@ -163,8 +161,7 @@ fn trust_domains(from: &From, common: &Common) -> Option<Vec<Key>> {
     by_name.or_else(by_principal).or_else(|| {
         let meshes = from.meshes.any.as_ref()?;
         let listed = common.trust_domains.iter();
-        let theirs =
-            listed.filter(|(_, domain)| meshes.iter().any(|mesh| mesh.index == domain.mesh.index));
+        let theirs = listed.filter(|(_, of)| meshes.iter().any(|mesh| mesh.index == of.index));
         Some(theirs.map(|(name, _)| exact(name)).collect())
     })
 }

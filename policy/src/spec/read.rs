@@ -1,11 +1,15 @@
-//! From bytes to [`Spec`], with errors that name the rule and the field.
+//! From bytes to [`Spec`], with errors that name the rule, the field, the value and the mend.
 
 use std::cmp::Reverse;
 
 use serde_json::Value;
+use serde_path_to_error::{Path, Segment};
 
 use super::Spec;
 use crate::problem::{Invalid, Problem};
+
+/// A value longer than this is not repeated in an error.
+const LONGEST_SHOWN: usize = 80;
 
 /// Reads a `pluginConfig` as JSON: what Envoy hands to the filter.
 ///
@@ -18,21 +22,10 @@ pub fn parse(json: &[u8]) -> Result<Spec, Invalid> {
             "write at least schema and meshes",
         ));
     }
-    // serde would take a list for an object, its fields by position.
-    if json.trim_ascii_start().starts_with(b"[") {
-        return Err(whole(
-            "it is a list",
-            "write an object with schema and meshes",
-        ));
-    }
     let mut reader = serde_json::Deserializer::from_slice(json);
-    let spec = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let field = error.path().to_string();
-        shape_problem(json, &field, error.inner())
-    })?;
-    reader
-        .end()
-        .map_err(|error| shape_problem(json, "", &error))?;
+    let spec = serde_path_to_error::deserialize(&mut reader)
+        .map_err(|error| refused(json, error.path(), error.inner()))?;
+    reader.end().map_err(|error| not_json(&error))?;
     Ok(spec)
 }
 
@@ -47,59 +40,132 @@ fn whole(problem: &str, mend: &str) -> Invalid {
     })
 }
 
-fn shape_problem(json: &[u8], path: &str, error: &serde_json::Error) -> Invalid {
+/// Here the line and column are all there is to tell.
+fn not_json(error: &serde_json::Error) -> Invalid {
+    whole(
+        &format!("it is not JSON: {error}"),
+        "write a pluginConfig as a JSON object",
+    )
+}
+
+/// What serde found at a path, in the words of the field.
+fn refused(json: &[u8], path: &Path, error: &serde_json::Error) -> Invalid {
     if !error.is_data() {
-        // Not JSON at all: here the line and column are all there is to tell.
-        let problem = format!("it is not JSON: {error}");
-        return whole(&problem, "write a pluginConfig as a JSON object");
+        return not_json(error);
     }
-    // The position is one in the JSON, which the author, who wrote YAML, never saw.
     let text = error.to_string();
-    let message = text.split(" at line ").next().unwrap_or(&text);
-    // serde's words, in the field's.
-    let message = message
-        .replace("unknown variant", "unknown value")
-        .replace("a sequence", "a list");
-    let message = message.as_str();
-    let (problem, mend) = match message.split_once(", expected ") {
-        Some((problem, expected)) => (problem, wanted(problem, expected)),
-        None => (message, String::new()),
-    };
-    let mend = if let Some(field) = message.strip_prefix("missing field ") {
-        format!("write {}", field.replace('`', ""))
-    } else {
-        mend
-    };
+    // The position is one in the JSON, which the author, who wrote YAML, never saw.
+    let message = text
+        .rfind(" at line ")
+        .and_then(|end| text.get(..end))
+        .unwrap_or(&text);
     let document: Value = serde_json::from_slice(json).unwrap_or_default();
-    let field = if path == "." {
-        String::new()
-    } else {
-        path.to_owned()
-    };
+    let value = path
+        .iter()
+        .try_fold(&document, |value, segment| step(value, segment));
+    let said = said(message, value);
+    let field = path.to_string();
+    let field = if field == "." { String::new() } else { field };
     Invalid::one(Problem {
         rule: rule_name(&document, &field),
-        value: None,
-        problem: problem.replace('`', "\""),
-        mend: mend.replace('`', "\""),
         field,
+        value: said.value,
+        problem: said.problem,
+        mend: said.mend,
     })
 }
 
-/// The mend for `unknown field `x``, with the nearest of the expected names first, if one is near.
-fn wanted(problem: &str, expected: &str) -> String {
-    let written = problem.split('`').nth(1);
-    let names: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
-    let near = written.and_then(|written| {
-        names
-            .iter()
-            .map(|name| (distance(written, name), *name))
-            .filter(|(d, name)| *d <= name.len() / 3)
-            .min_by_key(|(d, name)| (*d, Reverse(name.len())))
-    });
-    match near {
-        Some((_, name)) => format!("did you mean {name}? expected {expected}"),
-        None => format!("expected {expected}"),
+fn step<'v>(value: &'v Value, segment: &Segment) -> Option<&'v Value> {
+    match segment {
+        Segment::Seq { index } => value.get(index),
+        Segment::Map { key } => value.get(key),
+        Segment::Enum { .. } | Segment::Unknown => None,
     }
+}
+
+/// A message of serde's, taken apart.
+struct Said {
+    value: Option<String>,
+    problem: String,
+    mend: String,
+}
+
+fn said(message: &str, value: Option<&Value>) -> Said {
+    if let Some(field) = message.strip_prefix("missing field ") {
+        let field = field.replace('`', "");
+        return Said {
+            value: None,
+            problem: format!("the field {field} is missing"),
+            mend: format!("write {field}"),
+        };
+    }
+    let Some((problem, expected)) = message.split_once(", expected ") else {
+        return Said {
+            value: None,
+            problem: message.replace('`', "\""),
+            mend: String::new(),
+        };
+    };
+    if problem.starts_with("unknown field") {
+        return Said {
+            value: None,
+            problem: problem.replace('`', "\""),
+            mend: near(problem.split('`').nth(1), expected),
+        };
+    }
+    let expected = expected
+        .replace("a sequence", "a list")
+        .replace("a map", "an object")
+        .replace("a boolean", "true or false");
+    let shown = value
+        .map(Value::to_string)
+        .filter(|text| text.len() <= LONGEST_SHOWN);
+    Said {
+        mend: mend(value, &expected),
+        problem: format!("it must be {}", expected.replace('`', "")),
+        value: shown,
+    }
+}
+
+/// How to turn the value into what is expected.
+fn mend(value: Option<&Value>, expected: &str) -> String {
+    match value {
+        Some(Value::Null) => "write a value, or leave the field out".into(),
+        Some(Value::String(text)) if expected.starts_with("one of") => {
+            nearest(text, &quoted(expected))
+                .map_or_else(String::new, |word| format!("write {word}"))
+        }
+        Some(scalar @ (Value::Number(_) | Value::Bool(_))) if expected == "a string" => {
+            format!("quote it: \"{scalar}\"")
+        }
+        Some(scalar @ (Value::String(_) | Value::Number(_))) if expected == "a list" => {
+            format!("write [{scalar}]")
+        }
+        _ => String::new(),
+    }
+}
+
+/// The mend that lists the expected words, the nearest first, if one is near.
+fn near(written: Option<&str>, expected: &str) -> String {
+    let words = quoted(expected);
+    let all = format!("write one of {}", words.join(", "));
+    match written.and_then(|written| nearest(written, &words)) {
+        Some(word) => format!("did you mean {word}? {all}"),
+        None => all,
+    }
+}
+
+/// The words that serde puts in backquotes.
+fn quoted(expected: &str) -> Vec<&str> {
+    expected.split('`').skip(1).step_by(2).collect()
+}
+
+/// The word that is meant, if the written one is but a slip away from it.
+fn nearest<'w>(written: &str, words: &[&'w str]) -> Option<&'w str> {
+    let distances = words.iter().map(|word| (distance(written, word), *word));
+    let near = distances.filter(|(d, word)| *d <= word.len() / 3);
+    near.min_by_key(|(d, word)| (*d, Reverse(word.len())))
+        .map(|(_, word)| word)
 }
 
 /// Levenshtein's distance, without regard to case.

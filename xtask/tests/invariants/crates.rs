@@ -22,6 +22,10 @@ const DIRECTIONS: [(&str, &[&str]); 7] = [
 /// All that the pure engine may need: it runs inside every proxy.
 const POLICY_NEEDS: [&str; 3] = ["serde", "serde_json", "serde_path_to_error"];
 
+/// What it may need besides, behind a feature, and who alone may switch that on: the command line prints the JSON Schema
+/// that schemars derives from the very types that are read; no proxy has a use for it.
+const POLICY_OFFERS: [(&str, &str, &str); 1] = [("schemars", "schema", "crossmesh-cli")];
+
 /// Where hickory may be, and how: in tests, as a reading of our bytes by other eyes. What answers names in production writes
 /// them itself.
 const HICKORY_USERS: [(&str, &str); 2] =
@@ -34,6 +38,10 @@ struct Dependency {
     kind: String,
     /// It is a folder of this workspace.
     member: bool,
+    /// Only with a feature.
+    optional: bool,
+    /// Which of its features are switched on, the default ones unmentioned.
+    features: Vec<String>,
 }
 
 fn metadata() -> Value {
@@ -75,6 +83,13 @@ fn dependencies() -> Vec<Dependency> {
             on: text(&on["name"]),
             kind: on["kind"].as_str().unwrap_or("normal").to_owned(),
             member: on["path"].is_string(),
+            optional: on["optional"] == true,
+            features: on["features"]
+                .as_array()
+                .expect("features")
+                .iter()
+                .map(text)
+                .collect(),
         };
         package["dependencies"]
             .as_array()
@@ -122,6 +137,10 @@ fn the_engine_needs_nothing_but_serde() {
         .into_iter()
         .filter(|dependency| dependency.package == "crossmesh-policy" && dependency.kind != "dev")
         .filter(|dependency| !POLICY_NEEDS.contains(&dependency.on.as_str()))
+        .filter(|dependency| {
+            let offered = POLICY_OFFERS.iter().any(|(on, ..)| *on == dependency.on);
+            !(offered && dependency.optional)
+        })
         .map(|dependency| {
             format!(
                 "policy/Cargo.toml: {}; the engine is pure, so let its caller do this",
@@ -129,6 +148,35 @@ fn the_engine_needs_nothing_but_serde() {
             )
         });
     none(&foreign.collect::<Vec<_>>());
+}
+
+#[test]
+fn what_the_engine_offers_is_only_for_those_who_asked_for_it() {
+    let mut violations = Vec::new();
+    for package in packages(&metadata()) {
+        if package["name"] == "crossmesh-policy" && !package["features"]["default"].is_null() {
+            violations.push(
+                "policy/Cargo.toml: a default feature; every proxy would carry it".to_owned(),
+            );
+        }
+    }
+    for dependency in dependencies()
+        .iter()
+        .filter(|dependency| dependency.on == "crossmesh-policy")
+    {
+        let Dependency {
+            package, features, ..
+        } = dependency;
+        for feature in features {
+            let mut offers = POLICY_OFFERS.iter();
+            if !offers.any(|(_, offered, to)| offered == feature && to == package) {
+                violations.push(format!(
+                    "{package} switches on the feature {feature} of crossmesh-policy; see POLICY_OFFERS for whom it is"
+                ));
+            }
+        }
+    }
+    none(&violations);
 }
 
 #[test]

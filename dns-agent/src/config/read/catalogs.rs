@@ -313,9 +313,10 @@ impl Reading<'_> {
         let mut namespaces = BTreeSet::new();
         for (at, text) in import.namespaces.iter().enumerate() {
             match text.value.as_str() {
-                "*" => every_namespace = true,
-                name if is_kubernetes_label(name) => {
-                    namespaces.insert(name.to_owned());
+                "*" if !every_namespace => every_namespace = true,
+                name if is_kubernetes_label(name) && namespaces.insert(name.to_owned()) => {}
+                name if name == "*" || is_kubernetes_label(name) => {
+                    self.twice(text, format!("{field}.namespaces[{at}]"));
                 }
                 name => self.faults.add(
                     line(text),
@@ -327,12 +328,26 @@ impl Reading<'_> {
         }
         let mut services = BTreeSet::new();
         for (at, text) in import.services.iter().enumerate() {
-            services.extend(self.service(text, &format!("{field}.services[{at}]")));
+            let field = format!("{field}.services[{at}]");
+            if let Some(service) = self.service(text, &field)
+                && !services.insert(service)
+            {
+                self.twice(text, field);
+            }
         }
         Import::Only {
             every_namespace,
             namespaces,
             services,
         }
+    }
+
+    fn twice(&mut self, text: &Written<String>, field: String) {
+        self.faults.add(
+            line(text),
+            field,
+            format!("\"{}\" is listed twice", text.value),
+            "remove one of them",
+        );
     }
 }

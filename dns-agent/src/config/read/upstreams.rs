@@ -1,6 +1,6 @@
 //! The servers for other names.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use super::{MS, Reading};
 use crate::{
@@ -83,6 +83,7 @@ impl Reading<'_> {
                 "write at least one server",
             );
         }
+        let mut seen = BTreeSet::new();
         let all = written.value.iter().enumerate();
         all.filter_map(|(at, text)| {
             let field = format!("{field}[{at}]");
@@ -91,6 +92,8 @@ impl Reading<'_> {
                 "is no server's address"
             } else if ourselves.contains(&server) {
                 "is this agent, which would ask itself for ever"
+            } else if !seen.insert(server) {
+                "is listed twice"
             } else {
                 return Some(server);
             };

@@ -201,6 +201,37 @@ impl Scripted {
     }
 }
 
+/// A server that cuts every reply over UDP and takes TCP connections without ever replying.
+pub(crate) struct HangingTcp {
+    pub(crate) address: SocketAddr,
+    _tasks: JoinSet<()>,
+}
+
+impl HangingTcp {
+    pub(crate) async fn start() -> Self {
+        let (udp, tcp, address) = sockets().await;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut buffer = [0; 4096];
+            loop {
+                let (length, client) = udp.recv_from(&mut buffer).await.unwrap();
+                let cut = super::message::reply(&buffer[..length], 0x8380, [&[], &[], &[]]);
+                udp.send_to(&cut, client).await.unwrap();
+            }
+        });
+        tasks.spawn(async move {
+            let mut open = Vec::new();
+            loop {
+                open.push(tcp.accept().await.unwrap());
+            }
+        });
+        Self {
+            address,
+            _tasks: tasks,
+        }
+    }
+}
+
 /// An address where nobody listens.
 pub(crate) async fn nobody() -> SocketAddr {
     let (_, _, address) = sockets().await;

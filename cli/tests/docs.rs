@@ -1,0 +1,240 @@
+//! `docs/policy.md`: every example in it is tried.
+//!
+//! - ```` ```yaml ```` is a policy, or a part of one that is put into a small policy; it must be accepted.
+//! - ```` ```yaml NAME ```` is also a file for the commands below it; one whose name begins with `wrong` need not be good.
+//! - ```` ```console ```` is a session: each `$ crossmesh …`, with `\` at the end of a line that goes on, is run and must
+//!   answer what stands below it, standard output first.
+//! - Between `<!-- errors -->` and `<!-- /errors -->` stands every error that the cases of the policy crate know.
+//!
+//! `CROSSMESH_BLESS=1 cargo test -p crossmesh-cli --test docs` writes down answers and errors as they are now.
+#![cfg(test)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crossmesh_policy::{Invalid, Program, parse};
+use serde_json::Value;
+
+#[path = "session/refusals.rs"]
+mod refusals;
+#[path = "session/crossmesh.rs"]
+mod session;
+
+use session::crossmesh;
+
+/// What a part of a policy is put into.
+const FRAME: &str = "\
+schema: crossmesh/v1
+meshes:
+  - {id: east, trustDomains: [foo.com]}
+  - {id: west, trustDomains: [bar.com]}
+";
+
+const ERRORS: (&str, &str) = ("<!-- errors -->\n", "<!-- /errors -->\n");
+
+fn checkout(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+#[test]
+fn every_example_is_true() {
+    let path = checkout("docs/policy.md");
+    let written = fs::read_to_string(&path).unwrap();
+    let mut tried = Tried::new();
+    let now = with_errors(&tried.document(&written));
+    if std::env::var_os("CROSSMESH_BLESS").is_some() {
+        fs::write(&path, now).unwrap();
+        return;
+    }
+    let mut lines = written.lines().zip(now.lines()).enumerate();
+    if let Some((at, (was, is))) = lines.find(|(_, (was, is))| was != is) {
+        panic!(
+            "docs/policy.md:{}: says\n  {was}\nwhere it is now\n  {is}",
+            at + 1
+        );
+    }
+    assert_eq!(written, now);
+    assert!(tried.policies > 15, "only {} policies", tried.policies);
+    assert!(tried.commands > 5, "only {} commands", tried.commands);
+}
+
+/// An author who looks for a field finds it.
+#[test]
+fn every_field_is_in_the_reference() {
+    let document = fs::read_to_string(checkout("docs/policy.md")).unwrap();
+    let schema = crossmesh_policy::json_schema();
+    let definitions = schema["$defs"].as_object().unwrap().values();
+    let mut fields = BTreeSet::new();
+    for definition in definitions.chain([&schema]) {
+        let properties = definition.get("properties").and_then(Value::as_object);
+        fields.extend(
+            properties
+                .into_iter()
+                .flatten()
+                .map(|(field, _)| field.clone()),
+        );
+    }
+    // The not… forms have one sentence for all of them.
+    let missing: Vec<String> = fields
+        .into_iter()
+        .filter(|field| !field.starts_with("not"))
+        .filter(|field| {
+            !document.contains(&format!("`{field}`"))
+                && !document.contains(&format!("`{field}: true`"))
+        })
+        .collect();
+    assert_eq!(missing, Vec::<String>::new());
+}
+
+/// The examples that were tried, in a directory with the files that they made.
+struct Tried {
+    dir: tempfile::TempDir,
+    policies: usize,
+    commands: usize,
+}
+
+impl Tried {
+    fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            policies: 0,
+            commands: 0,
+        }
+    }
+
+    /// The document with the answers that are given now.
+    fn document(&mut self, written: &str) -> String {
+        let mut now = String::new();
+        let mut lines = written.lines().enumerate();
+        while let Some((at, line)) = lines.next() {
+            now += line;
+            now.push('\n');
+            let Some(kind) = line.strip_prefix("```") else {
+                continue;
+            };
+            let block: Vec<&str> = lines
+                .by_ref()
+                .map(|(_, line)| line)
+                .take_while(|line| *line != "```")
+                .collect();
+            let place = format!("docs/policy.md:{}", at + 2);
+            let text: String = block.iter().map(|line| format!("{line}\n")).collect();
+            let answered = match kind.split_once(' ').unwrap_or((kind, "")) {
+                ("yaml", name) => self.policy(text, name, &place),
+                ("console", "") => self.session(&text, &place),
+                ("text", "") => text,
+                _ => panic!("{place}: a block of the kind {kind:?}, which nothing tries"),
+            };
+            now += &answered;
+            now += "```\n";
+        }
+        now
+    }
+
+    fn policy(&mut self, text: String, name: &str, place: &str) -> String {
+        let file = if name.is_empty() { "part.yaml" } else { name };
+        fs::write(self.dir.path().join(file), framed(&text)).unwrap();
+        if !file.starts_with("wrong") {
+            let answer = crossmesh(&format!("policy check {file}"), self.dir.path());
+            assert_eq!(answer.status, 0, "{place}: {}", answer.stderr);
+            self.policies += 1;
+        }
+        text
+    }
+
+    fn session(&mut self, text: &str, place: &str) -> String {
+        let mut now = String::new();
+        let mut lines = text.lines();
+        while let Some(line) = lines.next() {
+            let Some(first) = line.strip_prefix("$ crossmesh ") else {
+                continue;
+            };
+            now += line;
+            now.push('\n');
+            let mut command = first.to_owned();
+            while let Some(begun) = command.strip_suffix('\\') {
+                let more = lines.next().unwrap_or_else(|| panic!("{place}: goes on"));
+                now += more;
+                now.push('\n');
+                command = format!("{begun}{}", more.trim_start());
+            }
+            let answer = crossmesh(&command, self.dir.path());
+            for line in answer.stdout.lines().chain(answer.stderr.lines()) {
+                now += line.trim_end();
+                now.push('\n');
+            }
+            self.commands += 1;
+        }
+        assert!(!now.is_empty(), "{place}: no command in it");
+        now
+    }
+}
+
+/// A policy as it stands, a list of rules, or fields beside the frame's.
+fn framed(text: &str) -> String {
+    let has = |key: &str| text.lines().any(|line| line.starts_with(key));
+    if has("schema:") || has("kind:") {
+        return text.to_owned();
+    }
+    if text.starts_with("- ") {
+        let rules = text.lines().map(|line| format!("  {line}\n"));
+        return format!("{FRAME}rules:\n{}", rules.collect::<String>());
+    }
+    let frame: String = if has("meshes:") {
+        FRAME
+            .lines()
+            .take(1)
+            .map(|line| format!("{line}\n"))
+            .collect()
+    } else {
+        FRAME.to_owned()
+    };
+    frame + text
+}
+
+/// The document with the table of errors as it is now.
+fn with_errors(document: &str) -> String {
+    let (before, rest) = document.split_once(ERRORS.0).expect("a table of errors");
+    let (_, after) = rest.split_once(ERRORS.1).expect("the end of the table");
+    format!("{before}{}{}{}{after}", ERRORS.0, errors(), ERRORS.1)
+}
+
+/// Every error of the cases, once, with its field and mend.
+fn errors() -> String {
+    let mut told = BTreeSet::new();
+    let mut table = String::from("| field | what is wrong | how to mend it |\n|---|---|---|\n");
+    let cases = checkout("policy/tests/cases/invalid/meaning.yaml");
+    let cases: Value = serde_saphyr::from_str(&fs::read_to_string(cases).unwrap()).unwrap();
+    for case in cases.as_array().unwrap() {
+        for problem in refused(&refusals::whole_policy(case)).problems {
+            let field = any_index(&problem.field);
+            let row = format!(
+                "| `{field}` | {} | {} |\n",
+                cell(&problem.problem),
+                cell(&problem.mend)
+            );
+            if told.insert(problem.problem) {
+                table += &row;
+            }
+        }
+    }
+    table
+}
+
+fn refused(policy: &Value) -> Invalid {
+    let compiled = parse(policy.to_string().as_bytes()).and_then(|spec| Program::compile(&spec));
+    compiled.expect_err("a case of what is refused")
+}
+
+/// `rules[].to[]` of `rules[3].to[0]`.
+fn any_index(field: &str) -> String {
+    field.chars().filter(|c| !c.is_ascii_digit()).collect()
+}
+
+/// Text in a cell of a table: as it is written, whatever Markdown makes of it.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+        .replace('*', "\\*")
+        .replace('<', "\\<")
+}

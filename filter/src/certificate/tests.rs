@@ -1,0 +1,100 @@
+use super::uri_sans;
+use crate::tests::certificates::{element, extension, pem, with_extensions, with_uris};
+
+const SAN: &[u8] = &[0x55, 0x1d, 0x11];
+
+#[track_caller]
+fn check(der: &[u8], expected: Option<&[&[u8]]>) {
+    let found = uri_sans(&pem(der));
+    let expected = expected.map(|uris| uris.iter().map(|uri| uri.to_vec()).collect::<Vec<_>>());
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn all_uri_sans_are_found_and_nothing_else() {
+    check(&with_uris(&[]), Some(&[]));
+    check(&with_uris(&[b"spiffe://a/b"]), Some(&[b"spiffe://a/b"]));
+    check(
+        &with_uris(&[b"a", b"", b"\xff\0"]),
+        Some(&[b"a", b"", b"\xff\0"]),
+    );
+    let long = vec![b'x'; 70_000];
+    check(&with_uris(&[&long]), Some(&[&long]));
+    check(&with_extensions(&[]), Some(&[]));
+}
+
+#[test]
+fn what_is_no_certificate_has_no_answer() {
+    let names = element(0x30, &element(0x86, b"spiffe://a/b"));
+    let san = extension(SAN, &names);
+    check(&with_extensions(&[&san]), Some(&[b"spiffe://a/b"]));
+    check(&with_extensions(&[&san, &san]), None); // twice
+    check(&with_extensions(&[&extension(SAN, b"")]), None);
+    check(
+        &with_extensions(&[&extension(SAN, &[&names[..], &names].concat())]),
+        None,
+    );
+    check(
+        &with_extensions(&[&extension(SAN, &element(0x31, b""))]),
+        None,
+    ); // a SET
+    check(
+        &with_extensions(&[&element(0x30, &element(0x06, SAN))]),
+        None,
+    ); // no value
+    check(&with_extensions(&[b"\x30"]), None); // no length
+    check(&with_extensions(&[b"\x30\x80"]), None); // indefinite
+    check(&with_extensions(&[b"\x30\x81\x00"]), None); // longer than needed
+    check(&with_extensions(&[b"\x30\x84\x00\x00\x00\x00"]), None);
+    check(&with_extensions(&[b"\x1f\x01\x00"]), None); // a tag of several bytes
+    let whole = with_uris(&[b"spiffe://a/b"]);
+    check(&[&whole[..], b"\0"].concat(), None);
+    for size in 0..whole.len() {
+        check(&whole[..size], None);
+    }
+}
+
+#[test]
+fn pem_is_read_plain_and_percent_encoded() {
+    let plain = pem(&with_uris(&[b"spiffe://a/b"]));
+    let expected = Some(vec![b"spiffe://a/b".to_vec()]);
+    assert_eq!(uri_sans(&plain), expected);
+    let mut encoded = Vec::new();
+    for byte in &plain {
+        match byte {
+            b'\n' => encoded.extend(b"%0A"),
+            b' ' => encoded.extend(b"%20"),
+            b'+' => encoded.extend(b"%2B"),
+            b'/' => encoded.extend(b"%2f"),
+            b'=' => encoded.extend(b"%3D"),
+            byte => encoded.push(*byte),
+        }
+    }
+    assert_eq!(uri_sans(&encoded), expected);
+    // The rest of the chain is not the peer.
+    let other = pem(&with_uris(&[b"spiffe://c/d"]));
+    assert_eq!(uri_sans(&[&plain[..], &other].concat()), expected);
+}
+
+#[test]
+fn what_is_no_pem_has_no_answer() {
+    let begin = "-----BEGIN CERTIFICATE-----";
+    let end = "-----END CERTIFICATE-----";
+    for text in [
+        String::new(),
+        "MAA=".to_owned(),
+        begin.to_owned(),
+        format!("{begin}MAA={end}"),
+        format!("{begin}MA{end}"),
+        format!("{begin}M==={end}"),
+        format!("{begin}===={end}"),
+        format!("{begin}MA==MA=={end}"),
+        format!("{begin}MA*={end}"),
+        format!("{begin}%"),
+        format!("{begin}%0"),
+        format!("{begin}%zz{end}"),
+        format!("-----BEGIN PUBLIC KEY-----MAA={end}"),
+    ] {
+        assert_eq!(uri_sans(text.as_bytes()), None, "{text}");
+    }
+}

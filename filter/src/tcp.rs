@@ -1,0 +1,260 @@
+//! One TCP connection: read, decide, act, and decide again when the policy changes.
+//!
+//! Decided is at the first bytes in either direction, never when the connection is accepted: the TLS handshake has not
+//! begun then, and Envoy may remember that there was no certificate. Nor can the connection be held at its beginning
+//! until the handshake is over, for `tcp_proxy` stops reading from the client, and with that the handshake, until it has
+//! connected to the server (seen in Envoy 1.40).
+//!
+//! So a server that speaks first may speak before its client is known. What it says is held back; Envoy hands it over
+//! again with the server's next bytes or after the client's first ones. A protocol in which the client waits for the
+//! server's greeting needs a `tcp_proxy` that connects only after the handshake: `upstream_connect_mode:
+//! ON_DOWNSTREAM_TLS_HANDSHAKE` with `max_early_data_bytes`.
+
+mod registry;
+
+use std::rc::Rc;
+
+use crossmesh_policy::{Decision, Mode, Protocol, Request, Verdict};
+use proxy_wasm::types::Action;
+
+use crate::encoding;
+use crate::host::{self, Attribute, Failure, Level};
+use crate::identities::Identity;
+use crate::line::Line;
+use crate::peer::{self, End};
+use crate::root::Active;
+use registry::{Counted, State};
+
+pub(crate) use registry::{context_created, removed};
+
+/// After a configuration the open connections take it on in this time: soon, but not while Envoy is still distributing
+/// it.
+const TAKE_ON_AFTER_MILLISECONDS: u32 = 100;
+
+/// Whose bytes are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Speaker {
+    Client,
+    Server,
+}
+
+/// A root context has a new configuration. Connections that began with an earlier one of the same plugin will take it
+/// on.
+pub(crate) fn configured(root: u32, active: &Rc<Active>) {
+    registry::configured(root, active);
+    if !registry::outdated(active).is_empty()
+        && let Err(failure) = host::set_tick_period(TAKE_ON_AFTER_MILLISECONDS)
+    {
+        active.telemetry.failed(&failure, Level::Error);
+    }
+}
+
+/// Envoy accepted a connection.
+pub(crate) fn on_new_connection(context: u32) -> Action {
+    let Some(active) = registry::accepted(context) else {
+        // Envoy makes no connection for a plugin that it could not configure; were it to, nothing passes.
+        return close(None);
+    };
+    if active.policy.telemetry().duration
+        && let Ok(now) = host::now()
+    {
+        registry::opened_at(context, now);
+    }
+    Action::Continue
+}
+
+/// The client sent bytes.
+pub(crate) fn on_downstream_data(context: u32, size: usize) -> Action {
+    heard(context, Speaker::Client, size)
+}
+
+/// The server sent bytes.
+pub(crate) fn on_upstream_data(context: u32, size: usize) -> Action {
+    heard(context, Speaker::Server, size)
+}
+
+/// The context is gone, and with it its connection, if it was one.
+pub(crate) fn deleted(context: u32) {
+    let Some(connection) = registry::forget(context) else {
+        return;
+    };
+    let State::Passed(Some(Counted { label, verdict })) = connection.state else {
+        return;
+    };
+    let lasted = connection
+        .opened
+        .and_then(|opened| host::now().ok()?.checked_sub(opened));
+    let telemetry = &connection.active.telemetry;
+    telemetry.connection_over(label, verdict, connection.received, connection.sent, lasted);
+}
+
+/// Lets the connections of earlier configurations take on this one: whom it refuses is cut off.
+pub(crate) fn take_on(root: u32, active: &Rc<Active>) {
+    for context in registry::outdated(active) {
+        if let Err(failure) = take_on_one(context, active) {
+            active.telemetry.failed(&failure, Level::Error);
+        }
+    }
+    let over = host::speak_of(root).and_then(|()| host::set_tick_period(0));
+    active.telemetry.tell(over);
+}
+
+fn take_on_one(context: u32, active: &Rc<Active>) -> Result<(), Failure> {
+    let Some(state) = registry::take_on(context, active) else {
+        return Ok(());
+    };
+    if !matches!(state, State::Passed(_)) {
+        return Ok(());
+    }
+    host::speak_of(context)?;
+    // Bytes have passed, so the handshake is over.
+    let judged = judge(active, true, true).unwrap_or_else(|failure| undecided(active, &failure));
+    if judged == State::Refused {
+        registry::set(context, State::Refused);
+        close(Some(active));
+    }
+    Ok(())
+}
+
+fn heard(context: u32, speaker: Speaker, size: usize) -> Action {
+    let Some((active, mut state)) = registry::find(context) else {
+        return close(None);
+    };
+    if state == State::Undecided {
+        state = match judge(&active, speaker == Speaker::Client, false) {
+            Ok(state) => state,
+            Err(failure) => undecided(&active, &failure),
+        };
+        registry::set(context, state);
+        if state == State::Refused {
+            return close(Some(&active));
+        }
+    }
+    match state {
+        State::Undecided | State::Refused => Action::Pause,
+        State::Own => {
+            if speaker == Speaker::Server && tag_upstream(&active) {
+                registry::set(context, State::Passed(None));
+            }
+            Action::Continue
+        }
+        State::Passed(_) => {
+            let size = i64::try_from(size).unwrap_or(i64::MAX);
+            match speaker {
+                Speaker::Client => registry::count(context, size, 0),
+                Speaker::Server => registry::count(context, 0, size),
+            }
+            Action::Continue
+        }
+    }
+}
+
+/// Decides about a connection and records the decision. `again` if bytes of it have passed already.
+fn judge(active: &Active, handshake_over: bool, again: bool) -> Result<State, Failure> {
+    let sni = host::attribute(Attribute::SNI)?;
+    let identity = match peer::of_connection(active, handshake_over, sni.as_deref())? {
+        End::NotYetKnown => return Ok(State::Undecided),
+        End::Own => return Ok(State::Own),
+        End::Peer(identity) => identity,
+    };
+    let request = Request {
+        source_ip: if identity.needs.source_ip {
+            host::attribute(Attribute::SOURCE_ADDRESS)?
+                .and_then(|address| encoding::ip_of_address(&address))
+        } else {
+            None
+        },
+        // Asked in any case: on some ports the HTTP filter follows.
+        port: match host::attribute(Attribute::DESTINATION_PORT)? {
+            None => None,
+            Some(port) => {
+                Some(encoding::port(&port).ok_or(Failure::malformed("proxy_get_property"))?)
+            }
+        },
+        sni: sni.as_deref(),
+        protocol: Protocol::Tcp,
+    };
+    let Some(decision) = active.policy.decide_connection(&identity.source, &request) else {
+        return Ok(State::Passed(None));
+    };
+    Ok(act(active, &identity, &decision, again))
+}
+
+fn act(active: &Active, identity: &Identity, decision: &Decision<'_>, again: bool) -> State {
+    let line = |what: &str| log_line(what, active, identity, decision);
+    let denied = decision.verdict == Verdict::Deny;
+    let refused = denied && active.policy.mode() == Mode::Enforce;
+    let telemetry = &active.telemetry;
+    if again {
+        // It was counted when it began; its bytes stay with that.
+        if !refused {
+            return State::Passed(None);
+        }
+        line("connection cut off by a new policy");
+        telemetry.connection_cut_off(&active.policy, identity, decision);
+        return State::Refused;
+    }
+    telemetry.connection(&active.policy, identity, decision, refused);
+    for rule in &decision.audits {
+        line(&format!("connection audit rule:{rule}"));
+    }
+    if refused {
+        line("connection refused");
+        return State::Refused;
+    }
+    if denied {
+        line("connection would be refused, but the policy is a dry run");
+    }
+    State::Passed(Some(Counted {
+        label: identity.label,
+        verdict: decision.verdict,
+    }))
+}
+
+/// No answer of Envoy's may open what a policy closes; a dry run refuses nothing whatever happens.
+fn undecided(active: &Active, failure: &Failure) -> State {
+    active.telemetry.failed(failure, Level::Error);
+    match active.policy.mode() {
+        Mode::Enforce => State::Refused,
+        Mode::DryRun => State::Passed(None),
+    }
+}
+
+/// Closes the connection. Paused even if it cannot be closed: then it hangs rather than passes.
+fn close(active: Option<&Active>) -> Action {
+    if let Err(failure) = host::close_connection() {
+        match active {
+            Some(active) => active.telemetry.failed(&failure, Level::Error),
+            None => host::log(Level::Error, &failure.to_string()),
+        }
+    }
+    Action::Pause
+}
+
+/// Tells which mesh the workload's own connection went to. False if that is not known yet.
+fn tag_upstream(active: &Active) -> bool {
+    match peer::of_upstream(active) {
+        Ok(None) => false,
+        Ok(Some(server)) => {
+            active.telemetry.upstream(&active.policy, &server.source);
+            true
+        }
+        Err(failure) => {
+            active.telemetry.failed(&failure, Level::Warn);
+            true
+        }
+    }
+}
+
+fn log_line(what: &str, active: &Active, identity: &Identity, decision: &Decision<'_>) {
+    if host::log_enabled(Level::Info) {
+        let line = Line {
+            what,
+            identity,
+            destination_mesh: active.policy.mesh(),
+            decision,
+            request: None,
+        };
+        host::log(Level::Info, &line.to_string());
+    }
+}

@@ -1,0 +1,123 @@
+//! Metrics by source mesh, destination mesh and verdict.
+
+use crossmesh_policy::{Policy, SourceClass, Verdict};
+
+use super::{SourceLabel, metrics};
+use crate::host::{Counter, Histogram};
+
+/// Meshes that have metrics of their own, in written order; those beyond are `other`. The destination is always this
+/// proxy's mesh.
+const NAMED_MESHES: usize = 64;
+
+/// One metric for each source and verdict. None where Envoy refused to define one: then there is a log line, and
+/// everything goes on without being counted.
+#[derive(Debug)]
+pub(super) struct Pairs<T> {
+    meshes: Vec<Verdicts<T>>,
+    other: Verdicts<T>,
+    classes: Vec<(SourceClass, Verdicts<T>)>,
+}
+
+#[derive(Debug)]
+struct Verdicts<T> {
+    allowed: Option<T>,
+    denied: Option<T>,
+}
+
+impl Pairs<Counter> {
+    /// Counters of this name.
+    pub(super) fn counters(policy: &Policy, name: &str) -> Self {
+        Self::define(policy, name, metrics::counter)
+    }
+}
+
+impl Pairs<Histogram> {
+    /// Histograms of this name.
+    pub(super) fn histograms(policy: &Policy, name: &str) -> Self {
+        Self::define(policy, name, metrics::histogram)
+    }
+}
+
+impl<T: Copy> Pairs<T> {
+    fn define(policy: &Policy, name: &str, define: impl Fn(&str) -> Option<T>) -> Self {
+        let verdicts = |source: &str| {
+            let metric = |verdict| define(&labelled(source, policy.mesh(), verdict, name));
+            Verdicts {
+                allowed: metric(Verdict::Allow),
+                denied: metric(Verdict::Deny),
+            }
+        };
+        Self {
+            meshes: policy.meshes().take(NAMED_MESHES).map(verdicts).collect(),
+            other: if policy.meshes().len() > NAMED_MESHES {
+                verdicts(super::OTHER)
+            } else {
+                Verdicts {
+                    allowed: None,
+                    denied: None,
+                }
+            },
+            classes: SourceClass::ALL
+                .into_iter()
+                .filter(|class| !matches!(class, SourceClass::SameMesh | SourceClass::PeerMesh))
+                .map(|class| (class, verdicts(class.as_str())))
+                .collect(),
+        }
+    }
+
+    /// The metric of a source and a verdict.
+    pub(super) fn get(&self, source: SourceLabel, verdict: Verdict) -> Option<T> {
+        let verdicts = match source {
+            SourceLabel::Mesh(index) => self.meshes.get(index).unwrap_or(&self.other),
+            SourceLabel::Class(class) => &self.classes.iter().find(|(of, _)| *of == class)?.1,
+        };
+        match verdict {
+            Verdict::Allow => verdicts.allowed,
+            Verdict::Deny => verdicts.denied,
+        }
+    }
+}
+
+/// Bytes and durations, where they are asked for.
+#[derive(Debug)]
+pub(super) struct Traffic {
+    bytes: Option<(Pairs<Counter>, Pairs<Counter>)>,
+    duration: Option<Pairs<Histogram>>,
+}
+
+impl Traffic {
+    /// What the policy asks for, under these names.
+    pub(super) fn define(policy: &Policy, received: &str, sent: &str, duration: &str) -> Self {
+        let asked = policy.telemetry();
+        Self {
+            bytes: asked.bytes.then(|| {
+                let counters = |name| Pairs::counters(policy, name);
+                (counters(received), counters(sent))
+            }),
+            duration: asked.duration.then(|| Pairs::histograms(policy, duration)),
+        }
+    }
+
+    /// Where received bytes are counted.
+    pub(super) fn received(&self, source: SourceLabel, verdict: Verdict) -> Option<Counter> {
+        self.bytes.as_ref()?.0.get(source, verdict)
+    }
+
+    /// Where sent bytes are counted.
+    pub(super) fn sent(&self, source: SourceLabel, verdict: Verdict) -> Option<Counter> {
+        self.bytes.as_ref()?.1.get(source, verdict)
+    }
+
+    /// Where durations are recorded.
+    pub(super) fn duration(&self, source: SourceLabel, verdict: Verdict) -> Option<Histogram> {
+        self.duration.as_ref()?.get(source, verdict)
+    }
+}
+
+/// A metric's name with its labels.
+pub(super) fn labelled(source: &str, destination: &str, verdict: Verdict, name: &str) -> String {
+    let verdict = verdict.as_str();
+    format!(
+        "source_mesh=.={source};.;destination_mesh=.={destination};.;verdict=.={verdict};.;{name}"
+    )
+}

@@ -1,0 +1,297 @@
+//! What a TCP connection brings about.
+
+use proxy_wasm::types::Action;
+
+use super::*;
+
+/// Lets the frontend of the east in, whatever it says.
+const FRONTEND_ONLY: &str = r#", "rules": [{"name": "frontend", "action": "ALLOW",
+    "from": [{"meshes": ["east"], "serviceAccounts": ["web/frontend"]}]}]"#;
+
+fn connections(source: &str, verdict: &str) -> (String, i64) {
+    let name = requests(source, verdict).replace("requests", "connections");
+    (name, 1)
+}
+
+fn closed() -> Vec<u32> {
+    host(|host| host.closed.clone())
+}
+
+/// TLS, in which no certificate was seen yet.
+fn before_the_handshake() {
+    peer(None);
+    host(|host| {
+        host.attributes
+            .insert("connection.tls_version".into(), b"TLSv1.2".to_vec());
+    });
+}
+
+#[test]
+fn a_connection_is_decided_at_the_clients_first_bytes() {
+    for (uri_san, source, expected) in [
+        (Some(FRONTEND), "east", "ALLOW rule:frontend"),
+        (Some(BATCH), "east", "DENY default:peerMesh"),
+        (None, "plaintext", "DENY default:plaintext"),
+    ] {
+        apart(|| {
+            let mut vm = vm(&policy(FRONTEND_ONLY));
+            before_the_handshake();
+            let (connection, action) = vm.accept();
+            assert_eq!(action, Action::Continue);
+            assert_eq!(decision(), None, "not before the handshake");
+            assert_eq!(
+                calls("connection.sha256_peer_certificate_digest"),
+                0,
+                "Envoy might remember that there was none"
+            );
+            peer(uri_san.map(str::as_bytes));
+            let action = vm.downstream(connection, 10);
+            assert_eq!(decision().as_deref(), Some(expected));
+            assert_eq!(state("crossmesh_source_mesh").as_deref(), Some(source));
+            let (verdict, _) = expected.split_once(' ').unwrap();
+            assert_eq!(counted(), [connections(source, verdict)]);
+            if verdict == "ALLOW" {
+                assert_eq!((action, closed()), (Action::Continue, vec![]));
+                assert_eq!(vm.upstream(connection, 10), Action::Continue);
+                assert_eq!(vm.downstream(connection, 10), Action::Continue);
+                assert_eq!(counted(), [connections(source, verdict)], "counted once");
+                vm.close(connection);
+            } else {
+                assert_eq!((action, closed()), (Action::Pause, vec![connection]));
+            }
+        });
+    }
+}
+
+#[test]
+fn a_server_that_speaks_first_is_heard_only_after_the_handshake() {
+    for (uri_san, allowed) in [(FRONTEND, true), (BATCH, false)] {
+        apart(|| {
+            let mut vm = vm(&policy(FRONTEND_ONLY));
+            before_the_handshake();
+            let (connection, _) = vm.accept();
+            for _ in 0..3 {
+                assert_eq!(vm.upstream(connection, 8), Action::Pause);
+                assert_eq!((decision(), closed()), (None, vec![]));
+            }
+            assert_eq!(calls("connection.sha256_peer_certificate_digest"), 0);
+            peer(Some(uri_san.as_bytes()));
+            let action = vm.upstream(connection, 8);
+            assert_eq!(action == Action::Continue, allowed);
+            assert_eq!(closed().is_empty(), allowed);
+        });
+    }
+}
+
+#[test]
+fn without_tls_there_is_no_handshake_to_wait_for() {
+    let mut vm = vm(&policy(r#", "defaults": {"plaintext": "ALLOW"}"#));
+    peer(None);
+    let (connection, _) = vm.accept();
+    assert_eq!(vm.upstream(connection, 8), Action::Continue);
+    assert_eq!(decision().as_deref(), Some("ALLOW default:plaintext"));
+}
+
+#[test]
+fn tls_that_is_not_ended_here_is_passed_on_by_its_server_name() {
+    let snis =
+        r#", "rules": [{"name": "sni", "action": "DENY", "to": [{"snis": ["closed.example"]}]}]"#;
+    // Server name, listener direction, kind of proxy; the decision.
+    let cases = [
+        (
+            "open.example",
+            0_i64,
+            "sidecar",
+            Some("ALLOW default:passthrough"),
+        ),
+        ("closed.example", 0, "sidecar", Some("DENY rule:sni")),
+        ("closed.example", 2, "router", Some("DENY rule:sni")),
+        // A sidecar's own connection.
+        ("closed.example", 2, "sidecar", None),
+    ];
+    for (sni, direction, kind, expected) in cases {
+        apart(|| {
+            host(|host| {
+                let id = format!("{kind}~192.0.2.1~a.b~b.svc");
+                host.attributes.insert("xds.node.id".into(), id.into());
+            });
+            let mut vm = vm(&policy(snis));
+            peer(None);
+            host(|host| {
+                let attributes = &mut host.attributes;
+                attributes.insert("connection.requested_server_name".into(), sni.into());
+                attributes.insert(
+                    "xds.listener_direction".into(),
+                    direction.to_le_bytes().to_vec(),
+                );
+            });
+            let (connection, _) = vm.accept();
+            vm.downstream(connection, 200);
+            assert_eq!(decision().as_deref(), expected, "{sni} {direction} {kind}");
+        });
+    }
+}
+
+#[test]
+fn where_the_http_filter_follows_only_what_no_request_could_change_is_cut_off() {
+    let ports = r#", "tcp": {"httpPorts": [8080]}"#;
+    for (uri_san, port, expected) in [
+        (FRONTEND, 8080_i64, None),
+        (BATCH, 8080, Some("DENY default:peerMesh")),
+        (FRONTEND, 8081, Some("DENY default:peerMesh")),
+    ] {
+        apart(|| {
+            let mut vm = vm(&policy(&format!("{READERS}{ports}")));
+            peer(Some(uri_san.as_bytes()));
+            host(|host| {
+                host.attributes
+                    .insert("destination.port".into(), port.to_le_bytes().to_vec());
+            });
+            let (connection, _) = vm.accept();
+            let action = vm.downstream(connection, 10);
+            assert_eq!(decision().as_deref(), expected, "{uri_san} {port}");
+            assert_eq!(action == Action::Continue, expected.is_none());
+            assert_eq!(counted().is_empty(), expected.is_none());
+        });
+    }
+}
+
+#[test]
+fn a_dry_run_closes_nothing() {
+    let mut vm = vm(&policy(r#", "mode": "DRY_RUN""#));
+    let (connection, _) = vm.accept();
+    assert_eq!(vm.downstream(connection, 10), Action::Continue);
+    assert_eq!(decision().as_deref(), Some("DENY default:peerMesh"));
+    assert_eq!(state("crossmesh_enforced").as_deref(), Some("false"));
+    host(|host| host.statuses.insert("proxy_get_property", 10));
+    let (connection, _) = vm.accept();
+    assert_eq!(vm.downstream(connection, 10), Action::Continue);
+    assert_eq!(closed(), [0; 0]);
+}
+
+#[test]
+fn the_workloads_own_connections_are_only_told_of() {
+    let mut vm = vm(&policy(""));
+    peer(None);
+    host(|host| {
+        host.attributes
+            .insert("xds.listener_direction".into(), 2_i64.to_le_bytes().into());
+    });
+    let (connection, _) = vm.accept();
+    assert_eq!(vm.downstream(connection, 10), Action::Continue);
+    assert_eq!(state("crossmesh_destination_mesh"), None);
+    host(|host| {
+        host.attributes.insert(
+            "upstream.uri_san_peer_certificate".into(),
+            b"spiffe://foo.com/ns/shop/sa/db".to_vec(),
+        );
+    });
+    assert_eq!(vm.upstream(connection, 10), Action::Continue);
+    assert_eq!(state("crossmesh_source_mesh").as_deref(), Some("west"));
+    assert_eq!(state("crossmesh_destination_mesh").as_deref(), Some("east"));
+    assert_eq!((decision(), counted()), (None, vec![]));
+}
+
+/// Two connections, of the frontend and of the batch, by a policy that lets both in.
+fn two_open() -> (Vm, u32, u32) {
+    let mut vm = vm(&policy(r#", "defaults": {"peerMesh": "ALLOW"}"#));
+    let mut open = |uri_san: &str| {
+        let uri_san = uri_san.as_bytes();
+        let attributes = attributes(Some(&[uri_san]));
+        peer(Some(uri_san));
+        let (connection, _) = vm.accept();
+        assert_eq!(vm.downstream(connection, 10), Action::Continue);
+        host(|host| {
+            host.attributes_of
+                .insert(connection, attributes.into_iter().collect())
+        });
+        connection
+    };
+    let (frontend, batch) = (open(FRONTEND), open(BATCH));
+    (vm, frontend, batch)
+}
+
+#[test]
+fn a_new_policy_cuts_off_whom_it_refuses_and_nobody_else() {
+    let (mut vm, _, batch) = two_open();
+    let root = vm.plugin();
+    assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
+    assert_eq!(host(|host| host.tick_period.get(&root).copied()), Some(100));
+    vm.tick(root);
+    assert_eq!(closed(), [batch]);
+    let cut_off = requests("east", "DENY").replace("requests", "connections_cut_off");
+    assert!(counted().contains(&(cut_off, 1)), "{:?}", counted());
+    assert_eq!(
+        host(|host| host.tick_period.get(&root).copied()),
+        Some(0),
+        "it ticks no longer than needed"
+    );
+    assert_eq!(decision().as_deref(), Some("DENY default:peerMesh"));
+}
+
+#[test]
+fn the_same_root_context_may_be_configured_anew() {
+    let (mut vm, _, batch) = two_open();
+    assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
+    vm.tick(1);
+    assert_eq!(closed(), [batch]);
+}
+
+#[test]
+fn a_policy_of_another_plugin_cuts_off_nobody() {
+    let (mut vm, ..) = two_open();
+    let root = vm.plugin();
+    host(|host| {
+        host.attributes
+            .insert("plugin_name".into(), b"another".to_vec())
+    });
+    assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
+    assert_eq!(host(|host| host.tick_period.get(&root).copied()), None);
+    vm.tick(root);
+    assert_eq!(closed(), [0; 0]);
+}
+
+#[test]
+fn a_dry_run_cuts_off_nobody() {
+    let (mut vm, ..) = two_open();
+    assert!(vm.configure(policy(r#", "mode": "DRY_RUN""#).as_bytes()));
+    vm.tick(1);
+    assert_eq!(closed(), [0; 0]);
+}
+
+#[test]
+fn what_cannot_be_judged_again_is_cut_off() {
+    let (mut vm, frontend, batch) = two_open();
+    assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
+    host(|host| host.statuses.insert("proxy_get_property", 10));
+    vm.tick(1);
+    assert_eq!(closed(), [frontend, batch]);
+}
+
+#[test]
+fn requests_and_connections_may_share_a_root_context() {
+    let mut vm = vm(&policy(FRONTEND_ONLY));
+    let stream = vm.open();
+    let (connection, _) = vm.accept();
+    assert_eq!(vm.request_headers(stream), Action::Continue);
+    assert_eq!(vm.downstream(connection, 10), Action::Continue);
+    vm.close(stream);
+    assert_eq!(vm.upstream(connection, 10), Action::Continue);
+    vm.close(connection);
+}
+
+#[test]
+fn a_connection_that_nobody_accepted_is_closed() {
+    let mut vm = vm(&policy(FRONTEND_ONLY));
+    let context = vm.open();
+    assert_eq!(vm.downstream(context, 10), Action::Pause);
+    assert_eq!(closed(), [context]);
+}
+
+#[test]
+fn a_connection_of_a_plugin_without_a_policy_is_closed() {
+    let mut vm = Vm::start();
+    assert!(!vm.configure(b""));
+    let (connection, action) = vm.accept();
+    assert_eq!((action, closed()), (Action::Pause, vec![connection]));
+}

@@ -1,0 +1,154 @@
+//! Who a peer is taken for.
+
+use proxy_wasm::types::Action;
+
+use super::*;
+
+#[test]
+fn a_certificate_has_exactly_one_uri_san() {
+    let frontend = FRONTEND.as_bytes();
+    let evil: &[u8] = b"spiffe://evil.com/ns/web/sa/x";
+    let cases: &[(&[&[u8]], Option<&str>)] = &[
+        (&[frontend], None),
+        (&[], Some("noUriSan")),
+        (&[frontend, evil], Some("severalUriSans")),
+        (&[evil, frontend], Some("severalUriSans")),
+        (&[frontend, frontend], Some("severalUriSans")),
+        (&[b"https://foo.com/"], Some("noSpiffeId")),
+    ];
+    let mut vm = vm(&policy(READERS));
+    // Twice each, so that what is remembered of one certificate is not taken for another's.
+    for (uri_sans, flaw) in cases.iter().chain(cases) {
+        certificate(Some(uri_sans));
+        host(|host| host.counters.values_mut().for_each(|count| *count = 0));
+        assert_eq!(vm.request() == Action::Pause, flaw.is_some());
+        match flaw {
+            None => assert_eq!(decision().as_deref(), Some("ALLOW rule:readers")),
+            Some(reason) => {
+                assert_eq!(decision().as_deref(), Some("DENY default:invalidIdentity"));
+                assert!(counted().contains(&(flaws(reason), 1)), "{:?}", counted());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_certificate_that_cannot_be_read_is_nobodys() {
+    let pem = "connection.peer_certificate";
+    for unreadable in [None, Some(b"-----BEGIN".to_vec())] {
+        apart(|| {
+            let mut vm = vm(&policy(READERS));
+            host(|host| {
+                host.attributes.remove(pem);
+                host.attributes
+                    .extend(unreadable.map(|value| (pem.to_owned(), value)));
+            });
+            assert_eq!(vm.request(), Action::Pause);
+            assert_eq!(decision().as_deref(), Some("DENY default:invalidIdentity"));
+            assert!(counted().contains(&(flaws("unreadable"), 1)));
+            let logs = host(|host| host.logs.clone());
+            assert!(
+                logs.iter()
+                    .any(|(_, line)| line.contains("the certificate cannot be read")),
+                "{logs:?}"
+            );
+        });
+    }
+}
+
+#[test]
+fn a_certificate_is_read_once() {
+    let mut vm = vm(&policy(READERS));
+    host(|host| host.calls.clear());
+    for _ in 0..5 {
+        assert_eq!(vm.request(), Action::Continue);
+    }
+    assert_eq!(calls("connection.peer_certificate"), 1);
+    assert_eq!(calls("connection.sha256_peer_certificate_digest"), 5);
+    assert_eq!(calls("proxy_get_property"), 6);
+}
+
+#[test]
+fn without_a_digest_it_is_read_each_time() {
+    let mut vm = vm(&policy(READERS));
+    host(|host| {
+        host.attributes
+            .remove("connection.sha256_peer_certificate_digest");
+    });
+    for _ in 0..2 {
+        assert_eq!(vm.request(), Action::Continue);
+    }
+    assert_eq!(calls("connection.peer_certificate"), 2);
+}
+
+#[test]
+fn a_tunnels_peer_is_known_only_where_the_connection_has_none_of_its_own() {
+    let tunnelled = "filter_state.io.istio.peer_principal";
+    let mut vm = vm(&policy(READERS));
+    host(|host| {
+        host.attributes
+            .insert(tunnelled.into(), FRONTEND.as_bytes().to_vec());
+    });
+    // The connection's own certificate is the tunnel's end.
+    peer(Some(BATCH.as_bytes()));
+    assert_eq!(vm.request(), Action::Pause);
+    assert_eq!(calls(tunnelled), 0);
+    // TLS that this proxy ends, without a certificate.
+    peer(None);
+    host(|host| {
+        host.attributes
+            .insert("connection.tls_version".into(), b"TLSv1.3".to_vec());
+    });
+    assert_eq!(vm.request(), Action::Pause);
+    assert_eq!(decision().as_deref(), Some("DENY default:plaintext"));
+    // An internal listener.
+    peer(None);
+    assert_eq!(vm.request(), Action::Continue);
+    assert_eq!(decision().as_deref(), Some("ALLOW rule:readers"));
+    host(|host| {
+        host.attributes
+            .insert(tunnelled.into(), b"spiffe://foo.com/".to_vec());
+    });
+    assert_eq!(vm.request(), Action::Pause);
+    assert!(counted().contains(&(flaws("noSpiffeId"), 1)));
+}
+
+#[test]
+fn a_forwarders_caller_is_judged_in_its_place() {
+    let forwarders = r#", "forwarders": [{"principal": "foo.com/ns/istio-ingress/sa/gateway"}]"#;
+    let gateway = "spiffe://foo.com/ns/istio-ingress/sa/gateway";
+    let own = format!("By=spiffe://bar.com/ns/shop/sa/catalog;URI={gateway}");
+    let cases = [
+        (gateway, format!("URI={FRONTEND},{own}"), None),
+        (
+            gateway,
+            format!("URI=spiffe://bar.com/ns/shop/sa/cart,{own}"),
+            Some("forwarded"),
+        ),
+        (gateway, format!("URI={FRONTEND}"), Some("forwarded")),
+        // Nobody else is believed.
+        (BATCH, format!("URI={FRONTEND},{own}"), None),
+    ];
+    for (direct, header, flaw) in cases {
+        apart(|| {
+            let mut vm = vm(&policy(&format!("{READERS}{forwarders}")));
+            peer(Some(direct.as_bytes()));
+            host(|host| {
+                host.headers
+                    .extend(headers(&[("x-forwarded-client-cert", &header)]));
+            });
+            vm.request();
+            let expected = match (direct == gateway, flaw) {
+                (true, None) => "ALLOW rule:readers",
+                (true, Some(_)) => "DENY default:invalidIdentity",
+                (false, _) => "DENY default:peerMesh",
+            };
+            assert_eq!(decision().as_deref(), Some(expected), "{header}");
+            let counted = counted();
+            assert_eq!(
+                counted.iter().any(|(name, _)| name == &flaws("forwarded")),
+                flaw.is_some()
+            );
+        });
+    }
+}

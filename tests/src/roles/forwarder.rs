@@ -1,0 +1,154 @@
+//! A caller behind a forwarder: an ingress gateway ends the client's mutual TLS, and calls the server with a certificate
+//! of its own. Who the client is says `x-forwarded-client-cert`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{cluster, router, tls_context};
+use crate::access_log::AccessLog;
+use crate::block::Block;
+use crate::envoy::{Envoy, Setup, socket_address};
+use crate::names::SERVICE_PORT;
+use crate::pki::{Identity, Pki, Root};
+use crate::plugin::Plugin;
+use crate::world::node;
+
+/// The gateway's identity.
+pub const INGRESS: &str = "spiffe://foo.com/ns/istio-ingress/sa/istio-ingressgateway";
+
+/// A gateway and a server's sidecar with the filter, which answers by itself.
+#[derive(Debug)]
+pub struct ForwardedStand {
+    /// Where clients reach the gateway.
+    pub gateway: SocketAddr,
+    /// Where whoever can reaches the server.
+    pub server: SocketAddr,
+    /// The server's sidecar.
+    pub envoy: Envoy,
+    /// Its access log.
+    pub access_log: AccessLog,
+    /// Who can sign certificates.
+    pub pki: Pki,
+    _gateway_envoy: Envoy,
+    _folder: TempDir,
+    _block: Block,
+}
+
+impl ForwardedStand {
+    /// Starts both, the server with the policy (JSON) and what its Envoy does with the header
+    /// (`forward_client_cert_details`); the gateway replaces it by its own.
+    pub async fn start(policy: &str, details: &str) -> Result<Self> {
+        let block = Block::claim()?;
+        let folder = tempfile::Builder::new()
+            .prefix("crossmesh-")
+            .tempdir()
+            .context("a folder for files")?;
+        let pki = Pki::create(&folder.path().join("pki"))?;
+        let access_log = AccessLog::at(folder.path().join("access.log"));
+        let of = |ip: IpAddr| SocketAddr::new(ip, SERVICE_PORT);
+        let (gateway, server) = (of(block.at(20)), of(block.at(40)));
+
+        let identity = pki.sign(
+            Root::West,
+            "server",
+            &["spiffe://bar.com/ns/shop/sa/catalog"],
+        )?;
+        let served =
+            json!({"direct_response": {"status": 200, "body": {"inline_string": "served"}}});
+        let filter = Plugin::Given(policy.to_owned()).http_filter()?;
+        let setup = Setup {
+            node: node("west", "shop", "catalog"),
+            listeners: vec![listener(
+                server,
+                &identity,
+                &hcm(details, served, &[filter, router()], &access_log),
+            )],
+            clusters: vec![],
+        };
+        let envoy = Envoy::start(
+            "the server's sidecar",
+            &folder.path().join("server"),
+            server.ip(),
+            &setup,
+        )
+        .await?;
+
+        let identity = pki.sign(Root::East, "gateway", &[INGRESS])?;
+        let mut to = cluster("server", server);
+        to["transport_socket"] = json!({
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+                "common_tls_context": tls_context(&identity, &Value::Null),
+            },
+        });
+        let own_log = AccessLog::at(folder.path().join("gateway.log"));
+        let setup = Setup {
+            node: node("east", "istio-ingress", "istio-ingressgateway"),
+            listeners: vec![listener(
+                gateway,
+                &identity,
+                &hcm(
+                    "SANITIZE_SET",
+                    json!({"route": {"cluster": "server"}}),
+                    &[router()],
+                    &own_log,
+                ),
+            )],
+            clusters: vec![to],
+        };
+        let folder_of_gateway: &Path = &folder.path().join("gateway");
+        let gateway_envoy =
+            Envoy::start("the gateway", folder_of_gateway, gateway.ip(), &setup).await?;
+        Ok(Self {
+            gateway,
+            server,
+            envoy,
+            access_log,
+            pki,
+            _gateway_envoy: gateway_envoy,
+            _folder: folder,
+            _block: block,
+        })
+    }
+}
+
+fn listener(address: SocketAddr, identity: &Identity, filter: &Value) -> Value {
+    json!({
+        "name": "inbound",
+        "traffic_direction": "INBOUND",
+        "address": socket_address(address),
+        "filter_chains": [{
+            "transport_socket": {
+                "name": "envoy.transport_sockets.tls",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+                    "common_tls_context": tls_context(identity, &Value::Null),
+                    "require_client_certificate": true,
+                },
+            },
+            "filters": [filter],
+        }],
+    })
+}
+
+fn hcm(details: &str, mut action: Value, filters: &[Value], access_log: &AccessLog) -> Value {
+    action["match"] = json!({"prefix": "/"});
+    json!({
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "stat_prefix": "inbound",
+            "preserve_external_request_id": true,
+            "forward_client_cert_details": details,
+            "set_current_client_cert_details": {"uri": true},
+            "access_log": [access_log.config()],
+            "route_config": {"name": "inbound", "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [action]}]},
+            "http_filters": filters,
+        },
+    })
+}

@@ -1,0 +1,236 @@
+//! TCP that is not HTTP: a server's sidecar with the filter as a network filter, and the clients' sidecars.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{cluster, router, tls_context};
+use crate::access_log::AccessLog;
+use crate::block::Block;
+use crate::envoy::{Envoy, Setup, socket_address};
+use crate::names::SERVICE_PORT;
+use crate::pki::{Identity, Pki, Root};
+use crate::plugin::{Plugin, write_network_discovery};
+use crate::speaker::Speaker;
+use crate::world::node;
+
+/// The port of the service that speaks first, as MySQL does.
+pub const GREETING_PORT: u16 = 3306;
+/// The port where the HTTP filter follows the network filter, both with the same policy.
+pub const HTTP_PORT: u16 = 8081;
+/// What the service that speaks first says.
+pub const GREETING: &str = "220 welcome\r\n";
+
+/// A server's sidecar with three listeners (clients speak first, the server speaks first, HTTP), and a client's sidecar
+/// for each client: plain TCP in, mutual TLS out.
+#[derive(Debug)]
+pub struct TcpStand {
+    /// The server's sidecar.
+    pub envoy: Envoy,
+    /// Its access log, of TCP only: a line when a connection has ended.
+    pub access_log: AccessLog,
+    /// Its address; the ports are [`SERVICE_PORT`], [`GREETING_PORT`] and [`HTTP_PORT`].
+    pub address: IpAddr,
+    /// The application that waits for the client.
+    pub echo: Speaker,
+    /// The application that speaks first.
+    pub greeter: Speaker,
+    /// Who can sign certificates.
+    pub pki: Pki,
+    clients: Vec<(IpAddr, Identity)>,
+    _client_envoy: Envoy,
+    discovery: PathBuf,
+    _folder: TempDir,
+    _block: Block,
+}
+
+impl TcpStand {
+    /// Starts everything: with the policy (JSON), and a client for each SPIFFE ID.
+    pub async fn start(policy: &str, clients: &[&str]) -> Result<Self> {
+        let block = Block::claim()?;
+        let folder = tempfile::Builder::new()
+            .prefix("crossmesh-")
+            .tempdir()
+            .context("a folder for files")?;
+        let pki = Pki::create(&folder.path().join("pki"))?;
+        let address = block.at(40);
+        let (echo, greeter) = (
+            Speaker::start(address, None)?,
+            Speaker::start(address, Some(GREETING))?,
+        );
+        let discovery = folder.path().join("discovery.json");
+        write_network_discovery(&discovery, "1", policy)?;
+        let identity = pki.sign(Root::West, "server", &["spiffe://bar.com/ns/shop/sa/db"])?;
+        let access_log = AccessLog::at(folder.path().join("access.log"));
+        let setup = Setup {
+            node: node("west", "shop", "db"),
+            listeners: vec![
+                listener(
+                    SocketAddr::new(address, SERVICE_PORT),
+                    &identity,
+                    &[
+                        Plugin::Discovered(discovery.clone()).network_filter()?,
+                        tcp_proxy("echo", &access_log, &json!({})),
+                    ],
+                ),
+                listener(
+                    SocketAddr::new(address, GREETING_PORT),
+                    &identity,
+                    &[
+                        Plugin::Discovered(discovery.clone()).network_filter()?,
+                        tcp_proxy("greeter", &access_log, &after_the_handshake()),
+                    ],
+                ),
+                listener(
+                    SocketAddr::new(address, HTTP_PORT),
+                    &identity,
+                    &[
+                        Plugin::Given(policy.to_owned()).network_filter()?,
+                        http(&Plugin::Given(policy.to_owned()).http_filter()?),
+                    ],
+                ),
+            ],
+            clusters: vec![
+                cluster("echo", echo.address()),
+                cluster("greeter", greeter.address()),
+            ],
+        };
+        let envoy = Envoy::start(
+            "the server's sidecar",
+            &folder.path().join("db"),
+            address,
+            &setup,
+        )
+        .await?;
+        let mut ids = Vec::new();
+        for (at, id) in (51..).zip(clients) {
+            let name = format!("client-{at}");
+            ids.push((block.at(at), pki.sign(Root::East, &name, &[id])?));
+        }
+        let client_envoy = clients_sidecars(&ids, address, &folder.path().join("clients")).await?;
+        Ok(Self {
+            envoy,
+            access_log,
+            address,
+            echo,
+            greeter,
+            pki,
+            clients: ids,
+            _client_envoy: client_envoy,
+            discovery,
+            _folder: folder,
+            _block: block,
+        })
+    }
+
+    /// Where a client's sidecar takes what is for this port of the server.
+    #[must_use]
+    pub fn of(&self, client: usize, port: u16) -> SocketAddr {
+        SocketAddr::new(self.clients[client].0, port)
+    }
+
+    /// A client's certificate.
+    #[must_use]
+    pub fn identity(&self, client: usize) -> &Identity {
+        &self.clients[client].1
+    }
+
+    /// Delivers another policy (JSON) to the TCP listeners, by extension discovery.
+    pub fn deliver(&self, version: &str, policy: &str) -> Result<()> {
+        write_network_discovery(&self.discovery, version, policy)
+    }
+}
+
+async fn clients_sidecars(
+    clients: &[(IpAddr, Identity)],
+    server: IpAddr,
+    folder: &Path,
+) -> Result<Envoy> {
+    let mut setup = Setup {
+        node: node("east", "web", "clients"),
+        ..Setup::default()
+    };
+    for (ip, identity) in clients {
+        for port in [SERVICE_PORT, GREETING_PORT] {
+            let name = format!("{ip}:{port}");
+            let mut to = cluster(&name, SocketAddr::new(server, port));
+            to["transport_socket"] = json!({
+                "name": "envoy.transport_sockets.tls",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+                    "common_tls_context": tls_context(identity, &Value::Null),
+                },
+            });
+            setup.clusters.push(to);
+            setup.listeners.push(json!({
+                "name": name,
+                "traffic_direction": "OUTBOUND",
+                "address": socket_address(SocketAddr::new(*ip, port)),
+                "filter_chains": [{"filters": [tcp_proxy_without_log(&name, &json!({}))]}],
+            }));
+        }
+    }
+    Envoy::start("the clients' sidecars", folder, server, &setup).await
+}
+
+fn listener(address: SocketAddr, identity: &Identity, filters: &[Value]) -> Value {
+    json!({
+        "name": format!("inbound {}", address.port()),
+        "traffic_direction": "INBOUND",
+        "address": socket_address(address),
+        "filter_chains": [{
+            "transport_socket": {
+                "name": "envoy.transport_sockets.tls",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+                    "common_tls_context": tls_context(identity, &Value::Null),
+                    "require_client_certificate": true,
+                },
+            },
+            "filters": filters,
+        }],
+    })
+}
+
+/// Connects to the server only when the client is known: without this a server that speaks first may do so before the
+/// handshake is over, and is then not heard until the client speaks.
+fn after_the_handshake() -> Value {
+    json!({"upstream_connect_mode": "ON_DOWNSTREAM_TLS_HANDSHAKE", "max_early_data_bytes": 65536})
+}
+
+fn tcp_proxy(cluster: &str, access_log: &AccessLog, more: &Value) -> Value {
+    let mut proxy = tcp_proxy_without_log(cluster, more);
+    proxy["typed_config"]["access_log"] = json!([access_log.config()]);
+    proxy
+}
+
+fn tcp_proxy_without_log(cluster: &str, more: &Value) -> Value {
+    let mut proxy = json!({
+        "name": "envoy.filters.network.tcp_proxy",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+            "stat_prefix": "tcp",
+            "cluster": cluster,
+        },
+    });
+    for (name, value) in more.as_object().into_iter().flatten() {
+        proxy["typed_config"][name] = value.clone();
+    }
+    proxy
+}
+
+fn http(filter: &Value) -> Value {
+    let route = json!({"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "served"}}});
+    json!({
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "stat_prefix": "inbound",
+            "route_config": {"name": "inbound", "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
+            "http_filters": [filter, router()],
+        },
+    })
+}

@@ -1,0 +1,155 @@
+//! TCP connections through a real Envoy: decided at the first bytes of either side, and again when the policy changes.
+#![cfg(test)]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crossmesh_e2e::curl::Request;
+use crossmesh_e2e::names::{BATCH, CATALOG, FRONTEND, SERVICE_PORT};
+use crossmesh_e2e::roles::tcp::{GREETING, GREETING_PORT, HTTP_PORT, TcpStand};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// The frontend may; the batch may not.
+const FRONTEND_ONLY: &str = r#"{"schema": "crossmesh/v1",
+    "meshes": [{"id": "east", "trustDomains": ["foo.com"]}, {"id": "west", "trustDomains": ["bar.com"]}],
+    "rules": [{"name": "frontend", "action": "ALLOW", "from": [{"meshes": ["east"], "serviceAccounts": ["web/frontend"]}]}]}"#;
+
+const BOTH: [&str; 2] = [FRONTEND, BATCH];
+const THE_FRONTEND: usize = 0;
+const THE_BATCH: usize = 1;
+
+/// Longer than anything takes; over means that it never comes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// As many bytes as are wanted, or all until the end.
+async fn read(stream: &mut TcpStream, wanted: usize) -> String {
+    let mut bytes = vec![0; wanted];
+    let mut read = 0;
+    while read < wanted {
+        let more = timeout(PATIENCE, stream.read(&mut bytes[read..]));
+        match more.await.expect("bytes, or the end") {
+            // A reset is an end too.
+            Ok(0) | Err(_) => break,
+            Ok(more) => read += more,
+        }
+    }
+    String::from_utf8(bytes[..read].to_vec()).unwrap()
+}
+
+async fn connect(address: SocketAddr) -> TcpStream {
+    TcpStream::connect(address).await.unwrap()
+}
+
+async fn say(stream: &mut TcpStream, words: &str) -> String {
+    // What cannot be written any more is not answered either.
+    let _ = stream.write_all(words.as_bytes()).await;
+    read(stream, words.len()).await
+}
+
+async fn counted(stand: &TcpStand, metric: &str, verdict: &str) -> u64 {
+    let name = format!(
+        "wasmcustom.source_mesh=.=east;.;destination_mesh=.=west;.;verdict=.={verdict};.;{metric}"
+    );
+    stand.envoy.stat(&name).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_client_that_speaks_first_is_heard_or_cut_off() {
+    let stand = TcpStand::start(FRONTEND_ONLY, &BOTH).await.unwrap();
+    let mut allowed = connect(stand.of(THE_FRONTEND, SERVICE_PORT)).await;
+    assert_eq!(say(&mut allowed, "hello").await, "hello");
+    assert_eq!(say(&mut allowed, "again").await, "again");
+    drop(allowed);
+    let entry = stand.access_log.longer_than(0).await.unwrap();
+    assert_eq!(entry.decision.as_deref(), Some("ALLOW rule:frontend"));
+    assert_eq!(stand.echo.heard(), 10);
+
+    let mut denied = connect(stand.of(THE_BATCH, SERVICE_PORT)).await;
+    assert_eq!(say(&mut denied, "hello").await, "");
+    let entry = stand.access_log.longer_than(1).await.unwrap();
+    assert_eq!(entry.decision.as_deref(), Some("DENY default:peerMesh"));
+    assert_eq!(entry.source_mesh.as_deref(), Some("east"));
+    assert_eq!(stand.echo.heard(), 10, "nothing of it arrived");
+
+    for verdict in ["ALLOW", "DENY"] {
+        let counted = counted(&stand, "crossmesh_connections_total", verdict).await;
+        assert_eq!(counted, 1, "{verdict}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_first_is_heard_by_whom_the_policy_lets_in() {
+    let stand = TcpStand::start(FRONTEND_ONLY, &BOTH).await.unwrap();
+    // Several times, for what the two sides do first is a race.
+    for _ in 0..5 {
+        let mut allowed = connect(stand.of(THE_FRONTEND, GREETING_PORT)).await;
+        assert_eq!(read(&mut allowed, GREETING.len()).await, GREETING);
+        assert_eq!(say(&mut allowed, "thanks").await, "thanks");
+        let mut denied = connect(stand.of(THE_BATCH, GREETING_PORT)).await;
+        assert_eq!(read(&mut denied, GREETING.len()).await, "");
+    }
+    assert_eq!(stand.greeter.heard(), 30);
+}
+
+#[tokio::test]
+async fn a_new_policy_cuts_off_the_open_connections_that_it_refuses() {
+    let open = FRONTEND_ONLY.replace(
+        r#""rules""#,
+        r#""defaults": {"peerMesh": "ALLOW"}, "rules""#,
+    );
+    let stand = TcpStand::start(&open, &BOTH).await.unwrap();
+    // More than there are workers, so that all of them have some.
+    let mut frontends = Vec::new();
+    let mut batches = Vec::new();
+    for _ in 0..6 {
+        for (client, streams) in [(THE_FRONTEND, &mut frontends), (THE_BATCH, &mut batches)] {
+            let mut stream = connect(stand.of(client, SERVICE_PORT)).await;
+            assert_eq!(say(&mut stream, "hello").await, "hello");
+            streams.push(stream);
+        }
+    }
+    stand.deliver("2", FRONTEND_ONLY).unwrap();
+    for stream in &mut batches {
+        assert_eq!(read(stream, 1).await, "", "it has ended");
+    }
+    for stream in &mut frontends {
+        assert_eq!(say(stream, "still").await, "still");
+    }
+    let cut_off = counted(&stand, "crossmesh_connections_cut_off_total", "DENY").await;
+    assert_eq!(cut_off, 6);
+    let entry = stand.access_log.longer_than(5).await.unwrap();
+    assert_eq!(entry.decision.as_deref(), Some("DENY default:peerMesh"));
+}
+
+#[tokio::test]
+async fn one_policy_serves_a_network_filter_and_the_http_filter_behind_it() {
+    let policy = FRONTEND_ONLY
+        .replace(
+            r#""rules""#,
+            &format!(r#""tcp": {{"httpPorts": [{HTTP_PORT}]}}, "rules""#),
+        )
+        .replace(r#""name": "frontend""#, r#""name": "readers""#)
+        .replace(
+            r#"["web/frontend"]}]"#,
+            r#"["web/frontend"]}], "to": [{"paths": ["/v1/*"]}]"#,
+        );
+    let stand = TcpStand::start(&policy, &BOTH).await.unwrap();
+    let address = SocketAddr::new(stand.address, HTTP_PORT);
+    let ask = async |client: usize, path: &str| {
+        let request = Request::mutual_tls(CATALOG, address, path, stand.identity(client)).unwrap();
+        request.send().await.map(|reply| reply.status).ok()
+    };
+    for _ in 0..3 {
+        assert_eq!(ask(THE_FRONTEND, "/v1/items").await, Some(200));
+        // The connection might become anything, so it is the HTTP filter that refuses the request.
+        assert_eq!(ask(THE_FRONTEND, "/v2/items").await, Some(403));
+        // No request of the batch could be let in, so none is read.
+        assert_eq!(ask(THE_BATCH, "/v1/items").await, None);
+    }
+    let requests = counted(&stand, "crossmesh_requests_total", "ALLOW").await;
+    let refused = counted(&stand, "crossmesh_requests_total", "DENY").await;
+    let connections = counted(&stand, "crossmesh_connections_total", "DENY").await;
+    assert_eq!((requests, refused, connections), (3, 3, 3));
+}
