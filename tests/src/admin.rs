@@ -19,7 +19,8 @@ pub async fn get(admin: SocketAddr, path: &str) -> Result<String> {
     let request = Request::get(path)
         .header("host", admin.to_string())
         .body(Empty::<Bytes>::new())?;
-    let exchange = async {
+    // The sender goes with the exchange, and without one the connection ends.
+    let exchange = async move {
         let response = sender.send_request(request).await?;
         let status = response.status();
         let body = response.into_body().collect().await?.to_bytes();
@@ -29,11 +30,11 @@ pub async fn get(admin: SocketAddr, path: &str) -> Result<String> {
         }
         Ok(body)
     };
-    tokio::select! {
-        answer = exchange => answer,
-        ended = connection => match ended {
-            Ok(()) => bail!("{admin}{path}: the connection ended before the answer"),
-            Err(error) => Err(error).with_context(|| format!("{admin}{path}")),
-        },
+    // A server that closes behind its answer ends the connection before the answer is taken from it: wait for both.
+    let (answer, ended) = tokio::join!(exchange, connection);
+    match (answer, ended) {
+        (Ok(answer), _) => Ok(answer),
+        (Err(error), Ok(())) => Err(error),
+        (Err(_), Err(error)) => Err(error).with_context(|| format!("{admin}{path}")),
     }
 }
