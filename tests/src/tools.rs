@@ -25,8 +25,6 @@ pub enum Tool {
     KubeApiserver,
     /// The DNS server of clusters.
     CoreDns,
-    /// The renderer of charts.
-    Helm,
 }
 
 impl Tool {
@@ -53,7 +51,6 @@ impl Tool {
             Self::Etcd => "CROSSMESH_ETCD",
             Self::KubeApiserver => "CROSSMESH_KUBE_APISERVER",
             Self::CoreDns => "CROSSMESH_COREDNS",
-            Self::Helm => "CROSSMESH_HELM",
         }
     }
 

@@ -126,27 +126,8 @@ const COREDNS: Tool = Tool {
     purpose: "the clusters' own DNS, which the dns-agent asks and is compared with",
 };
 
-/// Renders charts as users do.
-const HELM: Tool = Tool {
-    name: "helm",
-    variable: Some("CROSSMESH_HELM"),
-    version_arguments: &["version", "--short"],
-    source: Source::Go(go::HELM),
-    users: Users::Tests,
-    purpose: "renders the chart that deploys the dns-agent",
-};
-
 /// Every tool.
-pub(crate) const TOOLS: [Tool; 8] = [
-    WASM_TARGET,
-    ENVOY,
-    DIG,
-    CURL,
-    ETCD,
-    KUBE_APISERVER,
-    COREDNS,
-    HELM,
-];
+pub(crate) const TOOLS: [Tool; 7] = [WASM_TARGET, ENVOY, DIG, CURL, ETCD, KUBE_APISERVER, COREDNS];
 
 /// By convention of Kubernetes' own test tools (envtest), a folder of ready binaries of a control plane.
 const ASSETS: &str = "KUBEBUILDER_ASSETS";
