@@ -120,12 +120,6 @@ impl Program {
         self.common.meshes.iter().map(|id| &**id)
     }
 
-    /// How many rules were written.
-    #[must_use]
-    pub fn rule_count(&self) -> usize {
-        self.active.rules.len()
-    }
-
     /// The policy as one proxy runs it: rules for other workloads are dropped.
     ///
     /// # Errors
@@ -268,16 +262,6 @@ impl Policy {
     /// The same of the candidate; none if there is none.
     pub fn candidate_rules(&self) -> Option<impl Iterator<Item = (&str, Verdict)>> {
         self.candidate.as_ref().map(RuleSet::deciding)
-    }
-
-    /// The names of all rules that this proxy runs.
-    pub fn rule_names(&self) -> impl Iterator<Item = &str> {
-        self.active.names()
-    }
-
-    /// The names of the candidate rules that this proxy runs; none if there is no candidate.
-    pub fn candidate_names(&self) -> Option<impl Iterator<Item = &str>> {
-        self.candidate.as_ref().map(RuleSet::names)
     }
 
     /// What the rules that this source can meet ask for.

@@ -157,14 +157,6 @@ impl RuleSet {
         })
     }
 
-    /// The names of all rules.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        let all = [&self.deny, &self.allow, &self.audit];
-        all.into_iter()
-            .flat_map(|of| &of.rules)
-            .map(|rule| &*rule.name)
-    }
-
     /// What the rules that this source can meet ask for.
     pub(crate) fn needs(&self, source: &Source) -> Needs {
         let all = [&self.deny, &self.allow, &self.audit];

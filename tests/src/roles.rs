@@ -43,6 +43,26 @@ fn tls_context(identity: &Identity, peer: &Value) -> Value {
     })
 }
 
+/// An inbound listener that asks every client for its certificate.
+fn mtls_listener(address: SocketAddr, identity: &Identity, filters: &[Value]) -> Value {
+    json!({
+        "name": format!("inbound {}", address.port()),
+        "traffic_direction": "INBOUND",
+        "address": socket_address(address),
+        "filter_chains": [{
+            "transport_socket": {
+                "name": "envoy.transport_sockets.tls",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+                    "common_tls_context": tls_context(identity, &Value::Null),
+                    "require_client_certificate": true,
+                },
+            },
+            "filters": filters,
+        }],
+    })
+}
+
 /// Finds out, before a filter chain is chosen, whether a connection is TLS and which name it asks for.
 fn tls_inspector() -> Value {
     json!({

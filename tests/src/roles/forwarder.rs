@@ -8,12 +8,12 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{cluster, router, tls_context};
+use super::{cluster, mtls_listener, router, tls_context};
 use crate::access_log::AccessLog;
 use crate::block::Block;
-use crate::envoy::{Envoy, Setup, socket_address};
+use crate::envoy::{Envoy, Setup};
 use crate::names::SERVICE_PORT;
-use crate::pki::{Identity, Pki, Root};
+use crate::pki::{Pki, Root};
 use crate::plugin::Plugin;
 use crate::world::node;
 
@@ -62,10 +62,10 @@ impl ForwardedStand {
         let filter = Plugin::Given(policy.to_owned()).http_filter()?;
         let setup = Setup {
             node: node("west", "shop", "catalog"),
-            listeners: vec![listener(
+            listeners: vec![mtls_listener(
                 server,
                 &identity,
-                &hcm(details, served, &[filter, router()], &access_log),
+                &[hcm(details, served, &[filter, router()], &access_log)],
             )],
             clusters: vec![],
         };
@@ -89,15 +89,15 @@ impl ForwardedStand {
         let own_log = AccessLog::at(folder.path().join("gateway.log"));
         let setup = Setup {
             node: node("east", "istio-ingress", "istio-ingressgateway"),
-            listeners: vec![listener(
+            listeners: vec![mtls_listener(
                 gateway,
                 &identity,
-                &hcm(
+                &[hcm(
                     "SANITIZE_SET",
                     json!({"route": {"cluster": "server"}}),
                     &[router()],
                     &own_log,
-                ),
+                )],
             )],
             clusters: vec![to],
         };
@@ -115,25 +115,6 @@ impl ForwardedStand {
             _block: block,
         })
     }
-}
-
-fn listener(address: SocketAddr, identity: &Identity, filter: &Value) -> Value {
-    json!({
-        "name": "inbound",
-        "traffic_direction": "INBOUND",
-        "address": socket_address(address),
-        "filter_chains": [{
-            "transport_socket": {
-                "name": "envoy.transport_sockets.tls",
-                "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-                    "common_tls_context": tls_context(identity, &Value::Null),
-                    "require_client_certificate": true,
-                },
-            },
-            "filters": [filter],
-        }],
-    })
 }
 
 fn hcm(details: &str, mut action: Value, filters: &[Value], access_log: &AccessLog) -> Value {

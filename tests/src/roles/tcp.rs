@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{cluster, router, tls_context};
+use super::{cluster, mtls_listener, router, tls_context};
 use crate::access_log::AccessLog;
 use crate::block::Block;
 use crate::envoy::{Envoy, Setup, socket_address};
@@ -68,7 +68,7 @@ impl TcpStand {
         let setup = Setup {
             node: node("west", "shop", "db"),
             listeners: vec![
-                listener(
+                mtls_listener(
                     SocketAddr::new(address, SERVICE_PORT),
                     &identity,
                     &[
@@ -76,7 +76,7 @@ impl TcpStand {
                         tcp_proxy("echo", &access_log, &json!({})),
                     ],
                 ),
-                listener(
+                mtls_listener(
                     SocketAddr::new(address, GREETING_PORT),
                     &identity,
                     &[
@@ -84,7 +84,7 @@ impl TcpStand {
                         tcp_proxy("greeter", &access_log, &after_the_handshake()),
                     ],
                 ),
-                listener(
+                mtls_listener(
                     SocketAddr::new(address, HTTP_PORT),
                     &identity,
                     &[
@@ -174,25 +174,6 @@ async fn clients_sidecars(
         }
     }
     Envoy::start("the clients' sidecars", folder, server, &setup).await
-}
-
-fn listener(address: SocketAddr, identity: &Identity, filters: &[Value]) -> Value {
-    json!({
-        "name": format!("inbound {}", address.port()),
-        "traffic_direction": "INBOUND",
-        "address": socket_address(address),
-        "filter_chains": [{
-            "transport_socket": {
-                "name": "envoy.transport_sockets.tls",
-                "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-                    "common_tls_context": tls_context(identity, &Value::Null),
-                    "require_client_certificate": true,
-                },
-            },
-            "filters": filters,
-        }],
-    })
 }
 
 /// Connects to the server only when the client is known: without this a server that speaks first may do so before the
