@@ -32,6 +32,9 @@ pub(crate) struct Args {
     /// Run only this stage and those it builds on; may be given several times
     #[arg(long, value_enum, value_name = "STAGE")]
     only: Vec<Stage>,
+    /// Run only the tests whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    name: Option<String>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
@@ -39,6 +42,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         workspace: Workspace::find()?,
         cache: Cache::find()?,
         filter: None,
+        name: args.name.clone(),
     };
     let mut ended: Vec<Ended> = Vec::new();
     for stage in stage::selected(&args.only) {
@@ -75,6 +79,8 @@ struct Run {
     workspace: Workspace,
     cache: Cache,
     filter: Option<Filter>,
+    /// What the names of the tests to run contain.
+    name: Option<String>,
 }
 
 impl Run {
@@ -157,6 +163,9 @@ impl Run {
         let mut cargo = self
             .workspace
             .cargo(&format!("test --no-fail-fast --color never {selection}"));
+        if let Some(name) = &self.name {
+            cargo.arg("--").arg(name);
+        }
         // What a test prints uncaught would stand in the way of the lines that are counted.
         cargo.env_remove("RUST_TEST_NOCAPTURE");
         if let Some(parts) = parts {
