@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use table::table;
 
-use crate::{metrics::SharedMetrics, readiness::Readiness, sources::Published};
+use crate::{catalog::SyncState, metrics::SharedMetrics, readiness::Readiness, sources::Published};
 
 /// What the admin interface shows.
 #[derive(Clone, Debug)]
@@ -66,6 +66,10 @@ async fn readyz(State(admin): State<Admin>) -> Response {
         let _ = write!(text, "catalog {}: {}", cluster.id, cluster.state.as_str());
         if let Some(problem) = &cluster.problem {
             let _ = write!(text, ": {problem}");
+        }
+        let age = cluster.read_at.and_then(|at| at.elapsed().ok());
+        if let (SyncState::Stale, Some(age)) = (cluster.state, age) {
+            let _ = write!(text, " (as it was {} s ago)", age.as_secs());
         }
         text.push('\n');
     }

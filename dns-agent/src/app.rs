@@ -17,6 +17,7 @@ use crate::{
     name::Name,
     readiness::{Guard, Readiness},
     server::{Engine, Pair, bind},
+    snapshot::{self, Saver},
     sources::{Board, Publisher, Sources},
     tasks::{Ended, Tasks},
     upstream::{ResolvConf, Upstream},
@@ -53,7 +54,8 @@ impl App {
         let listening = readiness.guard("listeners");
         let patience = config.peer_sync_timeout;
         let board = Board::new(patience, readiness.clone(), Arc::clone(&metrics));
-        let sources = Sources::new(&config, &board)?;
+        let kept = snapshot::restore(&config, &metrics);
+        let sources = Sources::new(&config, &board, kept)?;
         let settings = config.settings.clone();
         let publisher = Publisher::new(settings, Arc::clone(&board), Arc::clone(&metrics));
         let mut pairs = Vec::new();
@@ -134,6 +136,10 @@ impl App {
         let gateways = gateways.run(stop.clone(), move |seen| board.set_gateways(seen));
         tasks.spawn("gateways", endless(gateways));
         self.sources.spawn(&mut tasks, &stop);
+        if let Some(saver) = Saver::new(&self.config, Arc::clone(&self.metrics)) {
+            let save = saver.run(self.publisher.published(), stop.clone());
+            tasks.spawn("snapshot", async move { Ok(save.await?) });
+        }
         let publish = self.publisher.run(stop.clone());
         tasks.spawn("publisher", async move { Ok(publish.await?) });
         if let Some(resolv_conf) = self.resolv_conf {

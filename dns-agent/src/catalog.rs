@@ -247,6 +247,9 @@ pub struct Cluster {
     pub problem: Option<String>,
     /// When the catalog in use was taken over.
     pub read_at: Option<SystemTime>,
+    /// Whether the catalog in use is from the disk: this process has not read the source yet. It answers, but denies nothing
+    /// for sure.
+    pub restored: bool,
 }
 
 /// How current a cluster's catalog is.

@@ -39,6 +39,8 @@ pub struct Config {
     pub gateway_probe: Option<GatewayProbe>,
     /// How long a peer that was never read is waited for.
     pub peer_sync_timeout: Duration,
+    /// Where what sources said last is kept; `None`: nowhere.
+    pub snapshot: Option<Snapshot>,
     /// Where other names are asked.
     pub upstreams: Upstreams,
     /// What is kept of their replies.
@@ -106,6 +108,15 @@ pub struct GatewayProbe {
     pub failures: u32,
     /// Successes in a row that take it back.
     pub successes: u32,
+}
+
+/// Where what sources said last is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The folder, of the agent alone.
+    pub directory: PathBuf,
+    /// The least time from one writing of a cluster to the next.
+    pub interval: Duration,
 }
 
 /// Where other names are asked.
@@ -255,6 +266,7 @@ impl Entry {
             state: SyncState::Pending,
             problem: None,
             read_at: None,
+            restored: false,
         }
     }
 }

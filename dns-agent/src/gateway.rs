@@ -168,6 +168,7 @@ mod tests {
                 ..Catalog::default()
             })),
             state: SyncState::Synced,
+            restored: false,
             problem: None,
             read_at: None,
         }

@@ -22,7 +22,7 @@ use crate::{answer::Reason, wire::Transport};
 
 use labels::{
     AnswerLabels, CatalogLabels, CatalogStateLabels, GatewayLabels, OUTCOMES, QueryLabels, REASONS,
-    SOURCES, STATES, TRANSPORTS,
+    SOURCES, STATES, TRANSPORTS, WriteLabels, Written,
 };
 pub use labels::{Exchange, ExchangeLabels, Outcome, Source};
 
@@ -59,7 +59,43 @@ pub struct Metrics {
     pub names: Gauge,
     /// TCP connections refused because too many were open.
     pub connections_refused: Counter,
+    /// What is kept on disk.
+    pub snapshots: SnapshotMetrics,
     catalogs: CatalogMetrics,
+}
+
+/// Counts of what is kept on disk.
+#[derive(Debug)]
+pub struct SnapshotMetrics {
+    written: Counter,
+    failed: Counter,
+    writes: Family<WriteLabels, Counter>,
+    /// Files that were not understood.
+    pub refused: Counter,
+}
+
+impl Default for SnapshotMetrics {
+    fn default() -> Self {
+        let writes: Family<WriteLabels, Counter> = Family::default();
+        let of = |result| writes.get_or_create_owned(&WriteLabels { result });
+        Self {
+            written: of(Written::Written),
+            failed: of(Written::Failed),
+            writes,
+            refused: Counter::default(),
+        }
+    }
+}
+
+impl SnapshotMetrics {
+    /// Counts one writing of one cluster.
+    pub fn count(&self, well: bool) {
+        if well {
+            self.written.inc();
+        } else {
+            self.failed.inc();
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -68,6 +104,7 @@ struct CatalogMetrics {
     loaded: Family<CatalogLabels, Gauge<f64, AtomicU64>>,
     services: Family<CatalogLabels, Gauge>,
     refused: Family<CatalogLabels, Counter>,
+    restored: Family<CatalogLabels, Gauge>,
 }
 
 impl Default for Metrics {
@@ -122,6 +159,7 @@ impl Default for Metrics {
             last_change: Gauge::default(),
             names: Gauge::default(),
             connections_refused: Counter::default(),
+            snapshots: SnapshotMetrics::default(),
             catalogs: CatalogMetrics::default(),
             registry: Registry::default(),
         };
@@ -180,6 +218,9 @@ impl Metrics {
                 .services
                 .get_or_create(&labels)
                 .set(i64::try_from(services).unwrap_or(i64::MAX));
+            let restored = self.catalogs.restored.get_or_create(&labels);
+            restored.set(cluster.restored.into());
+            drop(restored);
             let read_at = cluster
                 .read_at
                 .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
@@ -196,6 +237,7 @@ impl Metrics {
             cluster: cluster.to_owned(),
         };
         self.catalogs.refused.remove(&labels);
+        self.catalogs.restored.remove(&labels);
         self.catalogs.services.remove(&labels);
         self.catalogs.loaded.remove(&labels);
         for state in STATES {
@@ -288,7 +330,22 @@ impl Metrics {
             "TCP connections refused because too many were open",
             self.connections_refused.clone(),
         );
+        to.register(
+            "snapshot_writes",
+            "Snapshots of clusters written, and those that could not be",
+            self.snapshots.writes.clone(),
+        );
+        to.register(
+            "snapshot_refused",
+            "Snapshots that were found and not understood",
+            self.snapshots.refused.clone(),
+        );
         let catalogs = to.sub_registry_with_prefix("catalog");
+        catalogs.register(
+            "restored",
+            "1 while a cluster's catalog in use is from the snapshot",
+            self.catalogs.restored.clone(),
+        );
         catalogs.register(
             "state",
             "1 for the state that a cluster's catalog is in",

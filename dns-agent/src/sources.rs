@@ -15,7 +15,7 @@ pub use board::Board;
 pub use publisher::{Published, Publisher};
 pub use watched::Watched;
 
-use crate::{config::Config, fault::Faults, tasks::Tasks};
+use crate::{config::Config, fault::Faults, snapshot::Kept, tasks::Tasks};
 use files::Files;
 use kubernetes::Kubernetes;
 
@@ -29,14 +29,15 @@ pub struct Sources {
 impl Sources {
     /// Gives every cluster its seat, in the order of the configuration, and reads the files once. The local cluster's
     /// file must be good. API servers are not asked yet: nothing of theirs can delay the start.
-    pub fn new(config: &Arc<Config>, board: &Arc<Board>) -> Result<Self, Faults> {
+    /// What is `kept` of them from before counts until they have been read.
+    pub fn new(config: &Arc<Config>, board: &Arc<Board>, mut kept: Kept) -> Result<Self, Faults> {
         let mut files = Files::default();
         let mut kubernetes = Kubernetes::new(Arc::clone(config), Arc::clone(board));
         for entry in &config.catalogs {
             files.add(config, entry, board)?;
-            kubernetes.add(entry);
+            kubernetes.add(entry, &mut kept);
         }
-        kubernetes.announce_discovery();
+        kubernetes.announce_discovery(kept);
         Ok(Self { files, kubernetes })
     }
 

@@ -16,5 +16,18 @@ pub mod admin {
     }
 }
 
+/// What the agent keeps on disk of each cluster.
+pub mod snapshot {
+    /// Version 1.
+    #[allow(
+        missing_docs,
+        clippy::all,
+        reason = "generated; prost adds no text to the accessors that it makes"
+    )]
+    pub mod v1 {
+        include!("gen/crossmesh.snapshot.v1.rs");
+    }
+}
+
 /// The media type under which these messages are served.
 pub const CONTENT_TYPE: &str = "application/x-protobuf";

@@ -3,7 +3,10 @@
 
 use std::{fs, path::Path};
 
-const SCHEMAS: [&str; 1] = ["crossmesh/admin/v1/table.proto"];
+const SCHEMAS: [&str; 2] = [
+    "crossmesh/admin/v1/table.proto",
+    "crossmesh/snapshot/v1/snapshot.proto",
+];
 
 #[test]
 fn the_committed_code_is_what_the_schema_generates() {

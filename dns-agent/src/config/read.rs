@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Cache, Config, Log, LogFormat, LogLevel, SCHEMA, Source, Tcp, written};
+use super::{Cache, Config, Log, LogFormat, LogLevel, SCHEMA, Snapshot, Source, Tcp, written};
 use crate::{
     fault::{Collector, Faults},
     index::{ClusterLocal, Families, Mode, Settings, SrvPort},
@@ -89,6 +89,7 @@ impl Reading<'_> {
             MS(30_000),
             MS(100)..=MS(600_000),
         );
+        let snapshot = written.snapshot.as_ref().map(|of| self.snapshot(of));
         let ttl = self.number(written.ttl.as_ref(), "ttl", 5, 1..=60);
         let upstreams = self.upstreams(&written.upstreams, &listen);
         let cache = self.cache(&written.cache);
@@ -122,6 +123,7 @@ impl Reading<'_> {
             istio_namespace,
             gateway_probe,
             peer_sync_timeout,
+            snapshot,
             upstreams: upstreams?,
             cache,
             tcp,
@@ -279,6 +281,19 @@ impl Reading<'_> {
             idle_timeout: self.duration(
                 written.idle_timeout.as_ref(),
                 "tcp.idleTimeout",
+                MS(10_000),
+                MS(100)..=MS(600_000),
+            ),
+        }
+    }
+
+    fn snapshot(&mut self, written: &written::Snapshot) -> Snapshot {
+        self.not_empty(&written.directory, "snapshot.directory");
+        Snapshot {
+            directory: self.path(&written.directory.value),
+            interval: self.duration(
+                written.interval.as_ref(),
+                "snapshot.interval",
                 MS(10_000),
                 MS(100)..=MS(600_000),
             ),

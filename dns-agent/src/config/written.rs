@@ -14,6 +14,7 @@ pub(super) struct Config {
     pub(super) cluster: Cluster,
     pub(super) catalogs: Written<Vec<Catalog>>,
     pub(super) peer_sync_timeout: Option<Written<String>>,
+    pub(super) snapshot: Option<Snapshot>,
     pub(super) upstreams: Written<Upstreams>,
     #[serde(default, deserialize_with = "yaml::given")]
     pub(super) ttl: Option<Written<i64>>,
@@ -102,6 +103,13 @@ pub(super) struct GatewayProbe {
     pub(super) timeout: Option<Written<String>>,
     pub(super) failures: Option<Written<i64>>,
     pub(super) successes: Option<Written<i64>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Snapshot {
+    pub(super) directory: Written<String>,
+    pub(super) interval: Option<Written<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

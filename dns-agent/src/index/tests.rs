@@ -43,6 +43,7 @@ fn cluster(id: &str, services: &[(&str, &str)]) -> Cluster {
             services.map(|(key, address)| service(key, address)),
         ))),
         state: SyncState::Synced,
+        restored: false,
         problem: None,
         read_at: None,
     }

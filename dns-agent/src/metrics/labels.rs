@@ -58,6 +58,18 @@ pub struct ExchangeLabels {
     pub result: Exchange,
 }
 
+/// How writing a snapshot ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Written {
+    Written,
+    Failed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct WriteLabels {
+    pub(super) result: Written,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct QueryLabels {
     pub(super) transport: Transport,
@@ -178,6 +190,15 @@ impl Exchange {
     }
 }
 
+impl Written {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Written => "written",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 impl Transport {
     /// The word for logs and labels.
     pub fn as_str(self) -> &'static str {
@@ -198,4 +219,6 @@ macro_rules! label_values {
     )*};
 }
 
-label_values!(Transport, Source, Outcome, Exchange, Reason, SyncState);
+label_values!(
+    Transport, Source, Outcome, Exchange, Reason, SyncState, Written
+);

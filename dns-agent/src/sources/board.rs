@@ -269,6 +269,22 @@ impl Seat {
             cluster.state = state;
             cluster.problem = problem;
             cluster.read_at = Some(SystemTime::now());
+            cluster.restored = false;
+        });
+    }
+
+    /// What was known of the cluster before this process began. It answers until the source has been read.
+    pub(super) fn restored(&self, catalog: Catalog, read_at: SystemTime) {
+        self.change(|member| {
+            let cluster = &mut member.cluster;
+            let services = catalog.service_count();
+            let age = read_at.elapsed().unwrap_or_default().as_secs();
+            warn!(cluster = %cluster.id, services, age_seconds = age, "cluster restored from its snapshot; it may have changed");
+            cluster.catalog = Some(Arc::new(catalog));
+            cluster.state = SyncState::Stale;
+            cluster.problem = Some("restored from the snapshot; not read yet".to_owned());
+            cluster.read_at = Some(read_at);
+            cluster.restored = true;
         });
     }
 
@@ -308,6 +324,14 @@ impl Discoverer {
     pub(super) fn listed(&self) {
         self.change(|discovering| {
             discovering.problem = None;
+            discovering.pending = false;
+        });
+    }
+
+    /// The clusters that there were before this process began have their seats; others are not waited for.
+    pub(super) fn restored(&self) {
+        self.change(|discovering| {
+            discovering.problem = Some("restored from the snapshot; not read yet".to_owned());
             discovering.pending = false;
         });
     }

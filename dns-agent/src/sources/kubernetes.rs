@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     config::{Config, Entry, Source},
+    snapshot::Kept,
     tasks::Tasks,
 };
 use access::Access;
@@ -38,6 +39,8 @@ pub(super) struct Kubernetes {
     board: Arc<Board>,
     followed: Vec<(Seat, Access, bool)>,
     discoverer: Option<Discoverer>,
+    /// Clusters that were discovered before this process began.
+    restored: Vec<Seat>,
 }
 
 impl Kubernetes {
@@ -48,11 +51,13 @@ impl Kubernetes {
             board,
             followed: Vec::new(),
             discoverer: None,
+            restored: Vec::new(),
         }
     }
 
-    /// Gives an entry of the configuration its seat, if an API server is its source. Nothing is asked yet.
-    pub(super) fn add(&mut self, entry: &Entry) {
+    /// Gives an entry of the configuration its seat, if an API server is its source, with what is kept of it. Nothing is asked
+    /// yet.
+    pub(super) fn add(&mut self, entry: &Entry, kept: &mut Kept) {
         let access = match &entry.source {
             Source::InCluster => Access::InCluster,
             Source::Kubeconfig { file, context } => Access::File {
@@ -62,15 +67,29 @@ impl Kubernetes {
             Source::File(_) | Source::Discovered => return,
         };
         let seat = self.board.seat(entry.cluster());
+        if let Some(restored) = kept.remove(&entry.cluster) {
+            seat.restored(restored.catalog, restored.read_at);
+        }
         self.followed.push((seat, access, entry.local));
     }
 
-    /// Announces the clusters that will be discovered; after all others have their seats.
-    pub(super) fn announce_discovery(&mut self) {
-        if let Some(secrets) = &self.config.remote_secrets {
-            let name = format!("remote secrets {}", secrets.namespace);
-            self.discoverer = Some(self.board.discoverer(&name));
+    /// Announces the clusters that will be discovered, and gives those their seats that are kept from before; after all
+    /// others have theirs.
+    pub(super) fn announce_discovery(&mut self, kept: Kept) {
+        let Some(secrets) = &self.config.remote_secrets else {
+            return;
+        };
+        let name = format!("remote secrets {}", secrets.namespace);
+        let discoverer = self.board.discoverer(&name);
+        for (cluster, restored) in kept {
+            let seat = self.board.seat(self.config.discovered(&cluster).cluster());
+            seat.restored(restored.catalog, restored.read_at);
+            self.restored.push(seat);
         }
+        if !self.restored.is_empty() {
+            discoverer.restored();
+        }
+        self.discoverer = Some(discoverer);
     }
 
     /// Begins one task for each cluster, and one for those that are discovered.
@@ -82,6 +101,7 @@ impl Kubernetes {
                 Arc::clone(&self.config),
                 Arc::clone(&self.board),
                 discoverer,
+                self.restored,
             );
             let run = secrets.run(access);
             let stop = stop.clone();

@@ -16,7 +16,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::support::{
     agent::{Agent, Files, ask_udp, data},
-    api::{Api, Fault, MESH, NAMESPACES, SECRETS, SERVICES, SLICES},
+    api::{Api, Fault, MESH, NAMESPACES, SECRETS, SERVICES, SLICES, base64},
     message::{Draft, query},
     servers::{Hickory, nobody},
 };
@@ -477,22 +477,4 @@ async fn many_changes_at_once_become_few_publishes() {
     let needed = publishes().await - before;
     assert!(needed < 100.0, "{needed} publishes for 500 changes");
     agent.stop().await;
-}
-
-fn base64(text: &str) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for chunk in text.as_bytes().chunks(3) {
-        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or_default());
-        let bits = (byte(0) << 16) | (byte(1) << 8) | byte(2);
-        for at in 0..4 {
-            let letter = LETTERS[(bits >> (18 - 6 * at)) as usize & 63];
-            out.push(if at <= chunk.len() {
-                char::from(letter)
-            } else {
-                '='
-            });
-        }
-    }
-    out
 }

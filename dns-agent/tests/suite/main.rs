@@ -12,5 +12,6 @@ mod page;
 mod relaying;
 mod reloading;
 mod serving;
+mod snapshot;
 mod support;
 mod upstream;

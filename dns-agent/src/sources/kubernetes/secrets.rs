@@ -37,18 +37,32 @@ pub(super) struct Secrets {
 }
 
 struct Followed {
-    kubeconfig: Vec<u8>,
+    /// `None`: restored from the snapshot, which has no kubeconfigs; nobody follows it yet.
+    kubeconfig: Option<Vec<u8>>,
     seat: Arc<Seat>,
 }
 
 impl Secrets {
-    pub(super) fn new(config: Arc<Config>, board: Arc<Board>, discoverer: Discoverer) -> Self {
+    /// Follows nothing yet; the `restored` clusters stay until the secrets say that they have gone.
+    pub(super) fn new(
+        config: Arc<Config>,
+        board: Arc<Board>,
+        discoverer: Discoverer,
+        restored: Vec<Seat>,
+    ) -> Self {
+        let restored = restored.into_iter().map(|seat| {
+            let followed = Followed {
+                kubeconfig: None,
+                seat: Arc::new(seat),
+            };
+            (followed.seat.id().to_string(), followed)
+        });
         Self {
             config,
             board,
             discoverer,
             known: BTreeMap::new(),
-            followed: BTreeMap::new(),
+            followed: restored.collect(),
             tasks: Group::default(),
             ignored: BTreeSet::new(),
         }
@@ -141,7 +155,11 @@ impl Secrets {
         }
         for (cluster, kubeconfig) in wanted {
             let seat = match self.followed.get(&cluster) {
-                Some(followed) if followed.kubeconfig == kubeconfig => continue,
+                Some(followed) if followed.kubeconfig.as_ref() == Some(&kubeconfig) => continue,
+                Some(followed) if followed.kubeconfig.is_none() => {
+                    info!(%cluster, "a secret names a cluster that was restored");
+                    Arc::clone(&followed.seat)
+                }
                 Some(followed) => {
                     info!(%cluster, "the secret of a cluster changed");
                     Arc::clone(&followed.seat)
@@ -152,6 +170,7 @@ impl Secrets {
                 }
             };
             self.begin(&cluster, &kubeconfig, Arc::clone(&seat));
+            let kubeconfig = Some(kubeconfig);
             self.followed.insert(cluster, Followed { kubeconfig, seat });
         }
     }

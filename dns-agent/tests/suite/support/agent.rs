@@ -35,7 +35,9 @@ pub(crate) const PEER: &str = "schema: crossmesh-catalog/v1\ncluster: cluster-2\
     gateways: [{address: 203.0.113.7}]\n";
 
 pub(crate) struct Agent {
-    folder: TempDir,
+    folder: PathBuf,
+    /// Removed when the agent is dropped.
+    files: Option<Files>,
     pub(crate) dns: SocketAddr,
     pub(crate) admin: SocketAddr,
     shutdown: CancellationToken,
@@ -92,6 +94,13 @@ impl Agent {
     }
 
     pub(crate) async fn start_with(files: Files) -> Self {
+        let mut agent = Self::start_in(&files).await;
+        agent.files = Some(files);
+        agent
+    }
+
+    /// An agent whose files stay when it has gone.
+    pub(crate) async fn start_in(files: &Files) -> Self {
         let config =
             Config::load(&files.path("dns.yaml")).unwrap_or_else(|error| panic!("{error}"));
         let app = App::bind(config).await.unwrap();
@@ -101,7 +110,8 @@ impl Agent {
         let stop = shutdown.clone();
         running.spawn(async move { app.run(stop).await.unwrap() });
         Self {
-            folder: files.0,
+            files: None,
+            folder: files.0.path().to_owned(),
             dns,
             admin,
             shutdown,
@@ -149,11 +159,11 @@ impl Agent {
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 
     pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 
     /// Waits until /readyz says something, and gives all that it says then.

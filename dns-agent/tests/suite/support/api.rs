@@ -189,6 +189,17 @@ impl Api {
         self.put(SERVICES, "istio-system", "eastwest", object);
     }
 
+    /// A remote secret with the kubeconfigs of clusters.
+    pub(crate) fn secret(&self, name: &str, clusters: &[(&str, &str)]) {
+        let data = clusters.iter();
+        let data: serde_json::Map<String, Value> = data
+            .map(|(cluster, kubeconfig)| ((*cluster).to_owned(), base64(kubeconfig).into()))
+            .collect();
+        let labels = json!({"istio/multiCluster": "true"});
+        let object = json!({"metadata": {"labels": labels}, "data": data});
+        self.put(SECRETS, "istio-system", name, object);
+    }
+
     pub(crate) fn set_fault(&self, fault: Fault) {
         self.change(|inner| {
             inner.fault = fault;
@@ -367,4 +378,22 @@ fn decoded(text: &str) -> String {
         }
     }
     String::from_utf8(bytes).unwrap()
+}
+
+pub(crate) fn base64(text: &str) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for chunk in text.as_bytes().chunks(3) {
+        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or_default());
+        let bits = (byte(0) << 16) | (byte(1) << 8) | byte(2);
+        for at in 0..4 {
+            let letter = LETTERS[(bits >> (18 - 6 * at)) as usize & 63];
+            out.push(if at <= chunk.len() {
+                char::from(letter)
+            } else {
+                '='
+            });
+        }
+    }
+    out
 }

@@ -1,0 +1,257 @@
+//! What every source said last, on disk, so that a node that starts while API servers are away answers at once.
+//!
+//! One file a cluster, so that a change costs what changed. Nothing here can hurt serving: what cannot be read is ignored,
+//! what cannot be written is tried again, and both are told.
+
+mod convert;
+mod file;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::{Arc, mpsc::sync_channel},
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::task::{JoinError, spawn_blocking};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    catalog::{Catalog, Cluster, SyncState},
+    config::{Config, Snapshot as Settings, Source},
+    metrics::SharedMetrics,
+    sources::Published,
+};
+
+/// How often is looked whether anything is to be written.
+const PERIOD: Duration = Duration::from_millis(200);
+/// How long the disk may take to give what it has; an agent does not start later than that.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// One cluster as it was kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Restored {
+    /// Whether a remote secret named it.
+    pub discovered: bool,
+    /// When its source was read.
+    pub read_at: SystemTime,
+    /// What it said.
+    pub catalog: Catalog,
+}
+
+/// Everything that was kept, by cluster.
+pub type Kept = BTreeMap<String, Restored>;
+
+/// Reads what is kept of clusters that are still ours. What is kept of others is removed; what cannot be understood is told
+/// and ignored.
+pub fn restore(config: &Config, metrics: &SharedMetrics) -> Kept {
+    let Some(settings) = &config.snapshot else {
+        return Kept::new();
+    };
+    let directory = settings.directory.clone();
+    let (tell, told) = sync_channel(1);
+    let reading = thread::Builder::new()
+        .name("snapshot".into())
+        .spawn(move || {
+            // Nobody listens any more when it took too long.
+            let _ = tell.send(file::read_all(&directory));
+        });
+    let all = reading.ok().and_then(|_| told.recv_timeout(PATIENCE).ok());
+    let Some(all) = all else {
+        let directory = settings.directory.display();
+        warn!(%directory, "the snapshot cannot be read: the disk does not answer; look at it");
+        return Kept::new();
+    };
+    let mut kept = Kept::new();
+    for (path, read) in all {
+        match read {
+            Ok((cluster, restored)) if is_ours(config, &cluster, restored.discovered) => {
+                kept.insert(cluster, restored);
+            }
+            Ok((cluster, _)) => {
+                info!(%cluster, file = %path.display(), "snapshot of a cluster that is none of ours any more: removed");
+                // If that fails, the next start tries again.
+                let _ = std::fs::remove_file(&path);
+            }
+            Err(problem) => {
+                metrics.snapshots.refused.inc();
+                warn!(
+                    file = %path.display(),
+                    problem,
+                    "snapshot ignored; it is written anew once the cluster is read"
+                );
+            }
+        }
+    }
+    kept
+}
+
+fn is_ours(config: &Config, cluster: &str, discovered: bool) -> bool {
+    let entry = config
+        .catalogs
+        .iter()
+        .find(|entry| entry.cluster == cluster);
+    match entry {
+        Some(entry) => !discovered && !matches!(entry.source, Source::File(_)),
+        None => discovered && config.remote_secrets.is_some(),
+    }
+}
+
+/// Writes what changes.
+#[derive(Debug)]
+pub struct Saver {
+    settings: Settings,
+    /// Clusters of the configuration, and whether there is any use in keeping them: a file is on disk already.
+    configured: BTreeMap<String, bool>,
+    saved: BTreeMap<Arc<str>, Saved>,
+    /// The last failure, so that each is told once.
+    problem: Option<String>,
+    metrics: SharedMetrics,
+}
+
+#[derive(Debug)]
+struct Saved {
+    /// `None`: writing it failed.
+    catalog: Option<Arc<Catalog>>,
+    tried: Instant,
+}
+
+impl Saver {
+    /// A saver of these clusters; `None` when the configuration has no place for a snapshot.
+    pub fn new(config: &Config, metrics: SharedMetrics) -> Option<Self> {
+        let entries = config.catalogs.iter();
+        Some(Self {
+            settings: config.snapshot.clone()?,
+            configured: entries
+                .map(|entry| {
+                    let useful = !matches!(entry.source, Source::File(_));
+                    (entry.cluster.clone(), useful)
+                })
+                .collect(),
+            saved: BTreeMap::new(),
+            problem: None,
+            metrics,
+        })
+    }
+
+    /// Writes until `stop`, and then once more.
+    pub async fn run(
+        mut self,
+        published: Published,
+        stop: CancellationToken,
+    ) -> Result<(), JoinError> {
+        loop {
+            let stopped = tokio::select! {
+                () = stop.cancelled() => true,
+                () = tokio::time::sleep(PERIOD) => false,
+            };
+            let index = published.load_full();
+            let due = self.due(index.clusters(), stopped);
+            let gone = self.gone(index.clusters());
+            if !due.is_empty() || !gone.is_empty() {
+                // A disk may take its time.
+                self = spawn_blocking(move || {
+                    self.remove(&gone);
+                    self.write(&due);
+                    self
+                })
+                .await?;
+            }
+            if stopped {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The clusters that are not on disk as they are now, each at most once in an interval unless it is the `last` time.
+    fn due(&mut self, clusters: &[Cluster], last: bool) -> Vec<Cluster> {
+        let mut due = Vec::new();
+        for cluster in clusters {
+            let useful = self.configured.get(&*cluster.id).copied().unwrap_or(true);
+            // What was restored is on disk, and what a source failed to say is not worth to be kept.
+            if !useful || cluster.state != SyncState::Synced {
+                continue;
+            }
+            let Some(catalog) = &cluster.catalog else {
+                continue;
+            };
+            if let Some(saved) = self.saved.get_mut(&cluster.id) {
+                let same = saved
+                    .catalog
+                    .as_ref()
+                    .is_some_and(|saved| Arc::ptr_eq(saved, catalog) || saved == catalog);
+                if same {
+                    saved.catalog = Some(Arc::clone(catalog));
+                    continue;
+                }
+                if !last && saved.tried.elapsed() < self.settings.interval {
+                    continue;
+                }
+            }
+            due.push(cluster.clone());
+        }
+        due
+    }
+
+    /// The clusters that were kept and are none of ours any more.
+    fn gone(&mut self, clusters: &[Cluster]) -> BTreeSet<Arc<str>> {
+        let here: BTreeSet<&Arc<str>> = clusters.iter().map(|cluster| &cluster.id).collect();
+        let gone = self.saved.keys().filter(|id| !here.contains(id));
+        let gone: BTreeSet<Arc<str>> = gone.cloned().collect();
+        self.saved.retain(|id, _| !gone.contains(id));
+        // Those that were restored are in the first look and not written yet.
+        for cluster in clusters.iter().filter(|cluster| cluster.restored) {
+            self.saved
+                .entry(Arc::clone(&cluster.id))
+                .or_insert_with(|| Saved {
+                    catalog: cluster.catalog.clone(),
+                    tried: Instant::now(),
+                });
+        }
+        gone
+    }
+
+    fn remove(&self, gone: &BTreeSet<Arc<str>>) {
+        for cluster in gone {
+            if let Err(error) = file::remove(&self.settings.directory, cluster) {
+                warn!(%cluster, %error, "the snapshot of a cluster that has gone cannot be removed");
+            }
+        }
+    }
+
+    fn write(&mut self, due: &[Cluster]) {
+        let mut problem = None;
+        for cluster in due {
+            let discovered = !self.configured.contains_key(&*cluster.id);
+            let bytes = convert::encode(cluster, discovered);
+            let written = file::write(&self.settings.directory, &cluster.id, &bytes);
+            let well = written.is_ok();
+            self.metrics.snapshots.count(well);
+            if let Err(error) = written {
+                problem = Some(format!("cluster {}: {error}", cluster.id));
+            }
+            let saved = Saved {
+                catalog: cluster.catalog.clone().filter(|_| well),
+                tried: Instant::now(),
+            };
+            self.saved.insert(Arc::clone(&cluster.id), saved);
+        }
+        let directory: PathBuf = self.settings.directory.clone();
+        match (&problem, &self.problem) {
+            (Some(problem), before) if before.as_ref() != Some(problem) => warn!(
+                directory = %directory.display(),
+                problem,
+                "snapshot not written; it is tried again, and answers do not need it"
+            ),
+            (None, Some(_)) if !due.is_empty() => {
+                info!(directory = %directory.display(), "snapshot written again");
+            }
+            _ => {}
+        }
+        if !due.is_empty() {
+            self.problem = problem;
+        }
+    }
+}

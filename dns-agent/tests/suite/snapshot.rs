@@ -1,0 +1,190 @@
+//! What is kept on disk of clusters behind API servers: an agent that starts while they are away answers from it.
+
+use std::{fs, path::PathBuf};
+
+use serde_json::json;
+
+use crate::support::{
+    agent::{Agent, Files},
+    api::{Api, SECRETS, SERVICES},
+    message::{Draft, query},
+    servers::nobody,
+};
+
+const GATEWAY: &str = "203.0.113.7";
+
+/// A local cluster with reviews.shop, whose remote secret names a peer with catalog.shop behind a gateway.
+struct World {
+    local: Api,
+    peer: Api,
+    files: Files,
+}
+
+impl World {
+    async fn new() -> Self {
+        let (local, peer) = (Api::start(), Api::start());
+        local.service("shop", "reviews", "10.1.0.9", "http");
+        peer.service("shop", "catalog", "10.2.0.7", "http");
+        peer.gateway("network-2", json!({"ip": GATEWAY}), 15443);
+        local.secret("remote", &[("cluster-2", &peer.kubeconfig())]);
+        let files = Files::bare(&format!(
+            "cluster: {{id: cluster-1, mesh: east}}\ncatalogs:\n  \
+             - {{cluster: cluster-1, kubeconfig: local.kubeconfig}}\n  \
+             - remoteSecrets: {{namespace: istio-system}}\n\
+             gatewayProbe: {{enabled: false}}\n\
+             snapshot: {{directory: kept, interval: 100ms}}\n\
+             upstreams: {{servers: [\"{}\"]}}\n",
+            nobody().await
+        ));
+        files.write("local.kubeconfig", &local.kubeconfig());
+        Self { local, peer, files }
+    }
+
+    async fn agent(&self) -> Agent {
+        Agent::start_in(&self.files).await
+    }
+
+    fn kept(&self, cluster: &str) -> PathBuf {
+        self.files.path("kept").join(format!("{cluster}.snapshot"))
+    }
+
+    /// Runs an agent until it has kept both clusters.
+    async fn keep(&self) {
+        let agent = self.agent().await;
+        agent.readyz_says("catalog cluster-1: synced").await;
+        agent.readyz_says("catalog cluster-2: synced").await;
+        agent.stop().await;
+        assert!(self.kept("cluster-1").exists() && self.kept("cluster-2").exists());
+    }
+}
+
+fn name(service: &str) -> Draft {
+    query(&format!("{service}.svc.cluster.local"))
+}
+
+#[tokio::test]
+async fn an_agent_that_starts_while_the_api_servers_are_away_answers_at_once() {
+    let mut world = World::new().await;
+    world.keep().await;
+    world.local.kill();
+    world.peer.kill();
+    let agent = world.agent().await;
+    // The first queries that it ever gets.
+    assert_eq!(agent.answers(&name("reviews.shop")).await, ["10.1.0.9"]);
+    assert_eq!(agent.answers(&name("catalog.shop")).await, [GATEWAY]);
+    let (status, page) = agent.text("/readyz").await;
+    assert_eq!(status, 200, "{page}");
+    for cluster in ["cluster-1", "cluster-2"] {
+        let line = page.lines().find(|line| line.contains(cluster)).unwrap();
+        assert!(
+            line.contains(": stale: ") && line.ends_with(" s ago)"),
+            "{line}"
+        );
+        let restored = format!("crossmesh_dns_catalog_restored{{cluster=\"{cluster}\"}}");
+        assert_eq!(agent.metric(&restored).await, Some(1.0));
+    }
+    // What changed meanwhile counts once it can be read.
+    world.local.run();
+    world.local.delete(SERVICES, "shop", "reviews");
+    world.local.service("shop", "reviews", "10.1.0.10", "http");
+    agent
+        .eventually(&name("reviews.shop"), &["10.1.0.10"])
+        .await;
+    let restored = "crossmesh_dns_catalog_restored{cluster=\"cluster-1\"}";
+    agent.metric_becomes(restored, 0.0).await;
+    assert_eq!(agent.answers(&name("catalog.shop")).await, [GATEWAY]);
+    world.peer.run();
+    agent.readyz_says("catalog cluster-2: synced").await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_peer_whose_secret_went_meanwhile_is_forgotten_with_what_was_kept() {
+    let mut world = World::new().await;
+    world.keep().await;
+    world.local.kill();
+    let agent = world.agent().await;
+    assert_eq!(agent.answers(&name("catalog.shop")).await, [GATEWAY]);
+    world.local.delete(SECRETS, "istio-system", "remote");
+    world.local.run();
+    agent.eventually(&name("catalog.shop"), &[]).await;
+    let gone = async {
+        while world.kept("cluster-2").exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(crate::support::agent::PATIENCE, gone)
+        .await
+        .unwrap();
+    assert!(!agent.text("/readyz").await.1.contains("cluster-2"));
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_kept_of_a_cluster_that_is_not_configured_any_more_is_removed() {
+    let world = World::new().await;
+    world.keep().await;
+    let config = fs::read_to_string(world.files.path("dns.yaml")).unwrap();
+    let secrets = "  - remoteSecrets: {namespace: istio-system}\n";
+    assert!(config.contains(secrets));
+    world.files.write("dns.yaml", &config.replace(secrets, ""));
+    let agent = world.agent().await;
+    assert!(!world.kept("cluster-2").exists() && world.kept("cluster-1").exists());
+    assert!(!agent.text("/readyz").await.1.contains("cluster-2"));
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_no_good_is_ignored_and_written_anew() {
+    let mut world = World::new().await;
+    world.keep().await;
+    let good = fs::read(world.kept("cluster-1")).unwrap();
+    fs::write(world.kept("cluster-1"), &good[..good.len() - 1]).unwrap();
+    world.local.kill();
+    let agent = world.agent().await;
+    let (status, page) = agent.text("/readyz").await;
+    assert_eq!(status, 503, "{page}");
+    assert!(page.contains("catalog cluster-1: pending"), "{page}");
+    assert_eq!(
+        agent.metric("crossmesh_dns_snapshot_refused_total").await,
+        Some(1.0)
+    );
+    world.local.run();
+    agent.eventually(&name("reviews.shop"), &["10.1.0.9"]).await;
+    let again = async {
+        while fs::read(world.kept("cluster-1")).unwrap().len() < good.len() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(crate::support::agent::PATIENCE, again)
+        .await
+        .unwrap();
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_disk_that_takes_nothing_hurts_nobody_and_is_tried_again() {
+    let world = World::new().await;
+    // A file where the folder should be: refused to root too, whom no mode keeps out.
+    world.files.write("kept", "");
+    let agent = world.agent().await;
+    let failed = "crossmesh_dns_snapshot_writes_total{result=\"failed\"}";
+    let written = "crossmesh_dns_snapshot_writes_total{result=\"written\"}";
+    agent.eventually(&name("reviews.shop"), &["10.1.0.9"]).await;
+    let more = async |line: &str, than: f64| {
+        while agent.metric(line).await.unwrap() <= than {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(crate::support::agent::PATIENCE, more(failed, 2.0))
+        .await
+        .unwrap();
+    assert_eq!(agent.metric(written).await, Some(0.0));
+    assert_eq!(agent.answers(&name("reviews.shop")).await, ["10.1.0.9"]);
+    fs::remove_file(world.files.path("kept")).unwrap();
+    tokio::time::timeout(crate::support::agent::PATIENCE, more(written, 0.0))
+        .await
+        .unwrap();
+    assert!(world.kept("cluster-1").exists());
+    agent.stop().await;
+}
