@@ -22,6 +22,14 @@ impl AddressRange {
         fits.then_some(range)
     }
 
+    /// The range of one address.
+    pub fn of(address: IpAddr) -> Self {
+        Self {
+            first: address,
+            length: bits(address).1,
+        }
+    }
+
     /// Whether an address is in the range.
     pub fn contains(&self, address: IpAddr) -> bool {
         let (own, width) = bits(self.first);

@@ -1,9 +1,10 @@
 //! The admin interface over HTTP: life, readiness, metrics, and the table of names.
 
 mod connections;
+mod doors;
 mod table;
 
-use std::{fmt::Write as _, io};
+use std::{fmt::Write as _, sync::Arc};
 
 use axum::{
     Router,
@@ -13,12 +14,14 @@ use axum::{
     routing::get,
 };
 use prost::Message as _;
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
+pub use doors::Doors;
 pub use table::table;
 
-use crate::{catalog::SyncState, metrics::SharedMetrics, readiness::Readiness, sources::Published};
+use crate::{
+    catalog::SyncState, metrics::SharedMetrics, readiness::Readiness, sources::Published,
+    upstream::Upstream,
+};
 
 /// What the admin interface shows.
 #[derive(Clone, Debug)]
@@ -27,21 +30,20 @@ pub struct Admin {
     pub readiness: Readiness,
     /// The index in use.
     pub index: Published,
+    /// Who is asked for other names.
+    pub upstream: Arc<Upstream>,
     /// What is counted.
     pub metrics: SharedMetrics,
 }
 
 impl Admin {
-    /// Serves a listener until `stop`.
-    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> io::Result<()> {
-        let routes = Router::new()
+    fn routes(self) -> Router {
+        Router::new()
             .route("/livez", get(livez))
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))
             .route("/v1/table", get(v1_table))
-            .with_state(self);
-        connections::serve(listener, routes, stop).await;
-        Ok(())
+            .with_state(self)
     }
 }
 
@@ -77,6 +79,12 @@ async fn readyz(State(admin): State<Admin>) -> Response {
         if let Some(problem) = &discovery.problem {
             let _ = writeln!(text, "{}: {problem}", discovery.name);
         }
+    }
+    for server in admin.upstream.loops() {
+        let _ = writeln!(
+            text,
+            "upstream {server}: a forwarding loop: it sends our questions back to us"
+        );
     }
     let status = if ready {
         StatusCode::OK

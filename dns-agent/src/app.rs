@@ -1,22 +1,26 @@
-//! The agent as a whole: take every port, then run.
+//! The agent as a whole: take every port that no other agent has, then run.
+
+mod joining;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use futures_util::future::BoxFuture;
-use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use joining::Joining;
+
 use crate::{
-    admin::Admin,
+    admin::{Admin, Doors},
     config::{Config, Servers},
     fault::Faults,
     gateway,
     metrics::SharedMetrics,
     name::Name,
     readiness::{Guard, Readiness},
-    server::{Engine, Pair, bind},
+    server::{Engine, Pair, Place, take},
     snapshot::{self, Saver},
     sources::{Board, Publisher, Sources},
     tasks::{Ended, Tasks},
@@ -27,20 +31,24 @@ use crate::{
 /// TCP connection may come after another.
 const GRACE: Duration = Duration::from_secs(8);
 
-/// An agent with all its ports taken and all its files read once.
+/// What holds readiness back until queries are answered at every address.
+const LISTENERS: &str = "listeners";
+
+/// An agent with all its files read once, and all its ports taken but those where another agent still answers.
 #[derive(Debug)]
 pub struct App {
     config: Arc<Config>,
     board: Arc<Board>,
-    pairs: Vec<Pair>,
-    admin_listener: TcpListener,
-    admin_address: SocketAddr,
+    places: Vec<Place>,
+    doors: Doors,
     sources: Sources,
+    saver: Option<Saver>,
     publisher: Publisher,
     resolv_conf: Option<ResolvConf>,
     upstream: Arc<Upstream>,
     readiness: Readiness,
     listening: Guard,
+    is_listening: watch::Sender<bool>,
     metrics: SharedMetrics,
 }
 
@@ -51,59 +59,68 @@ impl App {
         let metrics = SharedMetrics::default();
         let config = Arc::new(config);
         // Held from the beginning: readiness never goes back, so nothing may look ready before it is.
-        let listening = readiness.guard("listeners");
+        let listening = readiness.guard(LISTENERS);
         let patience = config.peer_sync_timeout;
         let board = Board::new(patience, readiness.clone(), Arc::clone(&metrics));
         let kept = snapshot::restore(&config, &metrics);
+        let saver = {
+            let kept: Vec<String> = kept.keys().cloned().collect();
+            Saver::new(&config, &kept, Arc::clone(&metrics))
+        };
         let sources = Sources::new(&config, &board, kept)?;
         let settings = config.settings.clone();
         let publisher = Publisher::new(settings, Arc::clone(&board), Arc::clone(&metrics));
-        let mut pairs = Vec::new();
+        let mut places = Vec::new();
         for address in &config.listen {
-            let pair = bind(*address)
-                .await
-                .with_context(|| format!("cannot listen for queries on {address}"))?;
-            pairs.push(pair);
+            let place = take(*address).await.with_context(|| {
+                format!("cannot listen for queries on {address} (ss -lnptu tells who does)")
+            })?;
+            places.push(place);
         }
-        let admin_listener = TcpListener::bind(config.admin)
-            .await
-            .with_context(|| format!("cannot listen for admin requests on {}", config.admin))?;
-        let ourselves = pairs.iter().map(Pair::address).collect();
+        let doors = Doors::open(config.admin, config.admin_socket.as_deref()).await?;
+        let ourselves = places.iter().map(Place::address).collect();
+        let all_held = places.iter().all(|place| matches!(place, Place::Held(_)));
         let (general, resolv_conf) = general_servers(&config, ourselves)?;
         let upstream = Upstream::new(&config, general, Arc::clone(&metrics));
         Ok(Self {
-            admin_address: admin_listener.local_addr()?,
-            admin_listener,
+            doors,
             sources,
+            saver,
             board,
             publisher,
             resolv_conf,
             upstream: Arc::new(upstream),
             listening,
             readiness,
+            is_listening: watch::Sender::new(all_held),
             metrics,
-            pairs,
+            places,
             config,
         })
     }
 
     /// Where queries are answered, in the order of the configuration.
     pub fn dns_addresses(&self) -> Vec<SocketAddr> {
-        self.pairs.iter().map(Pair::address).collect()
+        self.places.iter().map(Place::address).collect()
     }
 
     /// Where the admin interface is served.
     pub fn admin_address(&self) -> SocketAddr {
-        self.admin_address
+        self.doors.address()
+    }
+
+    /// Whether queries are answered at every address; until then another agent answers at some.
+    pub fn is_listening(&self) -> watch::Receiver<bool> {
+        self.is_listening.subscribe()
     }
 
     /// Runs until `shutdown`, or until something ends that must not.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Ended> {
         info!(
             dns = ?self.dns_addresses(),
-            admin = %self.admin_address,
+            admin = %self.admin_address(),
             version = env!("CARGO_PKG_VERSION"),
-            "listening"
+            "starting"
         );
         let stop = CancellationToken::new();
         let mut tasks = Tasks::default();
@@ -111,21 +128,31 @@ impl App {
             self.publisher.published(),
             Arc::clone(&self.upstream),
             Arc::clone(&self.metrics),
+            self.config.allow_from.clone(),
         ));
         let admin = Admin {
+            upstream: Arc::clone(&self.upstream),
             readiness: self.readiness.clone(),
             index: self.publisher.published(),
             metrics: Arc::clone(&self.metrics),
         };
-        for pair in self.pairs {
-            let address = pair.address();
-            let max_concurrent = self.config.upstreams.max_concurrent;
-            let udp = Arc::clone(&engine).serve_udp(pair.udp, max_concurrent, stop.clone());
-            tasks.spawn(format!("udp {address}"), endless(udp));
-            let bounds = self.config.tcp.clone();
-            let tcp = Arc::clone(&engine).serve_tcp(pair.tcp, bounds, stop.clone());
-            tasks.spawn(format!("tcp {address}"), endless(tcp));
+        let mut awaited = Vec::new();
+        for place in self.places {
+            match place {
+                Place::Held(pair) => serve(&mut tasks, &engine, &self.config, pair, &stop),
+                Place::Awaited(address) => awaited.push(address),
+            }
         }
+        let mut missing = awaited.len();
+        let mut listening = Some(self.listening).filter(|_| missing > 0);
+        let (take, mut taken) = mpsc::channel(1);
+        let joining = Joining {
+            readiness: self.readiness.clone(),
+            index: self.publisher.published(),
+            own_guard: LISTENERS,
+        };
+        let join = joining.run(awaited, take, stop.clone());
+        tasks.spawn("joining", async move { Ok(join.await?) });
         let gateways = gateways(
             &self.publisher,
             &self.upstream,
@@ -136,12 +163,17 @@ impl App {
         let gateways = gateways.run(stop.clone(), move |seen| board.set_gateways(seen));
         tasks.spawn("gateways", endless(gateways));
         self.sources.spawn(&mut tasks, &stop);
-        if let Some(saver) = Saver::new(&self.config, Arc::clone(&self.metrics)) {
+        if let Some(saver) = self.saver {
             let save = saver.run(self.publisher.published(), stop.clone());
             tasks.spawn("snapshot", async move { Ok(save.await?) });
         }
         let publish = self.publisher.run(stop.clone());
         tasks.spawn("publisher", async move { Ok(publish.await?) });
+        let loops = {
+            let (upstream, stop) = (Arc::clone(&self.upstream), stop.clone());
+            async move { upstream.watch_for_loops(stop).await }
+        };
+        tasks.spawn("forwarding loops", endless(loops));
         if let Some(resolv_conf) = self.resolv_conf {
             let upstream = Arc::clone(&self.upstream);
             let follow = {
@@ -150,17 +182,26 @@ impl App {
             };
             tasks.spawn("resolv.conf", endless(follow));
         }
-        drop(self.listening);
         // The admin interface goes last, so that it can tell that the agent is stopping.
         let stop_admin = CancellationToken::new();
-        let serve = admin.serve(self.admin_listener, stop_admin.clone());
+        let serve_admin = self.doors.serve(admin, stop_admin.clone());
         let mut admin_task = Tasks::default();
-        admin_task.spawn("admin", async move { Ok(serve.await?) });
-        let result = tokio::select! {
-            () = shutdown.cancelled() => Ok(()),
-            ended = tasks.first_to_end() => Err(ended),
-            ended = admin_task.first_to_end() => Err(ended),
+        admin_task.spawn("admin", async move { Ok(serve_admin.await?) });
+        let result = loop {
+            let pair = tokio::select! {
+                () = shutdown.cancelled() => break Ok(()),
+                ended = tasks.first_to_end() => break Err(ended),
+                ended = admin_task.first_to_end() => break Err(ended),
+                Some(pair) = taken.recv() => pair,
+            };
+            serve(&mut tasks, &engine, &self.config, pair, &stop);
+            missing -= 1;
+            if missing == 0 {
+                listening = None;
+                self.is_listening.send_replace(true);
+            }
         };
+        drop(listening);
         info!("stopping");
         self.readiness.stop();
         stop.cancel();
@@ -173,6 +214,33 @@ impl App {
         info!("stopped");
         result
     }
+}
+
+/// Begins to answer at an address.
+fn serve(
+    tasks: &mut Tasks,
+    engine: &Arc<Engine>,
+    config: &Config,
+    pair: Pair,
+    stop: &CancellationToken,
+) {
+    let address = pair.address();
+    // The address is ours until both are closed.
+    let claim = Arc::new(pair.claim);
+    let max_concurrent = config.upstreams.max_concurrent;
+    let udp = Arc::clone(engine).serve_udp(pair.udp, max_concurrent, stop.clone());
+    let held = Arc::clone(&claim);
+    let udp = async move {
+        udp.await;
+        drop(held);
+    };
+    tasks.spawn(format!("udp {address}"), endless(udp));
+    let tcp = Arc::clone(engine).serve_tcp(pair.tcp, config.tcp.clone(), stop.clone());
+    let tcp = async move {
+        tcp.await;
+        drop(claim);
+    };
+    tasks.spawn(format!("tcp {address}"), endless(tcp));
 }
 
 async fn endless(

@@ -136,7 +136,7 @@ impl Cache {
         let lifetime = match kept {
             Ok(message) => self.lifetime(&key, message, max_negative_ttl),
             // Of our own making and soon over, while silence lasts (RFC 9520 §3.2 asks to keep only the latter).
-            Err(Failure::Overload) => None,
+            Err(Failure::Overload | Failure::Loop) => None,
             Err(Failure::Silent | Failure::Unreachable) => Some(FAILURE),
         };
         let Some(lifetime) = lifetime else { return };

@@ -12,6 +12,7 @@ use std::{
 };
 
 use crate::{
+    address_range::AddressRange,
     catalog::{Cluster, Gateway, Import, SyncState},
     fault::Faults,
     index::Settings,
@@ -27,6 +28,11 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Where the admin interface is served.
     pub admin: SocketAddr,
+    /// Where it is served too, for whoever shares the agent's file system alone: while two agents overlap, only one has
+    /// `admin`.
+    pub admin_socket: Option<PathBuf>,
+    /// Whose queries are answered.
+    pub allow_from: Vec<AddressRange>,
     /// What decides answers besides the catalogs.
     pub settings: Settings,
     /// The configured clusters; exactly one is local.

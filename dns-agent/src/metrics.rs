@@ -22,7 +22,7 @@ use crate::{answer::Reason, wire::Transport};
 
 use labels::{
     AnswerLabels, CatalogLabels, CatalogStateLabels, GatewayLabels, OUTCOMES, QueryLabels, REASONS,
-    SOURCES, STATES, TRANSPORTS, WriteLabels, Written,
+    SOURCES, STATES, ServerLabels, TRANSPORTS, WriteLabels, Written,
 };
 pub use labels::{Exchange, ExchangeLabels, Outcome, Source};
 
@@ -38,6 +38,9 @@ pub struct Metrics {
     pub exchanges: Family<ExchangeLabels, Counter>,
     /// Seconds from a forwarded query's arrival at the upstream module to its reply.
     pub upstream_seconds: Histogram,
+    /// Queries refused because of where they came from.
+    pub prohibited: Counter,
+    loops: Family<ServerLabels, Gauge>,
     /// Queries that joined one under way.
     pub coalesced: Counter,
     /// Queries refused because too many were under way.
@@ -147,6 +150,8 @@ impl Default for Metrics {
             exchanges: Family::default(),
             // From 0.25 ms to 4 s.
             upstream_seconds: Histogram::new(exponential_buckets(0.00025, 2.0, 15)),
+            prohibited: Counter::default(),
+            loops: Family::default(),
             coalesced: Counter::default(),
             overloaded: Counter::default(),
             cache_entries: Gauge::default(),
@@ -248,6 +253,14 @@ impl Metrics {
         }
     }
 
+    /// Shows whether an upstream server sends our questions back to us.
+    pub fn show_loop(&self, server: SocketAddr, leads_back: bool) {
+        let labels = ServerLabels {
+            server: server.to_string(),
+        };
+        self.loops.get_or_create(&labels).set(leads_back.into());
+    }
+
     /// Shows the gateways that are probed, and no others.
     pub fn show_gateways(&self, all: impl Iterator<Item = (SocketAddr, bool)>) {
         self.gateways.clear();
@@ -282,6 +295,16 @@ impl Metrics {
             "upstream_duration_seconds",
             "Time that forwarded queries took",
             self.upstream_seconds.clone(),
+        );
+        to.register(
+            "prohibited_queries",
+            "Queries refused because of where they came from",
+            self.prohibited.clone(),
+        );
+        to.register(
+            "upstream_loop",
+            "1 for an upstream server that sends our questions back to us",
+            self.loops.clone(),
         );
         to.register(
             "coalesced_queries",

@@ -13,9 +13,10 @@ use tracing::debug;
 
 pub(crate) use guests::Guests;
 use rotation::Rotation;
-pub use sockets::{Pair, bind};
+pub use sockets::{Pair, Place, join, take};
 
 use crate::{
+    address_range::AddressRange,
     answer::{Answer, Forward, NOT_READY, Question, answer},
     cache::Key,
     encode::encode,
@@ -26,12 +27,19 @@ use crate::{
     wire::{Ede, Message, Parsed, Query, Rcode, Transport, Writer, parse, reject, rtype},
 };
 
+/// Tells a client that it is not served (RFC 8914 §4.19).
+const PROHIBITED: Ede = Ede {
+    code: 18,
+    text: "queries from this address are not allowed",
+};
+
 /// Everything that a reply is made from.
 #[derive(Debug)]
 pub struct Engine {
     index: Published,
     upstream: Arc<Upstream>,
     metrics: SharedMetrics,
+    allow_from: Vec<AddressRange>,
     /// Which address comes first in the next answer with several.
     rotation: Rotation,
 }
@@ -76,8 +84,15 @@ struct Told<'t> {
 
 impl Engine {
     /// Replies from the published index and the upstream servers.
-    pub fn new(index: Published, upstream: Arc<Upstream>, metrics: SharedMetrics) -> Self {
+    /// Only to clients in one of these ranges.
+    pub fn new(
+        index: Published,
+        upstream: Arc<Upstream>,
+        metrics: SharedMetrics,
+        allow_from: Vec<AddressRange>,
+    ) -> Self {
         Self {
+            allow_from,
             index,
             upstream,
             metrics,
@@ -110,6 +125,16 @@ impl Engine {
             reason: "version",
             began,
         };
+        if !self.is_allowed(origin.client) {
+            self.metrics.prohibited.inc();
+            self.refuse(&query, origin, Rcode::Refused, Some(PROHIBITED), out);
+            self.tell(Told {
+                outcome: Outcome::Refused,
+                reason: PROHIBITED.text,
+                ..told
+            });
+            return Step::Send;
+        }
         if query.edns.is_some_and(|edns| edns.version > 0) {
             self.refuse(&query, origin, Rcode::BadVers, None, out);
             self.tell(told);
@@ -139,6 +164,15 @@ impl Engine {
                 });
                 Step::Send
             }
+            Answer::Forward(_) if self.upstream.is_own_question(question.name) => {
+                self.refuse(&query, origin, Rcode::NxDomain, None, out);
+                self.tell(Told {
+                    outcome: Outcome::NxDomain,
+                    reason: "a forwarding loop",
+                    ..told
+                });
+                Step::Send
+            }
             Answer::Forward(forward) => {
                 let key = Key::of(&query);
                 if let Some((kept, age)) = self.upstream.kept(&key) {
@@ -163,6 +197,12 @@ impl Engine {
                 }))
             }
         }
+    }
+
+    /// An IPv4 client is one, however the socket shows it.
+    fn is_allowed(&self, client: SocketAddr) -> bool {
+        let client = client.ip().to_canonical();
+        self.allow_from.iter().any(|range| range.contains(client))
     }
 
     /// Asks for the reply and writes it into `out`.

@@ -113,15 +113,22 @@ pub struct Saver {
 
 #[derive(Debug)]
 struct Saved {
-    /// `None`: writing it failed.
+    /// `None`: writing it failed, or it was there before.
     catalog: Option<Arc<Catalog>>,
     tried: Instant,
 }
 
 impl Saver {
-    /// A saver of these clusters; `None` when the configuration has no place for a snapshot.
-    pub fn new(config: &Config, metrics: SharedMetrics) -> Option<Self> {
+    /// A saver of these clusters, of which `kept` are on disk; `None` when the configuration has no place for a snapshot.
+    pub fn new(config: &Config, kept: &[String], metrics: SharedMetrics) -> Option<Self> {
         let entries = config.catalogs.iter();
+        let kept = kept.iter().map(|cluster| {
+            let saved = Saved {
+                catalog: None,
+                tried: Instant::now(),
+            };
+            (cluster.as_str().into(), saved)
+        });
         Some(Self {
             settings: config.snapshot.clone()?,
             configured: entries
@@ -130,7 +137,7 @@ impl Saver {
                     (entry.cluster.clone(), useful)
                 })
                 .collect(),
-            saved: BTreeMap::new(),
+            saved: kept.collect(),
             problem: None,
             metrics,
         })
@@ -201,15 +208,6 @@ impl Saver {
         let gone = self.saved.keys().filter(|id| !here.contains(id));
         let gone: BTreeSet<Arc<str>> = gone.cloned().collect();
         self.saved.retain(|id, _| !gone.contains(id));
-        // Those that were restored are in the first look and not written yet.
-        for cluster in clusters.iter().filter(|cluster| cluster.restored) {
-            self.saved
-                .entry(Arc::clone(&cluster.id))
-                .or_insert_with(|| Saved {
-                    catalog: cluster.catalog.clone(),
-                    tried: Instant::now(),
-                });
-        }
         gone
     }
 

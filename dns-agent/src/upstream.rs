@@ -2,6 +2,7 @@
 
 mod exchange;
 mod flights;
+mod loops;
 mod pool;
 mod resolv_conf;
 
@@ -25,6 +26,7 @@ use crate::{
 };
 use exchange::{Failed, Got, exchange};
 use flights::{Flights, Seat};
+use loops::Loops;
 use pool::{Pool, Server};
 
 pub use resolv_conf::{ResolvConf, read as read_resolv_conf};
@@ -43,6 +45,7 @@ pub struct Upstream {
     timeout: Duration,
     deadline: Duration,
     cluster_negative_ttl: Duration,
+    loops: Loops,
     metrics: SharedMetrics,
 }
 
@@ -55,6 +58,8 @@ pub enum Failure {
     Silent,
     /// No server can be reached.
     Unreachable,
+    /// Every server leads back here.
+    Loop,
 }
 
 impl Failure {
@@ -72,6 +77,10 @@ impl Failure {
             Self::Unreachable => Ede {
                 code: 23,
                 text: "no upstream server can be reached",
+            },
+            Self::Loop => Ede {
+                code: 23,
+                text: "a forwarding loop: every upstream server leads back here",
             },
         }
     }
@@ -99,6 +108,7 @@ impl Upstream {
             permits: Semaphore::new(upstreams.max_concurrent),
             timeout: upstreams.timeout,
             deadline: upstreams.deadline,
+            loops: Loops::default(),
             cluster_negative_ttl: Duration::from_secs(u64::from(config.settings.ttl)),
             metrics,
         }
@@ -191,6 +201,9 @@ impl Upstream {
         let mut declined = None;
         let mut failure = Failure::Unreachable;
         let mut left = pool.in_order();
+        if left.is_empty() {
+            return Err(Failure::Loop);
+        }
         for _ in 0..2 {
             let mut again = Vec::new();
             for server in left {

@@ -56,6 +56,16 @@ impl Command {
         Ok(Self::of_tool("curl", Tool::Curl)?.args(["-sS"]))
     }
 
+    /// iproute2's ip.
+    pub fn ip() -> Result<Self> {
+        Self::of_tool("ip", Tool::Ip)
+    }
+
+    /// The dns-agent.
+    pub fn dns_agent() -> Result<Self> {
+        Self::of_tool("crossmesh-dns-agent", Tool::DnsAgent)
+    }
+
     /// crossmesh's command line, run in the checkout.
     pub fn crossmesh() -> Result<Self> {
         let folder = Some(crate::tools::workspace()?);

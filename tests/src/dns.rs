@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail};
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::A;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
-use tokio::net::UdpSocket;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use crate::background::Background;
@@ -59,12 +60,7 @@ impl Client {
     /// Asks once; no answer is an error.
     pub async fn ask(&mut self, name: &str) -> Result<Answer> {
         self.asked = self.asked.wrapping_add(1);
-        let mut query = Message::new(self.asked, MessageType::Query, OpCode::Query);
-        query.metadata.recursion_desired = true;
-        query.add_query(Query::query(
-            Name::from_str(&format!("{name}."))?,
-            RecordType::A,
-        ));
+        let query = question(self.asked, name)?;
         self.socket.send(&query.to_vec()?).await?;
         let mut buffer = [0; 4096];
         let Ok(received) = timeout(PATIENCE, self.socket.recv(&mut buffer)).await else {
@@ -73,19 +69,54 @@ impl Client {
                 self.asked
             );
         };
-        let answer = Message::from_vec(&buffer[..received?])?;
-        if answer.metadata.id != self.asked || answer.queries != query.queries {
-            bail!(
-                "query {} for {name} got the answer to another question: {answer:?}",
-                self.asked
-            );
+        Answer::read(&query, &buffer[..received?])
+    }
+}
+
+/// Asks once, over a TCP connection of its own; no answer is an error.
+pub async fn ask_over_tcp(server: SocketAddr, name: &str) -> Result<Answer> {
+    let query = question(1, name)?;
+    let bytes = query.to_vec()?;
+    let exchange = async {
+        let mut stream = TcpStream::connect(server).await?;
+        let length = u16::try_from(bytes.len())?.to_be_bytes();
+        stream.write_all(&[&length, &bytes[..]].concat()).await?;
+        let mut reply = vec![0; stream.read_u16().await?.into()];
+        stream.read_exact(&mut reply).await?;
+        anyhow::Ok(reply)
+    };
+    // A connection whose first segment is lost begins again after a second, and then after two.
+    let Ok(reply) = timeout(2 * PATIENCE, exchange).await else {
+        bail!(
+            "a query for {name} over TCP got no answer within {:?}",
+            2 * PATIENCE
+        );
+    };
+    Answer::read(&query, &reply?)
+}
+
+fn question(id: u16, name: &str) -> Result<Message> {
+    let mut query = Message::new(id, MessageType::Query, OpCode::Query);
+    query.metadata.recursion_desired = true;
+    query.add_query(Query::query(
+        Name::from_str(&format!("{name}."))?,
+        RecordType::A,
+    ));
+    Ok(query)
+}
+
+impl Answer {
+    fn read(query: &Message, reply: &[u8]) -> Result<Self> {
+        let answer = Message::from_vec(reply)?;
+        if answer.metadata.id != query.metadata.id || answer.queries != query.queries {
+            bail!("{query:?} got the answer to another question: {answer:?}");
         }
         let addresses = answer
             .answers
             .iter()
             .filter_map(|record| record.data.ip_addr())
             .collect();
-        Ok(Answer {
+        Ok(Self {
             code: answer.metadata.response_code,
             addresses,
         })

@@ -25,6 +25,7 @@ pub mod dns;
 pub mod envoy;
 pub mod kubernetes;
 pub mod names;
+pub mod namespace;
 pub mod pki;
 pub mod plugin;
 pub mod process;

@@ -19,6 +19,8 @@ pub enum Tool {
     Dig,
     /// curl, with HTTP/2.
     Curl,
+    /// iproute2's ip.
+    Ip,
     /// What API servers keep their objects in.
     Etcd,
     /// Kubernetes' API server.
@@ -48,6 +50,7 @@ impl Tool {
             Self::Cli => "CROSSMESH_CLI",
             Self::Dig => "CROSSMESH_DIG",
             Self::Curl => "CROSSMESH_CURL",
+            Self::Ip => "CROSSMESH_IP",
             Self::Etcd => "CROSSMESH_ETCD",
             Self::KubeApiserver => "CROSSMESH_KUBE_APISERVER",
             Self::CoreDns => "CROSSMESH_COREDNS",

@@ -86,6 +86,18 @@ pub(crate) const CURL: Tool = Tool {
     purpose: "sends requests through the proxies",
 };
 
+/// Makes network namespaces, in which a test may do to the network what it likes.
+const IP: Tool = Tool {
+    name: "ip",
+    variable: Some("CROSSMESH_IP"),
+    version_arguments: &["-V"],
+    source: Source::Debian {
+        package: "iproute2",
+    },
+    users: Users::Tests,
+    purpose: "makes the network namespaces of tests",
+};
+
 /// The compiler's part for the filter.
 pub(crate) const WASM_TARGET: Tool = Tool {
     name: WASM,
@@ -127,7 +139,16 @@ const COREDNS: Tool = Tool {
 };
 
 /// Every tool.
-pub(crate) const TOOLS: [Tool; 7] = [WASM_TARGET, ENVOY, DIG, CURL, ETCD, KUBE_APISERVER, COREDNS];
+pub(crate) const TOOLS: [Tool; 8] = [
+    WASM_TARGET,
+    ENVOY,
+    DIG,
+    CURL,
+    IP,
+    ETCD,
+    KUBE_APISERVER,
+    COREDNS,
+];
 
 /// By convention of Kubernetes' own test tools (envtest), a folder of ready binaries of a control plane.
 const ASSETS: &str = "KUBEBUILDER_ASSETS";

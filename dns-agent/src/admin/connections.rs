@@ -1,7 +1,11 @@
 //! The connections of the admin interface: few, one request each, none for long. Whoever only opens connections must not
 //! take the file descriptors that queries need.
 
-use std::time::Duration;
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -10,10 +14,10 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     time::timeout,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{either::Either, sync::CancellationToken};
 use tracing::{debug, warn};
 
 use crate::{server::Guests, tasks::Requests};
@@ -28,8 +32,32 @@ const CONNECTION: Duration = Duration::from_secs(30);
 /// How long requests that are under way may take after the end was asked for.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// Where connections come from.
+pub(super) enum Listener<'l> {
+    Tcp(&'l TcpListener),
+    Unix(&'l UnixListener),
+}
+
+type Stream = Either<TcpStream, UnixStream>;
+
+impl Listener<'_> {
+    /// A connection and whose it is. All who come by the Unix socket are one: they are of our own pod.
+    async fn accept(&self) -> io::Result<(Stream, IpAddr)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, client) = listener.accept().await?;
+                Ok((Either::Left(stream), client.ip()))
+            }
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Either::Right(stream), Ipv4Addr::UNSPECIFIED.into()))
+            }
+        }
+    }
+}
+
 /// Serves until `stop`, then completes what is under way.
-pub(super) async fn serve(listener: TcpListener, routes: Router, stop: CancellationToken) {
+pub(super) async fn serve(listener: Listener<'_>, routes: Router, stop: CancellationToken) {
     let guests = Guests::new(CONNECTIONS);
     let mut connections = Requests::new(CONNECTIONS);
     loop {
@@ -46,7 +74,7 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, stop: Cancellat
                 continue;
             }
         };
-        let guest = guests.admit(client.ip());
+        let guest = guests.admit(client);
         let Some(guest) = guest.filter(|_| connections.has_room()) else {
             debug!(%client, "admin connection refused: too many are open, in all or of this client");
             continue;
@@ -65,7 +93,7 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, stop: Cancellat
     let _ = timeout(GRACE, connections.finish()).await;
 }
 
-async fn converse(stream: TcpStream, routes: Router) -> hyper::Result<()> {
+async fn converse(stream: Stream, routes: Router) -> hyper::Result<()> {
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)

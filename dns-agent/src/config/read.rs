@@ -1,5 +1,6 @@
 //! From what is written to what it means. Everything that is wrong is told at once.
 
+mod access;
 mod catalogs;
 mod remote;
 mod upstreams;
@@ -74,7 +75,7 @@ impl Reading<'_> {
             .as_ref()
             .map(|domain| self.cluster_local(&written.cluster_local, domain));
         let families = self.families(&written.cluster);
-        let local_ranges = self.ranges(&written.cluster.ranges);
+        let local_ranges = self.ranges(&written.cluster.ranges, "cluster.ranges");
         let (catalogs, remote_secrets) = self.catalogs(&written.catalogs, &written.cluster);
         let istio_namespace = self.istio_namespace(written.istio_namespace.as_ref());
         let by_default = remote_secrets.is_some()
@@ -89,6 +90,11 @@ impl Reading<'_> {
             MS(30_000),
             MS(100)..=MS(600_000),
         );
+        let admin_socket = written.admin_socket.as_ref().map(|path| {
+            self.not_empty(path, "adminSocket");
+            self.path(&path.value)
+        });
+        let allow_from = self.allow_from(written.allow_from.as_ref(), &local_ranges, &listen);
         let snapshot = written.snapshot.as_ref().map(|of| self.snapshot(of));
         let ttl = self.number(written.ttl.as_ref(), "ttl", 5, 1..=60);
         let upstreams = self.upstreams(&written.upstreams, &listen);
@@ -97,6 +103,8 @@ impl Reading<'_> {
         Some(Config {
             listen,
             admin: admin?,
+            admin_socket,
+            allow_from,
             settings: Settings {
                 cluster_domain: domain?,
                 mode: match written.mode {

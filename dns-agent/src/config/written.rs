@@ -11,6 +11,9 @@ pub(super) struct Config {
     pub(super) cluster_domain: Option<Written<String>>,
     pub(super) listen: Written<Vec<Written<String>>>,
     pub(super) admin: Written<String>,
+    pub(super) admin_socket: Option<Written<String>>,
+    #[serde(default, deserialize_with = "yaml::given")]
+    pub(super) allow_from: Option<Written<Vec<Written<String>>>>,
     pub(super) cluster: Cluster,
     pub(super) catalogs: Written<Vec<Catalog>>,
     pub(super) peer_sync_timeout: Option<Written<String>>,

@@ -71,6 +71,11 @@ pub(super) struct WriteLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ServerLabels {
+    pub(super) server: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct QueryLabels {
     pub(super) transport: Transport,
     pub(super) source: Source,

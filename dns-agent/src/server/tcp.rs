@@ -10,11 +10,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::{Engine, Guests, Origin, Step};
+use super::{Engine, Guests, Origin, Step, sockets::turn_away_connections};
 use crate::{config, tasks::Requests, wire::Transport};
 
 /// After `stop`, how long a connection may be silent: what was sent before is there by then.
 const LINGER: Duration = Duration::from_millis(100);
+/// After `stop`, how long a connection that has not asked yet may be silent: whoever has just connected is about to ask.
+const FIRST_QUERY: Duration = Duration::from_secs(2);
+/// How long a connection that has begun may take until it can be accepted.
+const SETTLE: Duration = Duration::from_millis(50);
 /// After `stop`, how long queries that are there already are still taken up, one after the other.
 const LAST_QUERY: Duration = Duration::from_secs(3);
 
@@ -60,8 +64,13 @@ impl Engine {
                 }
             }
         }
-        for (stream, client) in waiting(&listener, bounds.max_connections) {
-            begin(&mut connections, stream, client);
+        turn_away_connections(&listener);
+        // A second time for those that had begun by then.
+        for pause in [SETTLE, Duration::ZERO] {
+            for (stream, client) in waiting(&listener, bounds.max_connections) {
+                begin(&mut connections, stream, client);
+            }
+            tokio::time::sleep(pause).await;
         }
         drop(listener);
         connections.finish().await;
@@ -84,6 +93,7 @@ impl Engine {
         let mut message = Vec::new();
         let mut out = Vec::new();
         let mut stopped: Option<Instant> = None;
+        let mut linger = FIRST_QUERY;
         while stopped.is_none_or(|at| at.elapsed() < LAST_QUERY) {
             let read = {
                 let mut receiving = pin!(timeout(idle, receive(&mut stream, &mut message)));
@@ -92,7 +102,7 @@ impl Engine {
                     read = &mut receiving => read,
                     () = stop.cancelled() => {
                         stopped.get_or_insert_with(Instant::now);
-                        timeout(LINGER, receiving).await.and_then(|read| read)
+                        timeout(linger, receiving).await.and_then(|read| read)
                     }
                 }
             };
@@ -101,6 +111,7 @@ impl Engine {
                 Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
                 Ok(result) => result?,
             }
+            linger = LINGER;
             match self.begin(&message, origin, &mut out) {
                 // Whoever sends what is no query gets no second try on this connection.
                 Step::Silence => return Ok(()),

@@ -6,7 +6,7 @@ use tokio::net::UdpSocket;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{Engine, Origin, Step};
+use super::{Engine, Origin, Step, sockets::turn_away_datagrams};
 use crate::{tasks::Requests, wire::Transport};
 
 /// Longer queries than this do not exist; what is cut off makes the message unreadable.
@@ -14,6 +14,8 @@ const BUFFER: usize = 4096;
 /// Waiting tasks for each place among the queries under way to servers: those that wait for the same reply cost little.
 const WAITING_PER_EXCHANGE: usize = 8;
 
+/// How long a datagram may be on its way through the kernel to a socket that was chosen before it turned them away.
+const SETTLE: Duration = Duration::from_millis(20);
 /// How many of the datagrams are answered that came before the socket is closed: more than a receive buffer holds.
 const LAST_DATAGRAMS: usize = 65_536;
 
@@ -48,12 +50,14 @@ impl Engine {
             self.take(&socket, message, client, &mut requests, &mut out)
                 .await;
         }
-        // A second time for what came while the first were being completed.
-        for _ in 0..2 {
+        turn_away_datagrams(&socket).await;
+        // A second time for what was on its way to the socket by then.
+        for pause in [SETTLE, Duration::ZERO] {
             for (message, client) in waiting(&socket) {
                 self.take(&socket, &message, client, &mut requests, &mut out)
                     .await;
             }
+            tokio::time::sleep(pause).await;
             requests.finish().await;
         }
     }

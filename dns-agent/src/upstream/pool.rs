@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -26,6 +26,8 @@ pub(super) struct Server {
     failures: AtomicU32,
     /// Milliseconds after `began`.
     rests_until: AtomicU64,
+    /// Whether it sends our questions back to us.
+    leads_back: AtomicBool,
 }
 
 impl Pool {
@@ -36,19 +38,26 @@ impl Pool {
             began,
             failures: AtomicU32::new(0),
             rests_until: AtomicU64::new(0),
+            leads_back: AtomicBool::new(false),
         });
         Self {
             servers: servers.collect(),
         }
     }
 
-    /// The servers from a random one on, those that failed lately last: one dead server must not cost every query its
+    /// Every server.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Server> {
+        self.servers.iter()
+    }
+
+    /// The servers that do not lead back to us, from a random one on, those that failed lately last: one dead server must not cost every query its
     /// timeout, and none is given up.
     pub(super) fn in_order(&self) -> Vec<&Server> {
         let count = self.servers.len().max(1);
         let first = getrandom::u32().unwrap_or_default() as usize % count;
         let (before, from) = self.servers.split_at_checked(first).unwrap_or_default();
-        let mut all: Vec<&Server> = from.iter().chain(before).collect();
+        let all = from.iter().chain(before);
+        let mut all: Vec<&Server> = all.filter(|server| !server.leads_back()).collect();
         let now = Instant::now();
         all.sort_by_key(|server| server.rests(now));
         all
@@ -76,6 +85,14 @@ impl Server {
     /// Whether the last failure was the first in a row: the moment to say so.
     pub(super) fn has_just_failed(&self) -> bool {
         self.failures.load(Ordering::Relaxed) == 1
+    }
+
+    pub(super) fn leads_back(&self) -> bool {
+        self.leads_back.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_leads_back(&self, leads_back: bool) {
+        self.leads_back.store(leads_back, Ordering::Relaxed);
     }
 
     fn rests(&self, now: Instant) -> bool {

@@ -220,6 +220,17 @@ pub(super) fn header(reader: &mut Reader<'_>) -> Option<(u16, Flags, Counts)> {
     ))
 }
 
+/// Whether an OPT record's data is options and nothing else (RFC 6891 §6.1.2); which ones does not matter here.
+fn are_options(data: &[u8]) -> Option<()> {
+    let mut options = Reader::new(data);
+    while options.at() < data.len() {
+        options.u16()?;
+        let length = options.u16()?;
+        options.take(usize::from(length))?;
+    }
+    Some(())
+}
+
 fn body(reader: &mut Reader<'_>, id: u16, flags: Flags, counts: Counts) -> Option<Query> {
     let original = QueryName::new(reader.plain_name()?)?;
     let rtype = reader.u16()?;
@@ -235,7 +246,7 @@ fn body(reader: &mut Reader<'_>, id: u16, flags: Flags, counts: Counts) -> Optio
         let size = reader.u16()?;
         let extended = reader.u32()?.to_be_bytes();
         let length = reader.u16()?;
-        reader.take(usize::from(length))?;
+        let data = reader.take(usize::from(length))?;
         if record != rtype::OPT {
             continue;
         }
@@ -243,6 +254,7 @@ fn body(reader: &mut Reader<'_>, id: u16, flags: Flags, counts: Counts) -> Optio
         if edns.is_some() || !root || at < others {
             return None;
         }
+        are_options(data)?;
         let [_, version, high, _] = extended;
         edns = Some(Edns {
             size,

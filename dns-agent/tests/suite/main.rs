@@ -2,12 +2,16 @@
 //! loopback. One binary, because linking is what takes the time.
 #![cfg(test)]
 
+mod access;
 mod answers;
 mod command;
 mod ending;
 mod faults;
+mod hostile;
 mod kubernetes;
+mod loops;
 mod messages;
+mod overlap;
 mod page;
 mod relaying;
 mod reloading;

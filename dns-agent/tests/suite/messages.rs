@@ -67,6 +67,27 @@ fn what_is_no_query_gets_no_reply_or_the_code_that_fits() {
     check("a label type that is not used", &with(12, 0x41), "FormErr");
     check("a record that is not there", &with(11, 1), "FormErr");
     check("one OPT", &and(&opt, 1), "query");
+    let with_options = |options: &[u8]| and(&record(&[0], 41, 0, options), 1);
+    check(
+        "an unknown option",
+        &with_options(&[0xff, 0xee, 0, 1, 7]),
+        "query",
+    );
+    check("an empty option", &with_options(&[0, 10, 0, 0]), "query");
+    check(
+        "an option cut short",
+        &with_options(&[0, 10, 0, 9, 1]),
+        "FormErr",
+    );
+    check(
+        "half an option's head",
+        &with_options(&[0, 10, 0]),
+        "FormErr",
+    );
+    let mut longer = and(&opt, 1);
+    let end = longer.len();
+    longer[end - 1] = 9;
+    check("OPT longer than the message", &longer, "FormErr");
     check(
         "two OPT",
         &and(&[opt.clone(), opt.clone()].concat(), 2),

@@ -1,6 +1,6 @@
 //! The operator's page, `docs/dns.md`: its examples are good and its metrics are those that there are.
 
-use std::{collections::BTreeSet, fs, path::Path, time::SystemTime};
+use std::{collections::BTreeSet, fs, path::Path, process::Command, time::SystemTime};
 
 use crossmesh_dns_agent::{
     catalog::Cluster,
@@ -20,9 +20,32 @@ fn the_pages_configurations_are_good() {
     let blocks: Vec<&str> = blocks
         .map(|rest| rest.split("```").next().unwrap())
         .collect();
-    assert!(!blocks.is_empty());
-    for block in blocks {
+    let is_configuration = |block: &&str| block.starts_with("schema: crossmesh-dns/");
+    let (configurations, others): (Vec<&str>, Vec<&str>) =
+        blocks.into_iter().partition(is_configuration);
+    assert!(!configurations.is_empty() && !others.is_empty());
+    for block in configurations {
         Config::parse(Path::new("dns.yaml"), block).unwrap();
+    }
+    for block in others {
+        check_commands(block);
+    }
+}
+
+/// Every command of the agent's in a Kubernetes object gets as far as it can without its configuration file.
+fn check_commands(block: &str) {
+    let commands = block.split("command: [crossmesh-dns-agent, ").skip(1);
+    for command in commands {
+        let arguments = command.split(']').next().unwrap().split(", ");
+        let output = Command::new(env!("CARGO_BIN_EXE_crossmesh-dns-agent"))
+            .args(arguments.map(|argument| argument.replace("/etc/", "/nowhere/")))
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            stderr.contains("the configuration cannot be read"),
+            "{command}: {stderr}"
+        );
     }
 }
 
@@ -35,6 +58,7 @@ fn metrics() -> Metrics {
     };
     metrics.exchanges.get_or_create(&labels).inc();
     metrics.count_refused_catalog("cluster-1");
+    metrics.show_loop(([127, 0, 0, 1], 53).into(), true);
     metrics.show_gateways([(([127, 0, 0, 1], 15443).into(), true)].into_iter());
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/dns.yaml");
     let config = Config::load(&file).unwrap();

@@ -14,13 +14,13 @@ use crate::{
 const ISTIO_NAMESPACE: &str = "istio-system";
 
 impl Reading<'_> {
-    pub(super) fn ranges(&mut self, written: &[Written<String>]) -> Vec<AddressRange> {
+    pub(super) fn ranges(&mut self, written: &[Written<String>], field: &str) -> Vec<AddressRange> {
         let all = written.iter().enumerate().filter_map(|(at, text)| {
             let range = AddressRange::parse(&text.value);
             if range.is_none() {
                 self.faults.add(
                     line(text),
-                    format!("cluster.ranges[{at}]"),
+                    format!("{field}[{at}]"),
                     format!("\"{}\" is no range of addresses", text.value),
                     "write ADDRESS/LENGTH with the range's first address, such as 10.96.0.0/12",
                 );
