@@ -32,6 +32,8 @@ pub struct Node {
     pub workload: String,
     /// `LABELS`.
     pub labels: BTreeMap<String, String>,
+    /// Whether it is a gateway: Istio begins its ID with `router~`, and not with `sidecar~`.
+    pub is_gateway: bool,
 }
 
 /// All that one Envoy does.
@@ -136,9 +138,10 @@ impl Setup {
         let node = &self.node;
         let tags = STATS_TAGS
             .map(|tag| json!({"tag_name": tag, "regex": format!(r"({tag}=\.=(.*?);\.;)")}));
-        json!({
+        let kind = if node.is_gateway { "router" } else { "sidecar" };
+        let mut bootstrap = json!({
             "node": {
-                "id": format!("sidecar~{admin}~{}.{}~{}.svc.cluster.local", node.workload, node.namespace, node.namespace),
+                "id": format!("{kind}~{admin}~{}.{}~{}.svc.cluster.local", node.workload, node.namespace, node.namespace),
                 "cluster": format!("{}.{}", node.workload, node.namespace),
                 "metadata": {
                     "MESH_ID": node.mesh,
@@ -151,7 +154,18 @@ impl Setup {
             "admin": {"address": socket_address(SocketAddr::new(admin, 0))},
             "stats_config": {"stats_tags": tags},
             "static_resources": {"listeners": self.listeners, "clusters": self.clusters},
-        })
+        });
+        if self
+            .listeners
+            .iter()
+            .any(|listener| listener.get("internal_listener").is_some())
+        {
+            bootstrap["bootstrap_extensions"] = json!([{
+                "name": "envoy.bootstrap.internal_listener",
+                "typed_config": {"@type": "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener"},
+            }]);
+        }
+        bootstrap
     }
 }
 

@@ -146,7 +146,7 @@ impl World {
             EAST_REVIEWS_ID,
         )?;
         let gateway = Gateway {
-            node: node("west", "istio-system", "eastwestgateway"),
+            node: gateway_node("west", "istio-system", "eastwestgateway"),
             listen: SocketAddr::new(addresses.gateway(), GATEWAY_PORT),
             services: vec![(CATALOG, catalog.listen), (REVIEWS, west_reviews.listen)],
         };
@@ -268,5 +268,15 @@ pub fn node(mesh: &str, namespace: &str, workload: &str) -> Node {
         namespace: namespace.to_owned(),
         workload: workload.to_owned(),
         labels: BTreeMap::from([("app".to_owned(), workload.to_owned())]),
+        is_gateway: false,
+    }
+}
+
+/// Likewise, of a gateway.
+#[must_use]
+pub fn gateway_node(mesh: &str, namespace: &str, workload: &str) -> Node {
+    Node {
+        is_gateway: true,
+        ..node(mesh, namespace, workload)
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{cluster, mtls_listener, router, tls_context};
+use super::{cluster, mtls_listener, router, tcp_proxy, tcp_proxy_without_log, upstream_tls};
 use crate::access_log::AccessLog;
 use crate::block::Block;
 use crate::envoy::{Envoy, Setup, socket_address};
@@ -157,13 +157,7 @@ async fn clients_sidecars(
         for port in [SERVICE_PORT, GREETING_PORT] {
             let name = format!("{ip}:{port}");
             let mut to = cluster(&name, SocketAddr::new(server, port));
-            to["transport_socket"] = json!({
-                "name": "envoy.transport_sockets.tls",
-                "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-                    "common_tls_context": tls_context(identity, &Value::Null),
-                },
-            });
+            to["transport_socket"] = upstream_tls(identity);
             setup.clusters.push(to);
             setup.listeners.push(json!({
                 "name": name,
@@ -178,29 +172,9 @@ async fn clients_sidecars(
 
 /// Connects to the server only when the client is known: without this a server that speaks first may do so before the
 /// handshake is over, and is then not heard until the client speaks.
-fn after_the_handshake() -> Value {
+#[must_use]
+pub fn after_the_handshake() -> Value {
     json!({"upstream_connect_mode": "ON_DOWNSTREAM_TLS_HANDSHAKE", "max_early_data_bytes": 65536})
-}
-
-fn tcp_proxy(cluster: &str, access_log: &AccessLog, more: &Value) -> Value {
-    let mut proxy = tcp_proxy_without_log(cluster, more);
-    proxy["typed_config"]["access_log"] = json!([access_log.config()]);
-    proxy
-}
-
-fn tcp_proxy_without_log(cluster: &str, more: &Value) -> Value {
-    let mut proxy = json!({
-        "name": "envoy.filters.network.tcp_proxy",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-            "stat_prefix": "tcp",
-            "cluster": cluster,
-        },
-    });
-    for (name, value) in more.as_object().into_iter().flatten() {
-        proxy["typed_config"][name] = value.clone();
-    }
-    proxy
 }
 
 fn http(filter: &Value) -> Value {
