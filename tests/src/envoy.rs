@@ -12,12 +12,9 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::admin;
+use crate::plugin::documented;
 use crate::process::{PATIENCE, Process};
 use crate::tools::Tool;
-
-/// What the filter's counters carry in their names, and Prometheus shows as labels. Istio's `extraStatTags` makes the
-/// same regular expressions.
-const STATS_TAGS: [&str; 4] = ["source_mesh", "destination_mesh", "verdict", "rule"];
 
 /// Who a proxy is, as Istio's node metadata says it.
 #[derive(Clone, Debug, Default)]
@@ -58,9 +55,14 @@ impl Envoy {
     /// Starts an Envoy and waits until it is ready. Its files (bootstrap, log) are in `folder`; its admin port is a free
     /// one of `ip`. If it does not start, the error holds its own log.
     pub async fn start(name: &str, folder: &Path, ip: IpAddr, setup: &Setup) -> Result<Self> {
+        Self::start_from(name, folder, &setup.bootstrap(ip)?).await
+    }
+
+    /// Likewise, from a whole bootstrap; see [`Setup::bootstrap`].
+    pub async fn start_from(name: &str, folder: &Path, from: &Value) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
         let bootstrap = folder.join("bootstrap.json");
-        let text = serde_json::to_string_pretty(&setup.bootstrap(ip))?;
+        let text = serde_json::to_string_pretty(from)?;
         fs::write(&bootstrap, text).with_context(|| format!("writing {}", bootstrap.display()))?;
         let admin_file = folder.join("admin");
         let args = Arguments {
@@ -134,10 +136,10 @@ impl Envoy {
 }
 
 impl Setup {
-    fn bootstrap(&self, admin: IpAddr) -> Value {
+    /// Envoy's bootstrap. Which labels metrics have is what we tell operators to write.
+    pub fn bootstrap(&self, admin: IpAddr) -> Result<Value> {
         let node = &self.node;
-        let tags = STATS_TAGS
-            .map(|tag| json!({"tag_name": tag, "regex": format!(r"({tag}=\.=(.*?);\.;)")}));
+        let told = documented("envoy:stats-tags")?;
         let kind = if node.is_gateway { "router" } else { "sidecar" };
         let mut bootstrap = json!({
             "node": {
@@ -152,7 +154,7 @@ impl Setup {
                 },
             },
             "admin": {"address": socket_address(SocketAddr::new(admin, 0))},
-            "stats_config": {"stats_tags": tags},
+            "stats_config": told["stats_config"],
             "static_resources": {"listeners": self.listeners, "clusters": self.clusters},
         });
         if self
@@ -165,7 +167,7 @@ impl Setup {
                 "typed_config": {"@type": "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener"},
             }]);
         }
-        bootstrap
+        Ok(bootstrap)
     }
 }
 

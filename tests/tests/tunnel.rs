@@ -61,7 +61,7 @@ async fn start(site: &Site) -> Envoy {
         &[
             names_peer("%DOWNSTREAM_PEER_URI_SAN%"),
             // The filter state goes with the connection to the internal listener, so it must be there before.
-            tcp_proxy_without_log("internal", &after_the_handshake()),
+            tcp_proxy_without_log("internal", &after_the_handshake().unwrap()),
         ],
     );
     let internal = json!({
