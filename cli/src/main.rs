@@ -4,13 +4,13 @@
 
 mod args;
 mod check;
+mod dns;
 mod document;
 mod explain;
 mod input;
 mod output;
 mod problem;
 mod schema;
-mod table;
 mod yaml;
 
 use std::process::ExitCode;
@@ -46,6 +46,7 @@ fn run(cli: Cli, output: &Output) -> anyhow::Result<End> {
         Command::Policy(PolicyCommand::Check(args)) => check::run(&args, output),
         Command::Policy(PolicyCommand::Explain(args)) => explain::run(&args, output),
         Command::Policy(PolicyCommand::Schema(args)) => schema::run(&args, output),
-        Command::Dns(DnsCommand::Table(args)) => table::run(&args, output),
+        Command::Dns(DnsCommand::Table(args)) => dns::table::run(&args, output),
+        Command::Dns(DnsCommand::Explain(args)) => dns::explain::run(&args, output),
     }
 }

@@ -110,10 +110,23 @@ impl App {
             Arc::clone(&self.upstream),
             Arc::clone(&self.metrics),
         ));
+        let gateways = gateways(
+            &self.publisher,
+            &self.upstream,
+            &self.config,
+            Arc::clone(&self.metrics),
+        );
         let admin = Admin {
             readiness: self.readiness.clone(),
             index: self.publisher.published(),
             metrics: Arc::clone(&self.metrics),
+            upstream: Arc::clone(&self.upstream),
+            gateways: gateways.report(),
+            listen: self.pairs.iter().map(Pair::address).collect(),
+            resolv_conf: match &self.config.upstreams.general {
+                Servers::Given(_) => None,
+                Servers::ResolvConf(file) => Some(file.clone()),
+            },
         };
         for pair in self.pairs {
             let address = pair.address();
@@ -124,12 +137,6 @@ impl App {
             let tcp = Arc::clone(&engine).serve_tcp(pair.tcp, bounds, stop.clone());
             tasks.spawn(format!("tcp {address}"), endless(tcp));
         }
-        let gateways = gateways(
-            &self.publisher,
-            &self.upstream,
-            &self.config,
-            Arc::clone(&self.metrics),
-        );
         let board = self.board;
         let gateways = gateways.run(stop.clone(), move |seen| board.set_gateways(seen));
         tasks.spawn("gateways", endless(gateways));

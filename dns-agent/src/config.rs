@@ -255,6 +255,7 @@ impl Entry {
             state: SyncState::Pending,
             problem: None,
             read_at: None,
+            not_synced_since: None,
         }
     }
 }

@@ -222,7 +222,7 @@ impl Engine {
         }
         message.write(out, query, query.reply_limit(origin.transport), age);
         let outcome = Outcome::of(message.rcode_for(query), message.has_answers());
-        (outcome, "forwarded")
+        (outcome, forward.why.as_str())
     }
 
     fn fail(

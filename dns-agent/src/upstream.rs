@@ -109,6 +109,14 @@ impl Upstream {
         self.general.store(Arc::new(Pool::new(servers)));
     }
 
+    /// The servers that are asked.
+    pub fn servers(&self, to: Servers) -> Vec<SocketAddr> {
+        match (to, &self.cluster) {
+            (Servers::Cluster, Some(pool)) => pool.addresses(),
+            _ => self.general.load().addresses(),
+        }
+    }
+
     /// What is kept for a question, and its age in seconds.
     pub fn kept(&self, key: &Key) -> Option<(Kept, u32)> {
         self.cache.get(key)

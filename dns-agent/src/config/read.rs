@@ -101,6 +101,7 @@ impl Reading<'_> {
                 mode: match written.mode {
                     written::Mode::Overlay => Mode::Overlay,
                     written::Mode::Authoritative => Mode::Authoritative,
+                    written::Mode::Shadow => Mode::Shadow,
                 },
                 ttl,
                 srv: match written.srv {

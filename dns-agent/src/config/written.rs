@@ -159,6 +159,7 @@ pub(super) enum Mode {
     #[default]
     Overlay,
     Authoritative,
+    Shadow,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]

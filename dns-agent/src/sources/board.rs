@@ -93,8 +93,9 @@ impl Board {
     }
 
     /// Gives a cluster its place, behind all others.
-    pub(super) fn seat(self: &Arc<Self>, cluster: Cluster) -> Seat {
+    pub(super) fn seat(self: &Arc<Self>, mut cluster: Cluster) -> Seat {
         let id = Arc::clone(&cluster.id);
+        cluster.not_synced_since = Some(std::time::Instant::now());
         // Readiness never goes back: a cluster that is discovered later is waited for, but not by whoever sends traffic.
         let mut waited = self.wait();
         if !self.readiness.is_ready() {
@@ -269,6 +270,11 @@ impl Seat {
             cluster.state = state;
             cluster.problem = problem;
             cluster.read_at = Some(SystemTime::now());
+            if current {
+                cluster.not_synced_since = None;
+            } else {
+                cluster.not_synced_since.get_or_insert_with(std::time::Instant::now);
+            }
         });
     }
 
@@ -281,6 +287,7 @@ impl Seat {
                 warn!(cluster = %cluster.id, problem, "cluster cannot be read; its last state is kept");
             }
             cluster.problem = Some(problem);
+            cluster.not_synced_since.get_or_insert_with(std::time::Instant::now);
             if cluster.state == SyncState::Synced {
                 cluster.state = SyncState::Stale;
             }

@@ -5,6 +5,7 @@
 mod answers;
 mod command;
 mod ending;
+mod explaining;
 mod faults;
 mod kubernetes;
 mod messages;
