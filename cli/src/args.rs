@@ -254,6 +254,13 @@ pub(crate) enum DnsCommand {
     /// reasons by the code that builds what it answers from.
     #[command(after_help = DNS_EXPLAIN_EXAMPLES)]
     Explain(DnsExplain),
+    /// Check a node's set-up
+    ///
+    /// To be run on the agent's node. Looks whether the agent is ready, whether its ports answer over UDP and TCP, whether
+    /// clients reach it by their resolv.conf, whether those whom it asks answer and do not ask it in turn, and how the
+    /// clusters and gateways are. Each check is ok, a warning or a problem, the latter two with what to do.
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(Doctor),
 }
 
 const TABLE_EXAMPLES: &str = "\
@@ -272,6 +279,27 @@ Examples:
 
 Exit status: 0 there is an explanation, 1 the agent could not be asked, 2 the
 name or a flag is wrong.";
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  crossmesh dns doctor
+  # Does a pod reach the agent?
+  kubectl exec POD -- cat /etc/resolv.conf > pod.conf
+  crossmesh dns doctor --resolv-conf pod.conf
+  crossmesh dns doctor --json | jq '.checks[] | select(.level != \"ok\")'
+
+Exit status: 0 no problem (there may be warnings), 1 at least one problem, 2 a
+flag is wrong.";
+
+/// The arguments of `dns doctor`.
+#[derive(Args, Debug)]
+pub(crate) struct Doctor {
+    /// The file by which the agent's clients find it; default: this machine's, which may be for others
+    #[arg(long, value_name = "FILE")]
+    pub(crate) resolv_conf: Option<String>,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
 
 /// The arguments of `dns table`.
 #[derive(Args, Debug)]

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod columns;
+pub(crate) mod doctor;
 pub(crate) mod explain;
 mod fetch;
 mod gateway;

@@ -13,10 +13,12 @@ use crate::{
     config::{Config, Servers},
     fault::Faults,
     gateway,
+    index::Mode,
     metrics::SharedMetrics,
     name::Name,
     readiness::{Guard, Readiness},
     server::{Engine, Pair, bind},
+    shadow::Shadow,
     sources::{Board, Publisher, Sources},
     tasks::{Ended, Tasks},
     upstream::{ResolvConf, Upstream},
@@ -105,10 +107,21 @@ impl App {
         );
         let stop = CancellationToken::new();
         let mut tasks = Tasks::default();
+        let shadow = (self.config.settings.mode == Mode::Shadow).then(|| {
+            let (shadow, watcher) = Shadow::new(
+                self.publisher.published(),
+                Arc::clone(&self.upstream),
+                self.config.shadow_settle,
+                Arc::clone(&self.metrics),
+            );
+            tasks.spawn("shadow", endless(watcher.run(stop.clone())));
+            shadow
+        });
         let engine = Arc::new(Engine::new(
             self.publisher.published(),
             Arc::clone(&self.upstream),
             Arc::clone(&self.metrics),
+            shadow,
         ));
         let gateways = gateways(
             &self.publisher,

@@ -37,6 +37,8 @@ struct State {
     next: u64,
     discoveries: BTreeMap<u64, Discovering>,
     gateways: Arc<Seen>,
+    /// When somebody told of the first change that was not taken yet.
+    changed_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -135,7 +137,10 @@ impl Board {
 
     /// Says what is known of gateways' addresses.
     pub fn set_gateways(&self, seen: Seen) {
-        self.lock().gateways = Arc::new(seen);
+        let mut state = self.lock();
+        state.gateways = Arc::new(seen);
+        state.has_changed();
+        drop(state);
         self.changed.notify_one();
     }
 
@@ -161,6 +166,11 @@ impl Board {
             () = self.changed.notified() => {}
             () = late => {}
         }
+    }
+
+    /// When somebody told of the first change since this was asked last.
+    pub(super) fn changed_at(&self) -> Option<Instant> {
+        self.lock().changed_at.take()
     }
 
     /// All that is known now. Clusters that were waited for long enough count as empty from now on: they must not hold
@@ -222,6 +232,10 @@ impl Board {
 }
 
 impl State {
+    fn has_changed(&mut self) {
+        self.changed_at.get_or_insert_with(Instant::now);
+    }
+
     fn place(&mut self) -> u64 {
         self.next += 1;
         self.next
@@ -296,16 +310,22 @@ impl Seat {
 
     /// The cluster is no cluster of ours any more: it is forgotten at once.
     pub(super) fn leave(&self) {
-        self.board.lock().members.remove(&self.place);
+        let mut state = self.board.lock();
+        state.members.remove(&self.place);
+        state.has_changed();
+        drop(state);
         self.board.metrics.forget_cluster(&self.id);
         info!(cluster = %self.id, "cluster forgotten");
         self.board.changed.notify_one();
     }
 
     fn change(&self, change: impl FnOnce(&mut Member)) {
-        if let Some(member) = self.board.lock().members.get_mut(&self.place) {
+        let mut state = self.board.lock();
+        state.has_changed();
+        if let Some(member) = state.members.get_mut(&self.place) {
             change(member);
         }
+        drop(state);
         self.board.changed.notify_one();
     }
 }

@@ -13,5 +13,6 @@ mod page;
 mod relaying;
 mod reloading;
 mod serving;
+mod shadow;
 mod support;
 mod upstream;
