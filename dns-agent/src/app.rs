@@ -13,10 +13,12 @@ use crate::{
     config::{Config, Servers},
     fault::Faults,
     gateway,
+    index::Mode,
     metrics::SharedMetrics,
     name::Name,
     readiness::{Guard, Readiness},
     server::{Engine, Pair, bind},
+    shadow::Shadow,
     sources::{Board, Publisher, Sources},
     tasks::{Ended, Tasks},
     upstream::{ResolvConf, Upstream},
@@ -105,15 +107,39 @@ impl App {
         );
         let stop = CancellationToken::new();
         let mut tasks = Tasks::default();
+        let shadow = (self.config.settings.mode == Mode::Shadow).then(|| {
+            let (shadow, watcher) = Shadow::new(
+                self.publisher.published(),
+                Arc::clone(&self.upstream),
+                self.config.shadow_settle,
+                Arc::clone(&self.metrics),
+            );
+            tasks.spawn("shadow", endless(watcher.run(stop.clone())));
+            shadow
+        });
         let engine = Arc::new(Engine::new(
             self.publisher.published(),
             Arc::clone(&self.upstream),
             Arc::clone(&self.metrics),
+            shadow,
         ));
+        let gateways = gateways(
+            &self.publisher,
+            &self.upstream,
+            &self.config,
+            Arc::clone(&self.metrics),
+        );
         let admin = Admin {
             readiness: self.readiness.clone(),
             index: self.publisher.published(),
             metrics: Arc::clone(&self.metrics),
+            upstream: Arc::clone(&self.upstream),
+            gateways: gateways.report(),
+            listen: self.pairs.iter().map(Pair::address).collect(),
+            resolv_conf: match &self.config.upstreams.general {
+                Servers::Given(_) => None,
+                Servers::ResolvConf(file) => Some(file.clone()),
+            },
         };
         for pair in self.pairs {
             let address = pair.address();
@@ -124,12 +150,6 @@ impl App {
             let tcp = Arc::clone(&engine).serve_tcp(pair.tcp, bounds, stop.clone());
             tasks.spawn(format!("tcp {address}"), endless(tcp));
         }
-        let gateways = gateways(
-            &self.publisher,
-            &self.upstream,
-            &self.config,
-            Arc::clone(&self.metrics),
-        );
         let board = self.board;
         let gateways = gateways.run(stop.clone(), move |seen| board.set_gateways(seen));
         tasks.spawn("gateways", endless(gateways));

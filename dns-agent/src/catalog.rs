@@ -6,7 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::Arc,
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
 
 pub use gateway::{Gateway, GatewayHost, MeshGateway, MeshNetwork, MeshNetworks};
@@ -247,6 +247,8 @@ pub struct Cluster {
     pub problem: Option<String>,
     /// When the catalog in use was taken over.
     pub read_at: Option<SystemTime>,
+    /// Since when the state is not [`SyncState::Synced`]; `None` while it is.
+    pub not_synced_since: Option<Instant>,
 }
 
 /// How current a cluster's catalog is.

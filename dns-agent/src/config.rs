@@ -39,6 +39,8 @@ pub struct Config {
     pub gateway_probe: Option<GatewayProbe>,
     /// How long a peer that was never read is waited for.
     pub peer_sync_timeout: Duration,
+    /// In shadow mode, for how long a difference must stand to count.
+    pub shadow_settle: Duration,
     /// Where other names are asked.
     pub upstreams: Upstreams,
     /// What is kept of their replies.
@@ -255,6 +257,7 @@ impl Entry {
             state: SyncState::Pending,
             problem: None,
             read_at: None,
+            not_synced_since: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod follow;
 mod health;
+mod report;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,6 +12,7 @@ use std::{
 
 pub use follow::{Follower, Lookup};
 pub use health::{Damping, Health};
+pub use report::{Probed, Report, SharedReport};
 
 use crate::catalog::{Cluster, Gateway, GatewayHost, MeshGateway, MeshNetworks};
 
@@ -170,6 +172,7 @@ mod tests {
             state: SyncState::Synced,
             problem: None,
             read_at: None,
+            not_synced_since: None,
         }
     }
 

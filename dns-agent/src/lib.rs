@@ -27,6 +27,7 @@ pub mod metrics;
 pub mod name;
 pub mod readiness;
 pub mod server;
+pub mod shadow;
 pub mod sources;
 pub mod tasks;
 pub mod upstream;

@@ -16,11 +16,13 @@ use rotation::Rotation;
 pub use sockets::{Pair, bind};
 
 use crate::{
-    answer::{Answer, Forward, NOT_READY, Question, answer},
-    cache::Key,
+    answer::{Answer, Forward, NOT_READY, Question, Reason, answer, in_shadow},
+    cache::{Kept, Key},
     encode::encode,
+    index::Index,
     metrics::{Outcome, SharedMetrics, Source},
     name::Text,
+    shadow::Shadow,
     sources::Published,
     upstream::{Failure, Upstream},
     wire::{Ede, Message, Parsed, Query, Rcode, Transport, Writer, parse, reject, rtype},
@@ -34,7 +36,12 @@ pub struct Engine {
     metrics: SharedMetrics,
     /// Which address comes first in the next answer with several.
     rotation: Rotation,
+    /// Where what we would have answered is compared; `None`: we answer.
+    shadow: Option<Shadow>,
 }
+
+/// What we would have answered from, and why.
+type Shadowed = (Arc<Index>, Reason);
 
 /// Where a message came from.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +67,7 @@ struct Waiting {
     query: Query,
     key: Key,
     forward: Forward,
+    shadowed: Option<Shadowed>,
     origin: Origin,
     began: Instant,
 }
@@ -75,12 +83,18 @@ struct Told<'t> {
 }
 
 impl Engine {
-    /// Replies from the published index and the upstream servers.
-    pub fn new(index: Published, upstream: Arc<Upstream>, metrics: SharedMetrics) -> Self {
+    /// Replies from the published index and the upstream servers; with a shadow from these alone.
+    pub fn new(
+        index: Published,
+        upstream: Arc<Upstream>,
+        metrics: SharedMetrics,
+        shadow: Option<Shadow>,
+    ) -> Self {
         Self {
             index,
             upstream,
             metrics,
+            shadow,
             rotation: Rotation::default(),
         }
     }
@@ -121,7 +135,16 @@ impl Engine {
             rtype: query.rtype,
             class: query.class,
         };
-        match answer(&index, question, self.rotation.next()) {
+        let mut found = answer(&index, question, self.rotation.next());
+        let mut shadowed = None;
+        if self.shadow.is_some() {
+            let given = in_shadow(&found);
+            if let (Answer::Reply(ours), Answer::Forward(_)) = (&found, &given) {
+                shadowed = Some((Arc::clone(&index), ours.reason));
+            }
+            found = given;
+        }
+        match found {
             Answer::Reply(reply) => {
                 encode(
                     out,
@@ -142,10 +165,11 @@ impl Engine {
             Answer::Forward(forward) => {
                 let key = Key::of(&query);
                 if let Some((kept, age)) = self.upstream.kept(&key) {
-                    let (outcome, reason) = match kept {
-                        Ok(message) => self.relay(&query, forward, origin, &message, age, out),
-                        Err(failure) => self.fail(&query, origin, failure, out),
+                    let (outcome, reason) = match &kept {
+                        Ok(message) => self.relay(&query, forward, origin, message, age, out),
+                        Err(failure) => self.fail(&query, origin, *failure, out),
                     };
+                    self.note(shadowed, key, kept);
                     self.tell(Told {
                         source: Source::Cache,
                         outcome,
@@ -158,6 +182,7 @@ impl Engine {
                     query,
                     key,
                     forward,
+                    shadowed,
                     origin,
                     began,
                 }))
@@ -171,16 +196,19 @@ impl Engine {
             query,
             key,
             forward,
+            shadowed,
             origin,
             began,
         } = waiting;
-        let (source, (outcome, reason)) = match self.upstream.ask(key, forward.to).await {
+        let kept = self.upstream.ask(key.clone(), forward.to).await;
+        let (source, (outcome, reason)) = match &kept {
             Ok(message) => (
                 Source::Upstream,
-                self.relay(&query, forward, origin, &message, 0, out),
+                self.relay(&query, forward, origin, message, 0, out),
             ),
-            Err(failure) => (Source::None, self.fail(&query, origin, failure, out)),
+            Err(failure) => (Source::None, self.fail(&query, origin, *failure, out)),
         };
+        self.note(shadowed, key, kept);
         self.tell(Told {
             query: &query,
             origin,
@@ -189,6 +217,12 @@ impl Engine {
             reason,
             began,
         });
+    }
+
+    fn note(&self, shadowed: Option<Shadowed>, key: Key, theirs: Kept) {
+        if let (Some(shadow), Some((index, ours))) = (&self.shadow, shadowed) {
+            shadow.note(index, ours, key, theirs);
+        }
     }
 
     /// Writes the reply to a query that there was no room to ask for.
@@ -222,7 +256,7 @@ impl Engine {
         }
         message.write(out, query, query.reply_limit(origin.transport), age);
         let outcome = Outcome::of(message.rcode_for(query), message.has_answers());
-        (outcome, "forwarded")
+        (outcome, forward.why.as_str())
     }
 
     fn fail(

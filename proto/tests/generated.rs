@@ -3,7 +3,11 @@
 
 use std::{fs, path::Path};
 
-const SCHEMAS: [&str; 1] = ["crossmesh/admin/v1/table.proto"];
+const SCHEMAS: [&str; 3] = [
+    "crossmesh/admin/v1/explain.proto",
+    "crossmesh/admin/v1/status.proto",
+    "crossmesh/admin/v1/table.proto",
+];
 
 #[test]
 fn the_committed_code_is_what_the_schema_generates() {

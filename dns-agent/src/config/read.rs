@@ -89,6 +89,13 @@ impl Reading<'_> {
             MS(30_000),
             MS(100)..=MS(600_000),
         );
+        let shadow_settle = self.duration(
+            written.shadow.settle.as_ref(),
+            "shadow.settle",
+            // The cluster's DNS may keep what it said for 30 s, as kubeadm sets it up.
+            MS(35_000),
+            MS(10)..=MS(600_000),
+        );
         let ttl = self.number(written.ttl.as_ref(), "ttl", 5, 1..=60);
         let upstreams = self.upstreams(&written.upstreams, &listen);
         let cache = self.cache(&written.cache);
@@ -101,6 +108,7 @@ impl Reading<'_> {
                 mode: match written.mode {
                     written::Mode::Overlay => Mode::Overlay,
                     written::Mode::Authoritative => Mode::Authoritative,
+                    written::Mode::Shadow => Mode::Shadow,
                 },
                 ttl,
                 srv: match written.srv {
@@ -122,6 +130,7 @@ impl Reading<'_> {
             istio_namespace,
             gateway_probe,
             peer_sync_timeout,
+            shadow_settle,
             upstreams: upstreams?,
             cache,
             tcp,

@@ -20,6 +20,8 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) mode: Mode,
     #[serde(default)]
+    pub(super) shadow: Shadow,
+    #[serde(default)]
     pub(super) srv: Srv,
     #[serde(default, deserialize_with = "yaml::list")]
     pub(super) cluster_local: Vec<Written<String>>,
@@ -159,6 +161,13 @@ pub(super) enum Mode {
     #[default]
     Overlay,
     Authoritative,
+    Shadow,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Shadow {
+    pub(super) settle: Option<Written<String>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]

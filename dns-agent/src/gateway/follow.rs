@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Damping, Health, Seen, Target};
+use super::{Damping, Health, Probed, Report, Seen, SharedReport, Target};
 use crate::{catalog::GatewayHost, config::GatewayProbe, metrics::SharedMetrics};
 
 /// What a name was found to be: its addresses and for how long, or that nobody could tell.
@@ -50,6 +50,11 @@ pub struct Follower {
     metrics: SharedMetrics,
     names: BTreeMap<Arc<str>, (Turn, Addresses)>,
     probes: BTreeMap<SocketAddr, (Turn, Health)>,
+    /// When the last probe of an address began, and whether it reached it.
+    last: BTreeMap<SocketAddr, (Instant, bool)>,
+    /// Why the last look-up of a name failed.
+    problems: BTreeMap<Arc<str>, String>,
+    report: SharedReport,
     turns: Turn,
     work: FuturesUnordered<Work>,
 }
@@ -69,9 +74,17 @@ impl Follower {
             metrics,
             names: BTreeMap::new(),
             probes: BTreeMap::new(),
+            last: BTreeMap::new(),
+            problems: BTreeMap::new(),
+            report: SharedReport::default(),
             turns: 0,
             work: FuturesUnordered::new(),
         }
+    }
+
+    /// Where the last probes and look-ups are told.
+    pub fn report(&self) -> SharedReport {
+        Arc::clone(&self.report)
     }
 
     /// Tells every change to `tell`, until `stop`.
@@ -108,6 +121,7 @@ impl Follower {
             })
             .collect();
         self.names.retain(|name, _| names.contains(name));
+        self.problems.retain(|name, _| names.contains(name));
         for name in names {
             if !self.names.contains_key(&name) {
                 self.turns += 1;
@@ -124,6 +138,7 @@ impl Follower {
             .flat_map(|target| seen.addresses_of(target))
             .collect();
         self.probes.retain(|address, _| addresses.contains(address));
+        self.last.retain(|address, _| addresses.contains(address));
         for address in addresses {
             if !self.probes.contains_key(&address) {
                 self.turns += 1;
@@ -142,6 +157,7 @@ impl Follower {
                 };
                 let again = match result {
                     Ok((mut found, ttl)) => {
+                        self.problems.remove(&name);
                         found.sort_unstable();
                         found.dedup();
                         if addresses.as_deref() != Some(&found[..]) {
@@ -154,6 +170,7 @@ impl Follower {
                     Err(problem) => {
                         warn!(gateway = %name, problem, "gateway cannot be looked up");
                         self.metrics.gateway_lookup_failures.inc();
+                        self.problems.insert(Arc::clone(&name), problem);
                         RETRY
                     }
                 };
@@ -167,6 +184,7 @@ impl Follower {
                 let (Some((_, health)), Some(probe)) = (entry, &self.probe) else {
                     return;
                 };
+                self.last.insert(address, (began, reached));
                 let damping = Damping {
                     failures: probe.failures,
                     successes: probe.successes,
@@ -224,6 +242,17 @@ impl Follower {
         let all = self.probes.iter();
         self.metrics
             .show_gateways(all.map(|(address, (_, health))| (*address, health.is_healthy())));
+        let probes = self.probes.iter().map(|(address, (_, health))| {
+            let probed = Probed {
+                healthy: health.is_healthy(),
+                last: self.last.get(address).copied(),
+            };
+            (*address, probed)
+        });
+        self.report.store(Arc::new(Report {
+            probes: probes.collect(),
+            problems: self.problems.clone(),
+        }));
     }
 }
 

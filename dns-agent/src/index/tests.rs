@@ -45,6 +45,7 @@ fn cluster(id: &str, services: &[(&str, &str)]) -> Cluster {
         state: SyncState::Synced,
         problem: None,
         read_at: None,
+        not_synced_since: None,
     }
 }
 

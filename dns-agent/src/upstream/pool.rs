@@ -42,6 +42,11 @@ impl Pool {
         }
     }
 
+    /// The servers as configured.
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        self.servers.iter().map(|server| server.address).collect()
+    }
+
     /// The servers from a random one on, those that failed lately last: one dead server must not cost every query its
     /// timeout, and none is given up.
     pub(super) fn in_order(&self) -> Vec<&Server> {

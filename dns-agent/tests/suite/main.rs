@@ -5,6 +5,7 @@
 mod answers;
 mod command;
 mod ending;
+mod explaining;
 mod faults;
 mod kubernetes;
 mod messages;
@@ -12,5 +13,6 @@ mod page;
 mod relaying;
 mod reloading;
 mod serving;
+mod shadow;
 mod support;
 mod upstream;
