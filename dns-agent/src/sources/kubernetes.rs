@@ -9,6 +9,7 @@ mod convert;
 mod mesh_networks;
 mod objects;
 mod secrets;
+mod token_file;
 mod watch;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
