@@ -156,12 +156,22 @@ impl Agent {
 
     /// As [`Agent::start_configured`], but waits no longer than until it listens.
     pub async fn launch(folder: &Path, config: &str) -> Result<Self> {
+        Self::launch_in(folder, config, &[]).await
+    }
+
+    /// As [`Agent::launch`], with these variables besides in its environment.
+    pub async fn launch_in(
+        folder: &Path,
+        config: &str,
+        environment: &[(&str, String)],
+    ) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
         let file = folder.join("dns-agent.yaml");
         fs::write(&file, config).with_context(|| format!("writing {}", file.display()))?;
         let args = ["--config", &file.display().to_string()];
         let log = folder.join("dns-agent.log");
-        let mut process = Process::start("the dns-agent", &Tool::DnsAgent.path()?, &args, &log)?;
+        let program = Tool::DnsAgent.path()?;
+        let mut process = Process::start_in("the dns-agent", &program, &args, environment, &log)?;
         let (dns, admin) = process
             .until("it listened", async || listening(&log))
             .await?;
@@ -239,6 +249,22 @@ impl Agent {
             sleep(Duration::from_millis(5)).await;
         }
         Ok(())
+    }
+
+    /// The value of one of its metrics, named with its labels as `/metrics` shows it; none if it has none of this name.
+    pub async fn metric(&self, name: &str) -> Result<Option<f64>> {
+        let page = crate::admin::get(self.admin, "/metrics").await?;
+        let line = page
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map(|value| value.parse().with_context(|| format!("{name} is {value}")))
+            .transpose()
+    }
+
+    /// Its process ID.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     /// The last lines of its log.

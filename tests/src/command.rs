@@ -65,6 +65,16 @@ impl Command {
         })
     }
 
+    /// The C compiler with musl.
+    pub fn musl_gcc() -> Result<Self> {
+        Self::of_tool("musl-gcc", Tool::MuslGcc)
+    }
+
+    /// What gives a process a clock of its own.
+    pub fn faketime() -> Result<Self> {
+        Self::of_tool("faketime", Tool::Faketime)
+    }
+
     fn of_tool(name: &'static str, tool: Tool) -> Result<Self> {
         Ok(Self {
             program: tool.path()?,

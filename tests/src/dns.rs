@@ -29,7 +29,7 @@ pub fn dig(server: SocketAddr, name: &str, record_type: &str) -> Result<Command>
     ]))
 }
 
-/// A client with one socket that asks for IPv4 addresses.
+/// A client with one socket.
 #[derive(Debug)]
 pub struct Client {
     socket: UdpSocket,
@@ -41,8 +41,10 @@ pub struct Client {
 pub struct Answer {
     /// Its response code.
     pub code: ResponseCode,
-    /// The IPv4 addresses in it.
+    /// The addresses in it.
     pub addresses: Vec<IpAddr>,
+    /// The ports in it: those of SRV records.
+    pub ports: Vec<u16>,
 }
 
 impl Client {
@@ -56,14 +58,19 @@ impl Client {
         Ok(Self { socket, asked: 0 })
     }
 
-    /// Asks once; no answer is an error.
+    /// Asks once for IPv4 addresses; no answer is an error.
     pub async fn ask(&mut self, name: &str) -> Result<Answer> {
+        self.ask_for(name, RecordType::A).await
+    }
+
+    /// Asks once for records of this type; no answer is an error.
+    pub async fn ask_for(&mut self, name: &str, record_type: RecordType) -> Result<Answer> {
         self.asked = self.asked.wrapping_add(1);
         let mut query = Message::new(self.asked, MessageType::Query, OpCode::Query);
         query.metadata.recursion_desired = true;
         query.add_query(Query::query(
             Name::from_str(&format!("{name}."))?,
-            RecordType::A,
+            record_type,
         ));
         self.socket.send(&query.to_vec()?).await?;
         let mut buffer = [0; 4096];
@@ -80,19 +87,21 @@ impl Client {
                 self.asked
             );
         }
-        let addresses = answer
-            .answers
-            .iter()
-            .filter_map(|record| record.data.ip_addr())
-            .collect();
+        let records = answer.answers.iter();
+        let addresses = records.clone().filter_map(|record| record.data.ip_addr());
+        let ports = records.filter_map(|record| match &record.data {
+            RData::SRV(location) => Some(location.port),
+            _ => None,
+        });
         Ok(Answer {
             code: answer.metadata.response_code,
-            addresses,
+            addresses: addresses.collect(),
+            ports: ports.collect(),
         })
     }
 }
 
-/// A name server that knows one name. It stands for the cluster's DNS and what is behind it.
+/// A name server that knows one name and all below it. It stands for the cluster's DNS and what is behind it.
 #[derive(Debug)]
 pub struct Upstream {
     address: SocketAddr,
@@ -100,7 +109,8 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Starts it at a free port of `ip`: `name` has the address `known`, everything else is NXDOMAIN.
+    /// Starts it at a free port of `ip`: `name` and every name below it have the address `known`,
+    /// everything else is NXDOMAIN.
     pub fn start(ip: IpAddr, name: &str, known: Ipv4Addr) -> Result<Self> {
         let socket =
             std::net::UdpSocket::bind((ip, 0)).with_context(|| format!("a name server at {ip}"))?;
@@ -134,7 +144,7 @@ async fn serve(socket: std::net::UdpSocket, name: Name, known: Ipv4Addr) -> Resu
         answer.metadata.recursion_available = true;
         answer.add_queries(query.queries.clone());
         match query.queries.first() {
-            Some(question) if *question.name() == name => {
+            Some(question) if name.zone_of(question.name()) => {
                 if question.query_type() == RecordType::A {
                     let record =
                         Record::from_rdata(question.name().clone(), 300, RData::A(A(known)));

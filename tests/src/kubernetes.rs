@@ -13,4 +13,5 @@ pub mod kubeconfig;
 pub mod objects;
 pub mod port;
 pub mod relay;
+pub mod streams;
 pub mod witness;

@@ -25,6 +25,10 @@ pub enum Tool {
     KubeApiserver,
     /// The DNS server of clusters.
     CoreDns,
+    /// Gives a process a clock of its own.
+    Faketime,
+    /// The C compiler with musl, the libc of small images.
+    MuslGcc,
 }
 
 impl Tool {
@@ -51,6 +55,8 @@ impl Tool {
             Self::Etcd => "CROSSMESH_ETCD",
             Self::KubeApiserver => "CROSSMESH_KUBE_APISERVER",
             Self::CoreDns => "CROSSMESH_COREDNS",
+            Self::Faketime => "CROSSMESH_FAKETIME",
+            Self::MuslGcc => "CROSSMESH_MUSL_GCC",
         }
     }
 

@@ -126,8 +126,42 @@ const COREDNS: Tool = Tool {
     purpose: "the clusters' own DNS, which the dns-agent asks and is compared with",
 };
 
+/// Gives one process a clock of its own.
+const FAKETIME: Tool = Tool {
+    name: "faketime",
+    variable: Some("CROSSMESH_FAKETIME"),
+    version_arguments: &["--version"],
+    source: Source::Debian {
+        package: "faketime",
+    },
+    users: Users::Tests,
+    purpose: "lets the dns-agent's clock jump",
+};
+
+/// Compiles a client as small images have it.
+const MUSL_GCC: Tool = Tool {
+    name: "musl-gcc",
+    variable: Some("CROSSMESH_MUSL_GCC"),
+    version_arguments: &["--version"],
+    source: Source::Debian {
+        package: "musl-tools",
+    },
+    users: Users::Tests,
+    purpose: "compiles a client whose resolver is musl's",
+};
+
 /// Every tool.
-pub(crate) const TOOLS: [Tool; 7] = [WASM_TARGET, ENVOY, DIG, CURL, ETCD, KUBE_APISERVER, COREDNS];
+pub(crate) const TOOLS: [Tool; 9] = [
+    WASM_TARGET,
+    ENVOY,
+    DIG,
+    CURL,
+    ETCD,
+    KUBE_APISERVER,
+    COREDNS,
+    FAKETIME,
+    MUSL_GCC,
+];
 
 /// By convention of Kubernetes' own test tools (envtest), a folder of ready binaries of a control plane.
 const ASSETS: &str = "KUBEBUILDER_ASSETS";
@@ -292,6 +326,14 @@ mod tests {
         check("etcd Version: 3.6.16\nGit SHA: x\n", Some("3.6.16"));
         check("CoreDNS-1.15.0\nlinux/amd64, go1.26.8, \n", Some("1.15.0"));
         check("v3.22.0+g144ba32\n", Some("3.22.0"));
+        check(
+            "\nfaketime: Version 0.9.10\nFor usage information please use 'faketime --help'.\n",
+            Some("0.9.10"),
+        );
+        check(
+            "x86_64-linux-gnu-gcc (Debian 12.2.0-14+deb12u1) 12.2.0\nCopyright (C) 2022\n",
+            Some("12.2.0"),
+        );
         check("usage: envoy\n", None);
     }
 

@@ -334,6 +334,27 @@ async fn a_changed_kubeconfig_file_is_used_at_once() {
 }
 
 #[tokio::test]
+async fn a_token_that_was_replaced_in_its_file_is_shown_from_the_next_request_on() {
+    let world = World::new();
+    let files = world.files("").await;
+    let by_file = world.local.kubeconfig();
+    let by_file = by_file.replace("token: t", "tokenFile: token");
+    files.write("local.kubeconfig", &by_file);
+    files.write("token", "first\n");
+    world.local.let_in("first");
+    let agent = Agent::start_with(files).await;
+    agent.readyz_says("catalog cluster-1: synced").await;
+    for token in ["second", "third"] {
+        agent.replace("token", token);
+        world.local.let_in(token);
+        let address = format!("10.1.0.{}", token.len());
+        world.local.service("shop", "reviews", &address, "http");
+        agent.eventually(&name("reviews.shop"), &[&address]).await;
+    }
+    agent.stop().await;
+}
+
+#[tokio::test]
 async fn a_headless_service_has_its_ready_endpoints() {
     let world = World::new();
     let spec = json!({"clusterIP": "None", "ports": [{"name": "tcp-db", "port": 5432}]});

@@ -26,7 +26,7 @@ pub struct Setup {
     /// The loopback address of both servers.
     pub address: IpAddr,
     /// Where its Services' addresses are from, as a CIDR block.
-    pub service_range: &'static str,
+    pub service_range: String,
 }
 
 /// A running control plane. Dropping it kills both servers.
@@ -154,10 +154,7 @@ impl ApiServer {
             ),
             ("service-account-signing-key-file", file(accounts_key)),
             ("service-account-key-file", file(accounts_public_key)),
-            (
-                "service-cluster-ip-range",
-                self.setup.service_range.to_owned(),
-            ),
+            ("service-cluster-ip-range", self.setup.service_range.clone()),
             ("disable-admission-plugins", "ServiceAccount".to_owned()),
             ("allow-privileged", "true".to_owned()),
         ];

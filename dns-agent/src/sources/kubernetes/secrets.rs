@@ -57,8 +57,8 @@ impl Secrets {
     /// Follows the secrets of the cluster behind `access`. Ends only by being dropped, or when a cluster's task does.
     pub(super) async fn run(mut self, access: Access) -> Result<(), Ended> {
         loop {
-            let client = access.client().await;
             let changed = super::access_changes(&access);
+            let client = access.client().await;
             match client {
                 Ok(client) => tokio::select! {
                     ended = self.follow(&client) => return Err(ended),

@@ -13,7 +13,7 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::{Request, State},
-    http::StatusCode,
+    http::{StatusCode, header::AUTHORIZATION},
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
@@ -56,6 +56,8 @@ struct Inner {
     fault: Fault,
     page: usize,
     lists: usize,
+    /// The only one that is let in; else any.
+    token: Option<&'static str>,
 }
 
 pub(crate) const SERVICES: &str = "/api/v1/services";
@@ -76,6 +78,7 @@ impl Api {
                 fault: Fault::None,
                 page: 2,
                 lists: 0,
+                token: None,
             }),
             changed: watch::channel(()).0,
         };
@@ -196,6 +199,14 @@ impl Api {
         });
     }
 
+    /// Lets in only who shows this token from now on, and ends all watches.
+    pub(crate) fn let_in(&self, token: &'static str) {
+        self.change(|inner| {
+            inner.token = Some(token);
+            inner.era += 1;
+        });
+    }
+
     /// Ends all watches; those that go on from before now are told that their version is too old.
     pub(crate) fn expire(&self) {
         self.change(|inner| {
@@ -243,7 +254,14 @@ async fn handle(State(world): State<Arc<World>>, request: Request) -> Response {
         .filter_map(|part| part.split_once('='))
         .map(|(key, value)| (key.to_owned(), decoded(value)))
         .collect();
-    let fault = world.lock().fault;
+    let (fault, token) = {
+        let inner = world.lock();
+        (inner.fault, inner.token)
+    };
+    let shown = request.headers().get(AUTHORIZATION);
+    if token.is_some_and(|token| shown.is_none_or(|shown| shown != &format!("Bearer {token}"))) {
+        return status(StatusCode::UNAUTHORIZED, "Unauthorized", "not this token");
+    }
     match fault {
         Fault::None => {}
         Fault::Unauthorised => {
