@@ -75,6 +75,11 @@ impl Command {
         Self::of_tool("faketime", Tool::Faketime)
     }
 
+    /// The engine by itself.
+    pub fn decide() -> Result<Self> {
+        Self::of_tool("decide", Tool::Decide)
+    }
+
     fn of_tool(name: &'static str, tool: Tool) -> Result<Self> {
         Ok(Self {
             program: tool.path()?,

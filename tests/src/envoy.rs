@@ -33,6 +33,9 @@ pub struct Node {
     pub is_gateway: bool,
 }
 
+/// Worker threads of an Envoy in tests: two, so that what holds on one worker only is seen.
+const WORKERS: usize = 2;
+
 /// All that one Envoy does.
 #[derive(Clone, Debug, Default)]
 pub struct Setup {
@@ -55,11 +58,26 @@ impl Envoy {
     /// Starts an Envoy and waits until it is ready. Its files (bootstrap, log) are in `folder`; its admin port is a free
     /// one of `ip`. If it does not start, the error holds its own log.
     pub async fn start(name: &str, folder: &Path, ip: IpAddr, setup: &Setup) -> Result<Self> {
-        Self::start_from(name, folder, &setup.bootstrap(ip)?).await
+        Self::start_with(name, folder, ip, setup, WORKERS).await
+    }
+
+    /// Likewise, with so many worker threads.
+    pub async fn start_with(
+        name: &str,
+        folder: &Path,
+        ip: IpAddr,
+        setup: &Setup,
+        workers: usize,
+    ) -> Result<Self> {
+        Self::launch(name, folder, &setup.bootstrap(ip)?, workers).await
     }
 
     /// Likewise, from a whole bootstrap; see [`Setup::bootstrap`].
     pub async fn start_from(name: &str, folder: &Path, from: &Value) -> Result<Self> {
+        Self::launch(name, folder, from, WORKERS).await
+    }
+
+    async fn launch(name: &str, folder: &Path, from: &Value, workers: usize) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
         let bootstrap = folder.join("bootstrap.json");
         let text = serde_json::to_string_pretty(from)?;
@@ -68,6 +86,7 @@ impl Envoy {
         let args = Arguments {
             bootstrap: &bootstrap,
             admin: &admin_file,
+            workers,
         }
         .list();
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -81,6 +100,12 @@ impl Envoy {
             })
             .await?;
         Ok(Self { process, admin })
+    }
+
+    /// Its process ID.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     /// Its admin port.
@@ -180,6 +205,7 @@ pub fn socket_address(address: SocketAddr) -> Value {
 struct Arguments<'a> {
     bootstrap: &'a PathBuf,
     admin: &'a PathBuf,
+    workers: usize,
 }
 
 impl Arguments<'_> {
@@ -191,8 +217,7 @@ impl Arguments<'_> {
             ("--component-log-level", "wasm:info".to_owned()),
             // An access log line that a test waits for must not wait for a full buffer.
             ("--file-flush-interval-msec", "10".to_owned()),
-            // Two, so that what holds on one worker only is seen.
-            ("--concurrency", "2".to_owned()),
+            ("--concurrency", self.workers.to_string()),
             ("--drain-time-s", "0".to_owned()),
         ];
         let own = own

@@ -18,6 +18,7 @@ pub mod admin;
 pub mod agent;
 pub mod app;
 pub mod background;
+pub mod bench;
 pub mod block;
 pub mod clock;
 pub mod command;

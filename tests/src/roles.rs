@@ -91,7 +91,7 @@ pub fn served() -> Value {
 /// An inbound listener that asks every client for its certificate.
 pub fn mtls_listener(address: SocketAddr, identity: &Identity, filters: &[Value]) -> Value {
     json!({
-        "name": format!("inbound {}", address.port()),
+        "name": format!("inbound {address}"),
         "traffic_direction": "INBOUND",
         "address": socket_address(address),
         "filter_chains": [{

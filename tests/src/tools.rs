@@ -15,6 +15,8 @@ pub enum Tool {
     DnsAgent,
     /// The binary `crossmesh`.
     Cli,
+    /// The engine by itself, with a watch: `policy/examples/decide.rs`.
+    Decide,
     /// BIND's dig.
     Dig,
     /// curl, with HTTP/2.
@@ -50,6 +52,7 @@ impl Tool {
             Self::Wasm => "CROSSMESH_WASM",
             Self::DnsAgent => "CROSSMESH_DNS_AGENT",
             Self::Cli => "CROSSMESH_CLI",
+            Self::Decide => "CROSSMESH_DECIDE",
             Self::Dig => "CROSSMESH_DIG",
             Self::Curl => "CROSSMESH_CURL",
             Self::Etcd => "CROSSMESH_ETCD",

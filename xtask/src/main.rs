@@ -1,5 +1,6 @@
 //! `cargo xtask <verb>`: the only way anything in this repository is run, by people and by continuous integration alike.
 
+mod bench;
 mod cache;
 mod demo;
 mod parts;
@@ -42,6 +43,7 @@ enum Verb {
     Demo(demo::Args),
     Test(test::Args),
     Wasm(wasm::Args),
+    Bench(bench::Args),
     Tools(tools::Args),
 }
 
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Verb::Demo(args) => demo::run(&args),
         Verb::Test(args) => test::run(&args),
         Verb::Wasm(args) => wasm::run(&args),
+        Verb::Bench(args) => bench::run(&args),
         Verb::Tools(args) => tools::run(&args),
     };
     done.unwrap_or_else(|error| {
