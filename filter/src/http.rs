@@ -1,9 +1,8 @@
 //! One HTTP request: read, decide, act.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 
-use crossmesh_policy::{Decision, HttpRequest, Mode, Policy, Protocol, Request, Verdict};
+use crossmesh_policy::{Decision, HttpRequest, Mode, Protocol, Request, Verdict};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
@@ -116,7 +115,9 @@ fn judge(active: &Active) -> Result<(Action, Seen), Failure> {
     let http = http_request(&headers);
 
     let policy = &active.policy;
-    let identity = behind_forwarder(policy, identity, &http);
+    let identity = active
+        .identities
+        .behind_forwarder(policy, identity, &http)?;
     let needs = identity.needs;
     let sni = read_if(needs.sni, Attribute::SNI)?;
     let request = Request {
@@ -162,23 +163,6 @@ fn tag_upstream(active: &Active) {
         Ok(None) => {}
         Ok(Some(server)) => active.telemetry.upstream(&active.policy, &server.source),
         Err(failure) => active.telemetry.failed(&failure, Level::Warn),
-    }
-}
-
-/// The caller whom a listed forwarder names; anybody else is who its certificate says.
-fn behind_forwarder(policy: &Policy, direct: Rc<Identity>, http: &HttpRequest<'_>) -> Rc<Identity> {
-    if !direct.is_forwarder {
-        return direct;
-    }
-    let request = Request {
-        source_ip: None,
-        port: None,
-        sni: None,
-        protocol: Protocol::Http(*http),
-    };
-    match policy.caller(&direct.source, &request) {
-        Cow::Borrowed(_) => direct,
-        Cow::Owned(source) => Rc::new(Identity::of_forwarded(policy, source)),
     }
 }
 
