@@ -31,6 +31,8 @@ pub enum Tool {
     Faketime,
     /// The C compiler with musl, the libc of small images.
     MuslGcc,
+    /// Istio's CustomResourceDefinitions.
+    IstioCrds,
 }
 
 impl Tool {
@@ -60,6 +62,7 @@ impl Tool {
             Self::CoreDns => "CROSSMESH_COREDNS",
             Self::Faketime => "CROSSMESH_FAKETIME",
             Self::MuslGcc => "CROSSMESH_MUSL_GCC",
+            Self::IstioCrds => "CROSSMESH_ISTIO_CRDS",
         }
     }
 

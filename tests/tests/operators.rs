@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use crossmesh_e2e::access_log::AccessLog;
 use crossmesh_e2e::app::App;
+use crossmesh_e2e::background::Background;
 use crossmesh_e2e::curl::Request;
 use crossmesh_e2e::envoy::{Envoy, Setup};
 use crossmesh_e2e::names::{BATCH, CATALOG, FRONTEND, SERVICE_PORT};
@@ -226,7 +227,7 @@ async fn an_access_log_shows_and_filters_by_the_filter_state() {
 #[tokio::test]
 async fn spans_carry_both_meshes() {
     let site = Site::claim().unwrap();
-    let (collector, seen) = collector(&site).await;
+    let (collector, seen, _server) = collector(&site);
     let tags = documented("envoy:custom-tags").unwrap();
     let telemetry = documented("istio:telemetry").unwrap();
     let istio = &telemetry["spec"]["tracing"][0]["customTags"];
@@ -267,24 +268,32 @@ async fn spans_carry_both_meshes() {
     envoy.until("a span with both meshes", told).await.unwrap();
 }
 
-/// A collector of spans: takes whatever it is sent.
-async fn collector(site: &Site) -> (SocketAddr, Arc<Mutex<String>>) {
-    let listener = TcpListener::bind((site.ip(), 0)).await.unwrap();
+/// A collector of spans: takes whatever it is sent, as long as it is kept.
+fn collector(site: &Site) -> (SocketAddr, Arc<Mutex<String>>, Background) {
+    let listener = std::net::TcpListener::bind((site.ip(), 0)).unwrap();
+    listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
     let seen = Arc::new(Mutex::new(String::new()));
     let written = Arc::clone(&seen);
-    tokio::task::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut buffer = [0; 4096];
-            while let Ok(size @ 1..) = stream.read(&mut buffer).await {
-                let text = String::from_utf8_lossy(&buffer[..size]).into_owned();
-                written.lock().unwrap().push_str(&text);
-                if text.ends_with(']') {
-                    let accepted = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n";
-                    let _ = stream.write_all(accepted).await;
-                }
+    let server = Background::run("collector", move || collect(listener, written)).unwrap();
+    (address, seen, server)
+}
+
+async fn collect(
+    listener: std::net::TcpListener,
+    written: Arc<Mutex<String>>,
+) -> anyhow::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    loop {
+        let (mut stream, _) = listener.accept().await?;
+        let mut buffer = [0; 4096];
+        while let Ok(size @ 1..) = stream.read(&mut buffer).await {
+            let text = String::from_utf8_lossy(&buffer[..size]).into_owned();
+            written.lock().unwrap().push_str(&text);
+            if text.ends_with(']') {
+                let accepted = b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n";
+                stream.write_all(accepted).await?;
             }
         }
-    });
-    (address, seen)
+    }
 }

@@ -34,6 +34,8 @@ Environment:
   CROSSMESH_ENVOY, CROSSMESH_DIG, CROSSMESH_CURL, CROSSMESH_KUBE_APISERVER, CROSSMESH_ETCD, CROSSMESH_COREDNS,
   CROSSMESH_FAKETIME, CROSSMESH_MUSL_GCC
                     a binary of your own to use instead of the tool that would be found or installed
+  CROSSMESH_ISTIO_CRDS
+                    a file of Istio's CustomResourceDefinitions of your own, likewise
   KUBEBUILDER_ASSETS
                     a folder with kube-apiserver and etcd, as envtest has it, to use instead of building them
   CARGO_TARGET_DIR  where builds go, as for cargo itself";

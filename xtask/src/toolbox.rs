@@ -4,6 +4,7 @@
 
 mod debian;
 mod go;
+mod go_file;
 mod rust_target;
 mod wheel;
 
@@ -50,6 +51,8 @@ enum Source {
     RustTarget(&'static str),
     /// A program built from its Go module, kept in the cache.
     Go(go::Program),
+    /// A file of a Go module, kept in the cache.
+    GoFile(go_file::GoFile),
     /// A program on the PATH; if it is missing, this package of Debian.
     Debian { package: &'static str },
 }
@@ -150,8 +153,18 @@ const MUSL_GCC: Tool = Tool {
     purpose: "compiles a client whose resolver is musl's",
 };
 
+/// What Istio's resources must look like.
+const ISTIO_CRDS: Tool = Tool {
+    name: "istio-crds",
+    variable: Some("CROSSMESH_ISTIO_CRDS"),
+    version_arguments: &[],
+    source: Source::GoFile(go_file::ISTIO_CRDS),
+    users: Users::Tests,
+    purpose: "the definitions by which an API server checks Istio's resources",
+};
+
 /// Every tool.
-pub(crate) const TOOLS: [Tool; 9] = [
+pub(crate) const TOOLS: [Tool; 10] = [
     WASM_TARGET,
     ENVOY,
     DIG,
@@ -161,6 +174,7 @@ pub(crate) const TOOLS: [Tool; 9] = [
     COREDNS,
     FAKETIME,
     MUSL_GCC,
+    ISTIO_CRDS,
 ];
 
 /// By convention of Kubernetes' own test tools (envtest), a folder of ready binaries of a control plane.
@@ -183,13 +197,19 @@ impl Tool {
     /// Looks without changing anything.
     pub(crate) fn state(&self, cache: &Cache) -> Result<State> {
         if let Some((variable, path)) = self.overridden() {
-            if !is_program(&path) {
+            let is_file = matches!(self.source, Source::GoFile(_));
+            if !(is_program(&path) || is_file && path.is_file()) {
                 bail!(
-                    "{variable} leads to {}, which is no program; correct it or unset it",
-                    path.display()
+                    "{variable} leads to {}, which is no {}; correct it or unset it",
+                    path.display(),
+                    if is_file { "file" } else { "program" }
                 );
             }
-            let version = self.version(&path)?;
+            let version = if is_file {
+                "unknown".to_owned()
+            } else {
+                self.version(&path)?
+            };
             return Ok(State::Overridden { path, version });
         }
         Ok(match &self.source {
@@ -209,6 +229,15 @@ impl Tool {
                 },
                 None => State::Missing {
                     version: Some(program.version),
+                },
+            },
+            Source::GoFile(file) => match file.installed(cache) {
+                Some(path) => State::Ready {
+                    path,
+                    version: file.version.to_owned(),
+                },
+                None => State::Missing {
+                    version: Some(file.version),
                 },
             },
             Source::RustTarget(target) => match rust_target::installed(target)? {
@@ -233,6 +262,7 @@ impl Tool {
         match &self.source {
             Source::Wheel(wheel) => wheel.install(cache),
             Source::Go(program) => program.install(cache),
+            Source::GoFile(file) => file.install(cache),
             Source::RustTarget(target) => rust_target::install(cache, target),
             Source::Debian { package } => {
                 debian::install(cache, self.name, package).and_then(|()| {

@@ -94,8 +94,9 @@ mod tests {
     use super::*;
 
     /// How the SDK's traits call what Envoy calls otherwise; the others have the same name after `proxy_`.
-    const RENAMED: [(&str, &str); 2] = [
+    const RENAMED: [(&str, &str); 3] = [
         ("on_http_request_headers", "proxy_on_request_headers"),
+        ("on_http_request_trailers", "proxy_on_request_trailers"),
         ("on_http_response_headers", "proxy_on_response_headers"),
     ];
     /// What is called whenever the SDK's are: the SDK itself makes and drops contexts in these.
