@@ -6,6 +6,7 @@
 mod access;
 mod cluster;
 mod convert;
+mod gateways;
 mod mesh_networks;
 mod objects;
 mod secrets;

@@ -16,7 +16,7 @@ use tracing::debug;
 
 use super::{
     access::{describe, one_line},
-    objects::{List, Object},
+    objects::{Groups, Object, Page},
 };
 
 /// Objects in a page: what is in memory at a time is bounded.
@@ -42,6 +42,9 @@ pub(super) struct Resource {
     pub(super) path: String,
     /// What else is in the query, with `&` in front, percent-encoded.
     pub(super) selector: String,
+    /// Whether the API server may not know it, because nobody has defined it there: then there are none, until somebody
+    /// has.
+    pub(super) optional: bool,
 }
 
 /// What became known of a resource.
@@ -108,6 +111,7 @@ pub(super) async fn follow<K: Object, T>(
         send,
         wrap,
         well: true,
+        undefined: false,
     };
     match following.run().await {
         Ok(never) => match never {},
@@ -122,6 +126,16 @@ struct Following<'f, K, T> {
     wrap: fn(Event<K>) -> T,
     /// Whether the last word was not of a problem.
     well: bool,
+    /// Whether the last word was that the API server does not know the resource.
+    undefined: bool,
+}
+
+/// What a list comes to.
+enum List<K> {
+    /// All objects, and the version of the list.
+    Known(Vec<K>, String),
+    /// Nobody has defined the resource.
+    Undefined,
 }
 
 impl<K: Object, T> Following<'_, K, T> {
@@ -132,10 +146,19 @@ impl<K: Object, T> Following<'_, K, T> {
         loop {
             let Some(from) = version.take() else {
                 match self.list().await {
-                    Ok((objects, at)) => {
+                    Ok(List::Known(objects, at)) => {
+                        self.undefined = false;
                         self.tell(Event::Listed(objects)).await?;
                         self.well().await?;
                         version = Some(at);
+                    }
+                    Ok(List::Undefined) => {
+                        if !self.undefined {
+                            self.undefined = true;
+                            self.tell(Event::Listed(Vec::new())).await?;
+                        }
+                        self.well().await?;
+                        backoff.wait().await;
                     }
                     Err(problem) => {
                         self.problem(problem).await?;
@@ -171,8 +194,7 @@ impl<K: Object, T> Following<'_, K, T> {
         }
     }
 
-    /// All objects and the version of the list.
-    async fn list(&self) -> Result<(Vec<K>, String), String> {
+    async fn list(&self) -> Result<List<K>, String> {
         let mut objects = Vec::new();
         let mut next = String::new();
         loop {
@@ -182,18 +204,44 @@ impl<K: Object, T> Following<'_, K, T> {
                 uri = format!("{uri}&continue={}", encoded(&next));
             }
             let request = get(&uri)?;
-            let text = timeout(PAGE_PATIENCE, self.client.request_text(request)).await;
-            let text = text
-                .map_err(|_| format!("no reply within {} s", PAGE_PATIENCE.as_secs()))?
-                .map_err(|error| describe(&error))?;
-            let page: List<K> = serde_json::from_str(&text)
+            let text = match self.text(request).await? {
+                Ok(text) => text,
+                Err(kube::Error::Api(status))
+                    if status.code == 404
+                        && self.resource.optional
+                        && self.is_undefined().await =>
+                {
+                    return Ok(List::Undefined);
+                }
+                Err(error) => return Err(describe(&error)),
+            };
+            let page: Page<K> = serde_json::from_str(&text)
                 .map_err(|error| one_line(&format!("the reply is not understood: {error}")))?;
             objects.extend(page.items);
             if page.metadata.r#continue.is_empty() {
-                return Ok((objects, page.metadata.resource_version));
+                return Ok(List::Known(objects, page.metadata.resource_version));
             }
             next = page.metadata.r#continue;
         }
+    }
+
+    /// Whether it is an API server that does not know the resource, and not something in front of it: it tells which
+    /// groups of resources it has. Anybody may ask that (the role `system:discovery`).
+    async fn is_undefined(&self) -> bool {
+        let Ok(request) = get("/apis") else {
+            return false;
+        };
+        let Ok(Ok(text)) = self.text(request).await else {
+            return false;
+        };
+        let groups: Result<Groups, _> = serde_json::from_str(&text);
+        groups.is_ok_and(|groups| groups.kind == "APIGroupList" && !groups.groups.is_empty())
+    }
+
+    async fn text(&self, request: Request<Vec<u8>>) -> Result<kube::Result<String>, String> {
+        timeout(PAGE_PATIENCE, self.client.request_text(request))
+            .await
+            .map_err(|_| format!("no reply within {} s", PAGE_PATIENCE.as_secs()))
     }
 
     async fn watch(&mut self, version: &mut String) -> Result<End, Unwanted> {
@@ -229,11 +277,11 @@ impl<K: Object, T> Following<'_, K, T> {
             };
             match event {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                    version.clone_from(&object.metadata().resource_version);
+                    object.resource_version().clone_into(version);
                     self.tell(Event::Put(object)).await?;
                 }
                 WatchEvent::Deleted(object) => {
-                    version.clone_from(&object.metadata().resource_version);
+                    object.resource_version().clone_into(version);
                     self.tell(Event::Gone(object)).await?;
                 }
                 WatchEvent::Bookmark(bookmark) => *version = bookmark.metadata.resource_version,
