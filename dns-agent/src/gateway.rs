@@ -3,6 +3,7 @@
 mod follow;
 mod health;
 mod report;
+mod probe;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,6 +14,7 @@ use std::{
 pub use follow::{Follower, Lookup};
 pub use health::{Damping, Health};
 pub use report::{Probed, Report, SharedReport};
+pub use probe::is_server_name;
 
 use crate::catalog::{Cluster, Gateway, GatewayHost, MeshGateway, MeshNetworks};
 

@@ -29,6 +29,8 @@ pub enum Tool {
     Faketime,
     /// The C compiler with musl, the libc of small images.
     MuslGcc,
+    /// The renderer of charts.
+    Helm,
 }
 
 impl Tool {
@@ -57,6 +59,7 @@ impl Tool {
             Self::CoreDns => "CROSSMESH_COREDNS",
             Self::Faketime => "CROSSMESH_FAKETIME",
             Self::MuslGcc => "CROSSMESH_MUSL_GCC",
+            Self::Helm => "CROSSMESH_HELM",
         }
     }
 

@@ -150,8 +150,18 @@ const MUSL_GCC: Tool = Tool {
     purpose: "compiles a client whose resolver is musl's",
 };
 
+/// Renders charts as users do.
+const HELM: Tool = Tool {
+    name: "helm",
+    variable: Some("CROSSMESH_HELM"),
+    version_arguments: &["version", "--short"],
+    source: Source::Go(go::HELM),
+    users: Users::Tests,
+    purpose: "renders the chart that deploys the dns-agent",
+};
+
 /// Every tool.
-pub(crate) const TOOLS: [Tool; 9] = [
+pub(crate) const TOOLS: [Tool; 10] = [
     WASM_TARGET,
     ENVOY,
     DIG,
@@ -159,6 +169,7 @@ pub(crate) const TOOLS: [Tool; 9] = [
     ETCD,
     KUBE_APISERVER,
     COREDNS,
+    HELM,
     FAKETIME,
     MUSL_GCC,
 ];

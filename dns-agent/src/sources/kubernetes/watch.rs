@@ -257,6 +257,10 @@ impl<K: Object, T> Following<'_, K, T> {
         let begun = timeout(PAGE_PATIENCE, self.client.request_events::<K>(request)).await;
         let events = match begun {
             Ok(Ok(events)) => events,
+            // Its definition may be gone, with all objects: the list will tell.
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 && self.resource.optional => {
+                return Ok(End::Relist(None));
+            }
             Ok(Err(error)) => return Ok(ended(&error)),
             Err(_) => {
                 let seconds = PAGE_PATIENCE.as_secs();
