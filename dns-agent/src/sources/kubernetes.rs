@@ -9,6 +9,7 @@ mod convert;
 mod gateways;
 mod mesh_networks;
 mod objects;
+mod reply;
 mod secrets;
 mod token_file;
 mod watch;

@@ -156,6 +156,10 @@ async fn a_peer_that_fails_is_named_and_keeps_its_last_state_until_it_is_well() 
             "services: the API server says 401: no such token",
         ),
         (Fault::Garbage, "the reply is not understood"),
+        (
+            Fault::Endless,
+            "the reply is not understood: an event is longer than any object can be",
+        ),
         (Fault::Expired, "the API server says 410: too old"),
     ];
     for (fault, problem) in faults {
@@ -297,9 +301,23 @@ async fn remote_secrets_name_clusters_while_the_agent_runs() {
         .put(SECRETS, "istio-system", "west", secret(data));
     agent.readyz_says("catalog cluster-2: synced\n").await;
 
-    // Another cluster in another secret, and then none at all.
+    // Several clusters in one secret, of which one goes.
     let third = Api::start();
     third.service("shop", "third", "10.3.0.1", "tcp");
+    let data = json!({"cluster-2": good, "cluster-3": base64(&third.kubeconfig())});
+    world
+        .local
+        .put(SECRETS, "istio-system", "west", secret(data));
+    agent.eventually(&name("third.shop"), &["10.3.0.1"]).await;
+    assert_eq!(agent.answers(&catalog).await, [GATEWAY]);
+    let data = json!({"cluster-2": good});
+    world
+        .local
+        .put(SECRETS, "istio-system", "west", secret(data));
+    agent.eventually(&name("third.shop"), &[]).await;
+    assert_eq!(agent.answers(&catalog).await, [GATEWAY]);
+
+    // Another cluster in another secret, and then none at all.
     let data = json!({"cluster-3": base64(&third.kubeconfig())});
     world
         .local

@@ -29,6 +29,8 @@ pub(crate) enum Fault {
     Garbage,
     /// Something else answers at its address, which has nothing.
     NotFound,
+    /// What it says never ends.
+    Endless,
     /// It takes requests and never replies.
     Slow,
     /// It says that a list changed too much to be gone through.
@@ -302,6 +304,14 @@ async fn handle(State(world): State<Arc<World>>, request: Request) -> Response {
         }
         Fault::Garbage => return "<html>welcome</html>".into_response(),
         Fault::NotFound => return (StatusCode::NOT_FOUND, "<html>nothing</html>").into_response(),
+        Fault::Endless => {
+            let blanks = Bytes::from(vec![b' '; 1 << 20]);
+            let more = stream::unfold((world, blanks), |(world, blanks)| async {
+                let still = world.lock().fault == Fault::Endless;
+                still.then(|| (Ok::<_, Infallible>(blanks.clone()), (world, blanks)))
+            });
+            return Body::from_stream(more).into_response();
+        }
         Fault::Slow => {
             tokio::time::sleep(Duration::from_secs(3600)).await;
         }
