@@ -211,7 +211,7 @@ fn gateways(
         })
     };
     let wanted = publisher.wanted_gateways();
-    gateway::Follower::new(wanted, look_up, config.gateway_probe, metrics)
+    gateway::Follower::new(wanted, look_up, config.gateway_probe.clone(), metrics)
 }
 
 fn general_servers(

@@ -9,7 +9,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-pub use gateway::{Gateway, GatewayHost, MeshGateway, MeshNetwork, MeshNetworks};
+pub use gateway::{External, Gateway, GatewayHost, MeshGateway, MeshNetwork, MeshNetworks};
 
 /// Everything known of one cluster at one moment. What two catalogs have in common they share, so that a change costs
 /// what changed and comparing two costs little.
@@ -23,7 +23,7 @@ pub struct Catalog {
     pub gateways: Arc<[Gateway]>,
     /// Where services can be reached from outside the cluster, by namespace and name: what a gateway that is named as a
     /// service stands for.
-    pub external: Arc<BTreeMap<(String, String), Vec<GatewayHost>>>,
+    pub external: Arc<BTreeMap<(String, String), External>>,
     /// What the cluster's mesh configuration says of all networks.
     pub mesh_networks: Arc<MeshNetworks>,
 }

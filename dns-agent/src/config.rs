@@ -98,12 +98,14 @@ pub struct RemoteSecrets {
 }
 
 /// How gateways are probed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayProbe {
     /// From the beginning of a probe to that of the next.
     pub interval: Duration,
     /// How long a connection may take.
     pub timeout: Duration,
+    /// Who must show a certificate there; `None`: a connection is enough.
+    pub server_name: Option<Arc<str>>,
     /// Failures in a row that take an address out of the answers.
     pub failures: u32,
     /// Successes in a row that take it back.

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tokio::time::sleep;
 
-use crate::dns::Client;
+use crate::dns::{Answer, Client};
+use crate::kubernetes::account::Account;
 use crate::names::SERVICE_PORT;
 use crate::process::{PATIENCE, Process};
 use crate::tools::Tool;
@@ -165,13 +166,32 @@ impl Agent {
         config: &str,
         environment: &[(&str, String)],
     ) -> Result<Self> {
+        Self::run(folder, config, environment, &[]).await
+    }
+
+    /// As [`Agent::launch`], in what a container has of its pod's account. It needs root, for a view of `/run` of its own.
+    pub async fn launch_in_pod(folder: &Path, config: &str, account: &Account) -> Result<Self> {
+        let view = account.view(folder)?;
+        Self::run(folder, config, &account.environment(), &view).await
+    }
+
+    /// `view`: what comes before the program.
+    async fn run(
+        folder: &Path,
+        config: &str,
+        environment: &[(&str, String)],
+        view: &[String],
+    ) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
         let file = folder.join("dns-agent.yaml");
         fs::write(&file, config).with_context(|| format!("writing {}", file.display()))?;
-        let args = ["--config", &file.display().to_string()];
+        let program = Tool::DnsAgent.path()?.display().to_string();
+        let file = file.display().to_string();
+        let line: Vec<&str> = view.iter().map(String::as_str).collect();
+        let line = [&line[..], &[&program, "--config", &file]].concat();
+        let (first, rest) = line.split_first().context("a program")?;
         let log = folder.join("dns-agent.log");
-        let program = Tool::DnsAgent.path()?;
-        let mut process = Process::start_in("the dns-agent", &program, &args, environment, &log)?;
+        let mut process = Process::start_in("the dns-agent", first.as_ref(), rest, environment, &log)?;
         let (dns, admin) = process
             .until("it listened", async || listening(&log))
             .await?;
@@ -216,16 +236,34 @@ impl Agent {
 
     /// Asks until `name` answers exactly these addresses; every query on the way must be answered.
     pub async fn until_answers(&self, name: &str, addresses: &[IpAddr]) -> Result<()> {
+        self.until(name, |answer| answer.addresses == addresses)
+            .await
+            .with_context(|| format!("{name} should be {addresses:?}"))
+    }
+
+    /// As [`Agent::until_answers`], in whatever order they come.
+    pub async fn until_answers_all(&self, name: &str, addresses: &[IpAddr]) -> Result<()> {
+        let mut wanted = addresses.to_vec();
+        wanted.sort_unstable();
+        self.until(name, |answer| {
+            let mut found = answer.addresses.clone();
+            found.sort_unstable();
+            found == wanted
+        })
+        .await
+    }
+
+    async fn until(&self, name: &str, wanted: impl Fn(&Answer) -> bool) -> Result<()> {
         let mut client = Client::of(self.dns).await?;
         let deadline = Instant::now() + PATIENCE;
         loop {
             let answer = client.ask(name).await?;
-            if answer.addresses == addresses {
+            if wanted(&answer) {
                 return Ok(());
             }
             if Instant::now() > deadline {
                 bail!(
-                    "{name} does not get to {addresses:?}, it is {answer:?}; the agent's log:\n{}",
+                    "{name} does not get there, it is {answer:?}; the agent's log:\n{}",
                     self.log_tail(20)
                 );
             }

@@ -73,6 +73,14 @@ impl Command {
     /// What gives a process a clock of its own.
     pub fn faketime() -> Result<Self> {
         Self::of_tool("faketime", Tool::Faketime)
+    /// helm.
+    pub fn helm() -> Result<Self> {
+        Self::of_tool("helm", Tool::Helm)
+    }
+
+    /// crossmesh-dns-agent.
+    pub fn dns_agent() -> Result<Self> {
+        Self::of_tool("crossmesh-dns-agent", Tool::DnsAgent)
     }
 
     /// The engine by itself.

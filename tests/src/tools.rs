@@ -33,6 +33,8 @@ pub enum Tool {
     MuslGcc,
     /// Istio's CustomResourceDefinitions.
     IstioCrds,
+    /// The renderer of charts.
+    Helm,
 }
 
 impl Tool {
@@ -63,6 +65,7 @@ impl Tool {
             Self::Faketime => "CROSSMESH_FAKETIME",
             Self::MuslGcc => "CROSSMESH_MUSL_GCC",
             Self::IstioCrds => "CROSSMESH_ISTIO_CRDS",
+            Self::Helm => "CROSSMESH_HELM",
         }
     }
 

@@ -32,7 +32,7 @@ const ENVIRONMENT: &str = "\
 Environment:
   CROSSMESH_CACHE   where tools are kept (default: $XDG_CACHE_HOME/crossmesh, else ~/.cache/crossmesh)
   CROSSMESH_ENVOY, CROSSMESH_DIG, CROSSMESH_CURL, CROSSMESH_KUBE_APISERVER, CROSSMESH_ETCD, CROSSMESH_COREDNS,
-  CROSSMESH_FAKETIME, CROSSMESH_MUSL_GCC
+  CROSSMESH_HELM, CROSSMESH_FAKETIME, CROSSMESH_MUSL_GCC
                     a binary of your own to use instead of the tool that would be found or installed
   CROSSMESH_ISTIO_CRDS
                     a file of Istio's CustomResourceDefinitions of your own, likewise

@@ -163,8 +163,18 @@ const ISTIO_CRDS: Tool = Tool {
     purpose: "the definitions by which an API server checks Istio's resources",
 };
 
+/// Renders charts as users do.
+const HELM: Tool = Tool {
+    name: "helm",
+    variable: Some("CROSSMESH_HELM"),
+    version_arguments: &["version", "--short"],
+    source: Source::Go(go::HELM),
+    users: Users::Tests,
+    purpose: "renders the chart that deploys the dns-agent",
+};
+
 /// Every tool.
-pub(crate) const TOOLS: [Tool; 10] = [
+pub(crate) const TOOLS: [Tool; 11] = [
     WASM_TARGET,
     ENVOY,
     DIG,
@@ -172,6 +182,7 @@ pub(crate) const TOOLS: [Tool; 10] = [
     ETCD,
     KUBE_APISERVER,
     COREDNS,
+    HELM,
     FAKETIME,
     MUSL_GCC,
     ISTIO_CRDS,

@@ -102,6 +102,7 @@ pub(super) struct GatewayProbe {
     pub(super) enabled: Option<bool>,
     pub(super) interval: Option<Written<String>>,
     pub(super) timeout: Option<Written<String>>,
+    pub(super) server_name: Option<Written<String>>,
     pub(super) failures: Option<Written<i64>>,
     pub(super) successes: Option<Written<i64>>,
 }

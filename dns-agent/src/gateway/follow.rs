@@ -11,14 +11,13 @@ use std::{
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::{
-    net::TcpStream,
     sync::watch,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Damping, Health, Probed, Report, Seen, SharedReport, Target};
+use super::{Damping, Health, Probed, Report, Seen, SharedReport, Target, probe};
 use crate::{catalog::GatewayHost, config::GatewayProbe, metrics::SharedMetrics};
 
 /// What a name was found to be: its addresses and for how long, or that nobody could tell.
@@ -210,15 +209,14 @@ impl Follower {
         }));
     }
 
-    /// Opening a connection is what every client does first; the gateway's side needs no more than that to answer.
     fn begin_probe(&self, turn: Turn, address: SocketAddr, at: Instant) {
         let Some(probe) = &self.probe else { return };
-        let patience = probe.timeout;
+        let (patience, name) = (probe.timeout, probe.server_name.clone());
         self.work.push(Box::pin(async move {
             sleep_until(at).await;
             let began = Instant::now();
-            let connected = timeout(patience, TcpStream::connect(address)).await;
-            Done::Probed(turn, address, began, matches!(connected, Ok(Ok(_))))
+            let reached = probe::reached(address, name.as_deref(), patience).await;
+            Done::Probed(turn, address, began, reached)
         }));
     }
 

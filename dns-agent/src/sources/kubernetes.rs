@@ -6,8 +6,10 @@
 mod access;
 mod cluster;
 mod convert;
+mod gateways;
 mod mesh_networks;
 mod objects;
+mod reply;
 mod secrets;
 mod token_file;
 mod watch;

@@ -21,6 +21,7 @@ use super::coredns::CoreDns;
 use super::door::Door;
 use super::kubeconfig::Kubeconfig;
 use super::objects::{self, Objects};
+use super::port;
 use super::relay::Relay;
 use crate::agent::Agent;
 use crate::block::Block;
@@ -149,6 +150,17 @@ impl Clusters {
     #[must_use]
     pub fn gateway(&self) -> IpAddr {
         self.gateway
+    }
+
+    /// Another address of ours, for parts that a test adds; those up to 21 are taken.
+    #[must_use]
+    pub fn other(&self, host: u8) -> IpAddr {
+        self.block.at(host)
+    }
+
+    /// A port for an agent, at address 1 of ours.
+    pub fn free_port(&self) -> Result<u16> {
+        Ok(port::free(self.block.at(1))?.port())
     }
 
     /// Closes the west's gateway.

@@ -82,6 +82,7 @@ impl Secrets {
             name: "secrets",
             path: format!("/api/v1/namespaces/{namespace}/secrets"),
             selector: "&labelSelector=istio%2FmultiCluster%3Dtrue".to_owned(),
+            optional: false,
         };
         let (send, mut events) = mpsc::channel(16);
         let mut watch = std::pin::pin!(watch::follow(client, &resource, &send, |event| event));

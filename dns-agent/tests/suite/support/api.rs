@@ -2,7 +2,7 @@
 //! runtime of its own, so that it can be killed with all its connections.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
@@ -27,6 +27,10 @@ pub(crate) enum Fault {
     Unauthorised,
     /// What it says is no list.
     Garbage,
+    /// Something else answers at its address, which has nothing.
+    NotFound,
+    /// What it says never ends.
+    Endless,
     /// It takes requests and never replies.
     Slow,
     /// It says that a list changed too much to be gone through.
@@ -58,11 +62,17 @@ struct Inner {
     lists: usize,
     /// The only one that is let in; else any.
     token: Option<&'static str>,
+    /// Resources that it does not know, by path.
+    undefined: BTreeSet<String>,
+    /// How often each resource was asked for, by path.
+    asked: BTreeMap<String, usize>,
 }
 
 pub(crate) const SERVICES: &str = "/api/v1/services";
 pub(crate) const NAMESPACES: &str = "/api/v1/namespaces";
 pub(crate) const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
+pub(crate) const NODES: &str = "/api/v1/nodes";
+pub(crate) const GATEWAYS: &str = "/apis/gateway.networking.k8s.io/v1/gateways";
 pub(crate) const SECRETS: &str = "/api/v1/namespaces/istio-system/secrets";
 pub(crate) const MESH: &str = "/api/v1/namespaces/istio-system/configmaps";
 
@@ -79,6 +89,8 @@ impl Api {
                 page: 2,
                 lists: 0,
                 token: None,
+                undefined: BTreeSet::new(),
+                asked: BTreeMap::new(),
             }),
             changed: watch::channel(()).0,
         };
@@ -226,6 +238,24 @@ impl Api {
         self.world.lock().lists
     }
 
+    /// As long as a resource is not defined, requests for it are not found.
+    pub(crate) fn define(&self, resource: &str, defined: bool) {
+        self.change(|inner| {
+            if defined {
+                inner.undefined.remove(resource);
+            } else {
+                inner.undefined.insert(resource.to_owned());
+                inner.era += 1;
+            }
+        });
+    }
+
+    /// How often a resource was asked for.
+    pub(crate) fn asked(&self, resource: &str) -> usize {
+        let inner = self.world.lock();
+        inner.asked.get(resource).copied().unwrap_or_default()
+    }
+
     fn change(&self, change: impl FnOnce(&mut Inner)) {
         change(&mut self.world.lock());
         self.world.changed.send_replace(());
@@ -254,9 +284,14 @@ async fn handle(State(world): State<Arc<World>>, request: Request) -> Response {
         .filter_map(|part| part.split_once('='))
         .map(|(key, value)| (key.to_owned(), decoded(value)))
         .collect();
-    let (fault, token) = {
-        let inner = world.lock();
-        (inner.fault, inner.token)
+    let (fault, token, undefined) = {
+        let mut inner = world.lock();
+        *inner.asked.entry(resource.clone()).or_default() += 1;
+        (
+            inner.fault,
+            inner.token,
+            inner.undefined.contains(&resource),
+        )
     };
     let shown = request.headers().get(AUTHORIZATION);
     if token.is_some_and(|token| shown.is_none_or(|shown| shown != &format!("Bearer {token}"))) {
@@ -268,10 +303,27 @@ async fn handle(State(world): State<Arc<World>>, request: Request) -> Response {
             return status(StatusCode::UNAUTHORIZED, "Unauthorized", "no such token");
         }
         Fault::Garbage => return "<html>welcome</html>".into_response(),
+        Fault::NotFound => return (StatusCode::NOT_FOUND, "<html>nothing</html>").into_response(),
+        Fault::Endless => {
+            let blanks = Bytes::from(vec![b' '; 1 << 20]);
+            let more = stream::unfold((world, blanks), |(world, blanks)| async {
+                let still = world.lock().fault == Fault::Endless;
+                still.then(|| (Ok::<_, Infallible>(blanks.clone()), (world, blanks)))
+            });
+            return Body::from_stream(more).into_response();
+        }
         Fault::Slow => {
             tokio::time::sleep(Duration::from_secs(3600)).await;
         }
         Fault::Expired => return status(StatusCode::GONE, "Expired", "too old"),
+    }
+    if resource == "/apis" {
+        return json!({"kind": "APIGroupList", "groups": [{"name": "discovery.k8s.io"}]})
+            .to_string()
+            .into_response();
+    }
+    if undefined {
+        return (StatusCode::NOT_FOUND, "404 page not found\n").into_response();
     }
     if query.get("watch").is_some_and(|watch| watch == "true") {
         let from: u64 = query["resourceVersion"].parse().unwrap();
