@@ -21,7 +21,7 @@ Examples:
   crossmesh policy check wasm-plugins/*.yaml
   crossmesh policy explain sidecar.yaml --node-mesh west \\
       --principal spiffe://foo.com/ns/web/sa/frontend --host catalog.shop
-  crossmesh dns table --agent 10.0.0.7:9153
+  crossmesh dns table --agent 10.0.0.7:15054
 
 Exit status: 0 all is well, 1 something unexpected failed, 2 the input is
 wrong.";
@@ -45,9 +45,9 @@ Examples:
 
 const DNS_EXAMPLES: &str = "\
 Examples:
-  crossmesh dns table --agent 10.0.0.7:9153
-  kubectl port-forward POD 9153 &
-  crossmesh dns table --agent 127.0.0.1:9153";
+  crossmesh dns explain catalog.shop.svc.cluster.local
+  kubectl port-forward POD 15054 &
+  crossmesh dns table --agent 127.0.0.1:15054";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
@@ -247,27 +247,106 @@ pub(crate) enum DnsCommand {
     /// addresses, the reason, and the clusters that it comes from.
     #[command(after_help = TABLE_EXAMPLES)]
     Table(Table),
+    /// Say why an agent answers a name as it does
+    ///
+    /// Asks the admin port of a dns-agent: what a client gets now, what decided that, every cluster's view of the name with
+    /// its state, and the gateways with their health. The answer is made by the code that answers queries, and the
+    /// reasons by the code that builds what it answers from.
+    #[command(after_help = DNS_EXPLAIN_EXAMPLES)]
+    Explain(DnsExplain),
+    /// Check a node's set-up
+    ///
+    /// To be run on the agent's node. Looks whether the agent is ready, whether its ports answer over UDP and TCP, whether
+    /// clients reach it by their resolv.conf, whether those whom it asks answer and do not ask it in turn, and how the
+    /// clusters and gateways are. Each check is ok, a warning or a problem, the latter two with what to do.
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(Doctor),
 }
 
 const TABLE_EXAMPLES: &str = "\
 Examples:
-  crossmesh dns table --agent 10.0.0.7:9153
-  crossmesh dns table --agent 10.0.0.7:9153 --format json | jq .clusters
+  crossmesh dns table --agent 10.0.0.7:15054
+  crossmesh dns table --agent 10.0.0.7:15054 --format json | jq .clusters
 
 Exit status: 0 there is a table, 1 the agent could not be asked, 2 a flag is wrong.";
+
+const DNS_EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  crossmesh dns explain catalog.shop.svc.cluster.local
+  # What does a pod in namespace web get for the short name?
+  crossmesh dns explain catalog.shop --namespace web --type AAAA
+  crossmesh dns explain _http._tcp.catalog.shop.svc.cluster.local --type SRV --json
+
+Exit status: 0 there is an explanation, 1 the agent could not be asked, 2 the
+name or a flag is wrong.";
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  crossmesh dns doctor
+  # Does a pod reach the agent?
+  kubectl exec POD -- cat /etc/resolv.conf > pod.conf
+  crossmesh dns doctor --resolv-conf pod.conf
+  crossmesh dns doctor --json | jq '.checks[] | select(.level != \"ok\")'
+
+Exit status: 0 no problem (there may be warnings), 1 at least one problem, 2 a
+flag is wrong.";
+
+/// The arguments of `dns doctor`.
+#[derive(Args, Debug)]
+pub(crate) struct Doctor {
+    /// The file by which the agent's clients find it; default: this machine's, which may be for others
+    #[arg(long, value_name = "FILE")]
+    pub(crate) resolv_conf: Option<String>,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
 
 /// The arguments of `dns table`.
 #[derive(Args, Debug)]
 pub(crate) struct Table {
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
+
+/// The arguments of `dns explain`.
+#[derive(Args, Debug)]
+pub(crate) struct DnsExplain {
+    /// The name; with --namespace as a pod writes it, otherwise whole
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// The type that is asked for, such as A, AAAA, SRV or TYPE64
+    #[arg(long = "type", value_name = "TYPE", default_value = "A")]
+    pub(crate) rtype: String,
+    /// Explain what a pod of this namespace asks: a short name goes through the pod's search list (ndots:5)
+    #[arg(long, value_name = "NAMESPACE", value_parser = parse::label)]
+    pub(crate) namespace: Option<String>,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
+
+/// Which agent is asked, and how its answer is written.
+#[derive(Args, Debug)]
+pub(crate) struct Agent {
     /// The admin address of the agent (`admin` in its configuration)
-    #[arg(long, value_name = "HOST:PORT", value_parser = parse::agent)]
-    pub(crate) agent: String,
+    #[arg(long = "agent", value_name = "HOST:PORT", env = "CROSSMESH_AGENT", default_value = "127.0.0.1:15054",
+          value_parser = parse::agent)]
+    pub(crate) address: String,
     /// How long to wait for the agent, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse::seconds)]
     pub(crate) timeout: Duration,
     /// How to write the result
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) json: bool,
+}
+
+impl Agent {
+    /// How to write the result.
+    pub(crate) fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
 }
 
 /// How results are written.

@@ -104,7 +104,11 @@ fn check(file: &str) -> Report {
     for plugin in &input.plugins {
         match input::compile(plugin) {
             Ok(policy) => {
-                let warnings = input::locate(plugin, policy.program.warnings());
+                let mut warnings = policy.program.warnings().to_vec();
+                if plugin.is_network || policy.program.names_tcp() {
+                    warnings.extend(policy.program.warnings_on_tcp());
+                }
+                let warnings = input::locate(plugin, &warnings);
                 report
                     .warnings
                     .extend(warnings.into_iter().map(Entry::from));

@@ -19,6 +19,8 @@ pub(crate) struct Plugin {
     pub(crate) name: Option<String>,
     /// `metadata.namespace`.
     pub(crate) namespace: Option<String>,
+    /// Whether it is for a network filter, by the resource's `type`.
+    pub(crate) is_network: bool,
     /// Where the `pluginConfig` begins.
     pub(crate) line: usize,
     /// The `pluginConfig`.
@@ -119,6 +121,7 @@ pub(crate) fn find(document: &Node) -> Vec<Found> {
                 kind: Kind::PluginConfig,
                 name: None,
                 namespace: None,
+                is_network: false,
                 line: document.line,
                 config: document.clone(),
             })]
@@ -186,6 +189,9 @@ fn resource(document: &Node, kind: Kind) -> Found {
                 kind,
                 name: metadata("name"),
                 namespace: metadata("namespace"),
+                is_network: holder_node
+                    .and_then(|holder| holder.get("type")?.text())
+                    .is_some_and(|kind| kind == "NETWORK"),
                 line: key.line,
                 config: value.clone(),
             })

@@ -4,13 +4,13 @@
 
 mod args;
 mod check;
+mod dns;
 mod document;
 mod explain;
 mod input;
 mod output;
 mod problem;
 mod schema;
-mod table;
 mod yaml;
 
 use std::process::ExitCode;
@@ -24,6 +24,8 @@ use output::Output;
 enum End {
     /// All is well.
     Good,
+    /// What was looked at is not well; what is wrong has been said.
+    Problem,
     /// The input is wrong; what is wrong has been said.
     Wrong,
 }
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     let output = Output;
     match run(Cli::parse(), &output) {
         Ok(End::Good) => ExitCode::SUCCESS,
+        Ok(End::Problem) => ExitCode::FAILURE,
         Ok(End::Wrong) => ExitCode::from(2),
         Err(error) => {
             // Standard error is the last place to say anything; if it fails too, the status must do.
@@ -46,6 +49,8 @@ fn run(cli: Cli, output: &Output) -> anyhow::Result<End> {
         Command::Policy(PolicyCommand::Check(args)) => check::run(&args, output),
         Command::Policy(PolicyCommand::Explain(args)) => explain::run(&args, output),
         Command::Policy(PolicyCommand::Schema(args)) => schema::run(&args, output),
-        Command::Dns(DnsCommand::Table(args)) => table::run(&args, output),
+        Command::Dns(DnsCommand::Table(args)) => dns::table::run(&args, output),
+        Command::Dns(DnsCommand::Explain(args)) => dns::explain::run(&args, output),
+        Command::Dns(DnsCommand::Doctor(args)) => dns::doctor::run(&args, output),
     }
 }

@@ -50,10 +50,21 @@ fn every_flag_of_the_contract_is_in_the_help() {
              --tcp --node-mesh --node-namespace --node-workload --node-label",
         ),
         (&["policy", "schema", "--help"], "--resource"),
-        (&["dns", "table", "--help"], "--agent --timeout --format"),
+        (
+            &["dns", "table", "--help"],
+            "--agent --timeout --format --json CROSSMESH_AGENT",
+        ),
+        (
+            &["dns", "explain", "--help"],
+            "NAME --type --namespace --agent --timeout --format --json",
+        ),
+        (
+            &["dns", "doctor", "--help"],
+            "--resolv-conf --agent --timeout --format --json",
+        ),
         (&["--help"], "policy dns --version Examples: status:"),
         (&["policy", "--help"], "check explain schema Examples:"),
-        (&["dns", "--help"], "table Examples:"),
+        (&["dns", "--help"], "table explain doctor Examples:"),
     ] {
         let output = crossmesh(args).output().unwrap();
         let help = text(&output.stdout);

@@ -1,7 +1,9 @@
-//! `docs/policy.md`: every example in it is tried.
+//! `docs/policy.md` and `docs/filter.md`: every example in them is tried.
 //!
 //! - ```` ```yaml ```` is a policy, or a part of one that is put into a small policy; it must be accepted.
 //! - ```` ```yaml NAME ```` is also a file for the commands below it; one whose name begins with `wrong` need not be good.
+//! - ```` ```yaml envoy:NAME ```` and ```` ```yaml istio:NAME ```` are configurations of those: the end-to-end tests load them
+//!   (`tests/tests/operators.rs`).
 //! - ```` ```console ```` is a session: each `$ crossmesh …`, with `\` at the end of a line that goes on, is run and must
 //!   answer what stands below it, standard output first.
 //! - Between `<!-- errors -->` and `<!-- /errors -->` stands every error that the cases of the policy crate know.
@@ -37,26 +39,57 @@ fn checkout(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
 
+/// The document, and how many policies and commands there are at least.
+const DOCUMENTS: [(&str, usize, usize); 2] = [("docs/policy.md", 15, 5), ("docs/filter.md", 1, 0)];
+
 #[test]
 fn every_example_is_true() {
-    let path = checkout("docs/policy.md");
-    let written = fs::read_to_string(&path).unwrap();
-    let mut tried = Tried::new();
-    let now = with_errors(&tried.document(&written));
-    if std::env::var_os("CROSSMESH_BLESS").is_some() {
-        fs::write(&path, now).unwrap();
-        return;
-    }
-    let mut lines = written.lines().zip(now.lines()).enumerate();
-    if let Some((at, (was, is))) = lines.find(|(_, (was, is))| was != is) {
-        panic!(
-            "docs/policy.md:{}: says\n  {was}\nwhere it is now\n  {is}",
-            at + 1
+    for (name, policies, commands) in DOCUMENTS {
+        let path = checkout(name);
+        let written = fs::read_to_string(&path).unwrap();
+        let mut tried = Tried::new(name);
+        let mut now = tried.document(&written);
+        if written.contains(ERRORS.0) {
+            now = with_errors(&now);
+        }
+        if std::env::var_os("CROSSMESH_BLESS").is_some() {
+            fs::write(&path, now).unwrap();
+            continue;
+        }
+        let mut lines = written.lines().zip(now.lines()).enumerate();
+        if let Some((at, (was, is))) = lines.find(|(_, (was, is))| was != is) {
+            panic!("{name}:{}: says\n  {was}\nwhere it is now\n  {is}", at + 1);
+        }
+        assert_eq!(written, now);
+        assert!(
+            tried.policies > policies,
+            "{name}: {} policies",
+            tried.policies
+        );
+        assert!(
+            tried.commands > commands,
+            "{name}: {} commands",
+            tried.commands
         );
     }
-    assert_eq!(written, now);
-    assert!(tried.policies > 15, "only {} policies", tried.policies);
-    assert!(tried.commands > 5, "only {} commands", tried.commands);
+}
+
+/// Every metric, key of filter state and header of the public contract, and no other, is in the operators' page.
+#[test]
+fn operators_find_every_name_of_the_contract() {
+    let of = |document: &str| -> BTreeSet<String> {
+        let text = fs::read_to_string(checkout(document)).unwrap();
+        let text = text.split("## Public contract").last().unwrap();
+        text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'))
+            .filter(|word| word.starts_with("crossmesh_") || word.starts_with("x-crossmesh-"))
+            .filter(|word| !word.starts_with("crossmesh_dns") && !word.ends_with(['_', '-']))
+            .map(str::to_owned)
+            .collect()
+    };
+    let mut told = of("docs/filter.md");
+    // The module's file.
+    assert!(told.remove("crossmesh_filter"));
+    assert_eq!(told, of("ARCHITECTURE.md"));
 }
 
 /// An author who looks for a field finds it.
@@ -89,14 +122,16 @@ fn every_field_is_in_the_reference() {
 
 /// The examples that were tried, in a directory with the files that they made.
 struct Tried {
+    name: &'static str,
     dir: tempfile::TempDir,
     policies: usize,
     commands: usize,
 }
 
 impl Tried {
-    fn new() -> Self {
+    fn new(name: &'static str) -> Self {
         Self {
+            name,
             dir: tempfile::tempdir().unwrap(),
             policies: 0,
             commands: 0,
@@ -118,9 +153,14 @@ impl Tried {
                 .map(|(_, line)| line)
                 .take_while(|line| *line != "```")
                 .collect();
-            let place = format!("docs/policy.md:{}", at + 2);
+            let place = format!("{}:{}", self.name, at + 2);
             let text: String = block.iter().map(|line| format!("{line}\n")).collect();
             let answered = match kind.split_once(' ').unwrap_or((kind, "")) {
+                ("yaml", name) if name.contains(':') => {
+                    let parsed: Result<Value, _> = serde_saphyr::from_str(&text);
+                    assert!(parsed.is_ok(), "{place}: {parsed:?}");
+                    text
+                }
                 ("yaml", name) => self.policy(text, name, &place),
                 ("console", "") => self.session(&text, &place),
                 ("text", "") => text,

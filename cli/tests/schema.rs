@@ -133,7 +133,8 @@ fn every_resource_is_valid() {
     ] {
         for file in files(folder) {
             let whence = file.display().to_string();
-            if whence.ends_with(".cases.yaml") {
+            // An EnvoyFilter has no policy.
+            if whence.ends_with(".cases.yaml") || whence.ends_with("/server-first.yaml") {
                 continue;
             }
             let mut document = yaml(&file);

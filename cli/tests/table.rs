@@ -19,6 +19,7 @@ fn table() -> Table {
         age_milliseconds: Some(1500),
         problem: String::new(),
         services: 2,
+        not_synced_milliseconds: (state != SyncState::Synced).then_some(180_000),
     };
     let name = |name: &str, reason: Reason, addresses: &[&str], clusters: &[&str]| Name {
         name: name.into(),
@@ -112,10 +113,10 @@ fn a_table_is_printed_for_people() {
         "\
 cluster.local as cluster-1 answers it, TTL 5 s
 
-CLUSTER    MESH  NETWORK  STATE    AGE  SERVICES  PROBLEM
-cluster-1  east  -        synced   1 s  2         -
-cluster-2  west  vpc-2    stale    1 s  2         west.yaml:3: no\u{fffd}[2Jsuch field
-cluster-3  west  -        pending  -    2         -
+CLUSTER    MESH  NETWORK  STATE              AGE     SERVICES  PROBLEM
+cluster-1  east  -        synced             <1 min  2         -
+cluster-2  west  vpc-2    stale for 3 min    <1 min  2         west.yaml:3: no\u{fffd}[2Jsuch field
+cluster-3  west  -        pending for 3 min  -       2         -
 
 NAME                            ANSWERS                REASON   CLUSTERS             STATE
 catalog.shop.svc.cluster.local  127.0.0.21,127.0.0.22  gateway  cluster-2            stale
@@ -143,7 +144,7 @@ fn a_table_is_data() {
         got.pointer("/clusters/0").unwrap(),
         &serde_json::json!({
             "id": "cluster-1", "mesh": "east", "network": null, "state": "synced", "age_milliseconds": 1500,
-            "problem": null, "services": 2,
+            "not_synced_milliseconds": null, "problem": null, "services": 2,
         })
     );
     assert_eq!(got.pointer("/local_cluster").unwrap(), "cluster-1");

@@ -1,26 +1,30 @@
-//! The admin interface over HTTP: life, readiness, metrics, and the table of names.
+//! The admin interface over HTTP: life, readiness, metrics, the table of names, why a name is answered as it is, and how
+//! the agent is set up.
 
 mod connections;
 mod doors;
+mod explain;
+mod gateways;
+mod status;
 mod table;
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{fmt::Write as _, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use axum::{
     Router,
-    extract::State,
+    extract::{Path, State},
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::get,
 };
-use prost::Message as _;
 
 pub use doors::Doors;
+pub use explain::explanation;
 pub use table::table;
 
 use crate::{
-    catalog::SyncState, metrics::SharedMetrics, readiness::Readiness, sources::Published,
-    upstream::Upstream,
+    catalog::SyncState, gateway::SharedReport, metrics::SharedMetrics, name::Name,
+    readiness::Readiness, sources::Published, upstream::Upstream, wire::rtype,
 };
 
 /// What the admin interface shows.
@@ -30,10 +34,16 @@ pub struct Admin {
     pub readiness: Readiness,
     /// The index in use.
     pub index: Published,
-    /// Who is asked for other names.
-    pub upstream: Arc<Upstream>,
     /// What is counted.
     pub metrics: SharedMetrics,
+    /// Who is asked for other names.
+    pub upstream: Arc<Upstream>,
+    /// What the last probes and look-ups of gateways found.
+    pub gateways: SharedReport,
+    /// Where queries are answered.
+    pub listen: Arc<[SocketAddr]>,
+    /// The file that the general servers are from.
+    pub resolv_conf: Option<PathBuf>,
 }
 
 impl Admin {
@@ -43,6 +53,8 @@ impl Admin {
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))
             .route("/v1/table", get(v1_table))
+            .route("/v1/explain/{rtype}/{name}", get(v1_explain))
+            .route("/v1/status", get(v1_status))
             .with_state(self)
     }
 }
@@ -100,10 +112,38 @@ async fn metrics(State(admin): State<Admin>) -> Response {
 }
 
 async fn v1_table(State(admin): State<Admin>) -> Response {
-    let table = table(&admin.index.load());
+    protobuf(&table(&admin.index.load()))
+}
+
+async fn v1_explain(
+    State(admin): State<Admin>,
+    Path((rtype, name)): Path<(String, String)>,
+) -> Response {
+    let question = rtype::parse(&rtype)
+        .ok_or_else(|| format!("{rtype:?} is no type; give one such as A, SRV or TYPE64"))
+        .and_then(|rtype| {
+            let parsed = Name::parse(&name);
+            let parsed = parsed.map_err(|error| format!("{name:?} is no name: {error}"))?;
+            Ok((parsed, rtype))
+        });
+    match question {
+        Ok((name, rtype)) => {
+            let (index, report) = (admin.index.load(), admin.gateways.load());
+            let told = explanation(&index, &admin.upstream, &report, &name, rtype);
+            protobuf(&told)
+        }
+        Err(problem) => (StatusCode::BAD_REQUEST, format!("{problem}\n")).into_response(),
+    }
+}
+
+async fn v1_status(State(admin): State<Admin>) -> Response {
+    protobuf(&status::status(&admin))
+}
+
+fn protobuf(message: &impl prost::Message) -> Response {
     (
         [(CONTENT_TYPE, crossmesh_proto::CONTENT_TYPE)],
-        table.encode_to_vec(),
+        message.encode_to_vec(),
     )
         .into_response()
 }

@@ -85,6 +85,39 @@ pub struct Forward {
     /// Whether a denial may be untrue, because a catalog that may have the name was never read: then it must not
     /// reach the client.
     pub in_doubt: bool,
+    /// Why we do not answer ourselves.
+    pub why: Elsewhere,
+}
+
+/// Why somebody else is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Elsewhere {
+    /// The name is not below the cluster domain.
+    Outside,
+    /// It is an address's name, which the cluster's DNS knows or passes on.
+    Reverse,
+    /// Only the cluster's DNS knows its answer: an ExternalName, or what the policy leaves to it.
+    Upstream,
+    /// It is a pod's.
+    Pod,
+    /// No catalog has it.
+    NotFound,
+    /// We could answer, but only watch.
+    Shadow,
+}
+
+impl Elsewhere {
+    /// The word for logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Outside => "outside",
+            Self::Reverse => "reverse",
+            Self::Upstream => "upstream",
+            Self::Pod => "pod",
+            Self::NotFound => "not-found",
+            Self::Shadow => "shadow",
+        }
+    }
 }
 
 /// The two sets of upstream servers.
@@ -141,6 +174,21 @@ impl Reason {
     }
 }
 
+/// What a client gets in shadow mode, where `ours` is what it would get otherwise: whatever the cluster's DNS says, also a
+/// denial that we would not trust. Only what no server should be asked is still refused.
+pub fn in_shadow<'i>(ours: &Answer<'i>) -> Answer<'i> {
+    match ours {
+        Answer::Reply(reply) if matches!(reply.reason, Reason::Class | Reason::Transfer) => {
+            ours.clone()
+        }
+        Answer::Reply(_) => forward(Servers::Cluster, Elsewhere::Shadow),
+        Answer::Forward(to) => Answer::Forward(Forward {
+            in_doubt: false,
+            ..*to
+        }),
+    }
+}
+
 /// Tells a client that a denial would be premature (RFC 8914 §4.15).
 pub const NOT_READY: Ede = Ede {
     code: 14,
@@ -158,14 +206,14 @@ pub fn answer<'i>(index: &'i Index, question: Question<'_>, rotation: usize) -> 
     if !index.in_cluster_domain(question.name) {
         // The cluster's DNS knows the names of its own addresses and passes on what it does not know.
         let reverse = REVERSE.iter().any(|zone| is_under(question.name, zone));
-        return forward(if reverse {
-            Servers::Cluster
+        return if reverse {
+            forward(Servers::Cluster, Elsewhere::Reverse)
         } else {
-            Servers::General
-        });
+            forward(Servers::General, Elsewhere::Outside)
+        };
     }
     match index.entry(question.name) {
-        Some(Entry::Upstream { .. }) => forward(Servers::Cluster),
+        Some(Entry::Upstream { .. }) => forward(Servers::Cluster, Elsewhere::Upstream),
         Some(_) if question.rtype == rtype::ANY => found(Records::Hinfo, Reason::Any),
         Some(Entry::Host(host)) => addresses(host, question.rtype, rotation),
         Some(Entry::Service(locations))
@@ -209,13 +257,14 @@ fn addresses(host: &Host, rtype: u16, rotation: usize) -> Answer<'_> {
 
 fn unknown<'i>(index: &'i Index, question: Question<'_>) -> Answer<'i> {
     if index.in_pod_domain(question.name) {
-        return forward(Servers::Cluster);
+        return forward(Servers::Cluster, Elsewhere::Pod);
     }
     let in_doubt = index.is_in_doubt(question.name);
-    if index.settings().mode == Mode::Overlay {
+    if index.settings().mode != Mode::Authoritative {
         return Answer::Forward(Forward {
             to: Servers::Cluster,
             in_doubt,
+            why: Elsewhere::NotFound,
         });
     }
     if question.name == index.settings().cluster_domain.as_wire() {
@@ -243,10 +292,11 @@ fn unknown<'i>(index: &'i Index, question: Question<'_>) -> Answer<'i> {
     })
 }
 
-fn forward<'i>(to: Servers) -> Answer<'i> {
+fn forward<'i>(to: Servers, why: Elsewhere) -> Answer<'i> {
     Answer::Forward(Forward {
         to,
         in_doubt: false,
+        why,
     })
 }
 

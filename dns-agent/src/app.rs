@@ -17,10 +17,12 @@ use crate::{
     config::{Config, Servers},
     fault::Faults,
     gateway,
+    index::Mode,
     metrics::SharedMetrics,
     name::Name,
     readiness::{Guard, Readiness},
     server::{Engine, Pair, Place, take},
+    shadow::Shadow,
     snapshot::{self, Saver},
     sources::{Board, Publisher, Sources},
     tasks::{Ended, Tasks},
@@ -124,17 +126,40 @@ impl App {
         );
         let stop = CancellationToken::new();
         let mut tasks = Tasks::default();
+        let shadow = (self.config.settings.mode == Mode::Shadow).then(|| {
+            let (shadow, watcher) = Shadow::new(
+                self.publisher.published(),
+                Arc::clone(&self.upstream),
+                self.config.shadow_settle,
+                Arc::clone(&self.metrics),
+            );
+            tasks.spawn("shadow", endless(watcher.run(stop.clone())));
+            shadow
+        });
         let engine = Arc::new(Engine::new(
             self.publisher.published(),
             Arc::clone(&self.upstream),
             Arc::clone(&self.metrics),
             self.config.allow_from.clone(),
+            shadow,
         ));
+        let gateways = gateways(
+            &self.publisher,
+            &self.upstream,
+            &self.config,
+            Arc::clone(&self.metrics),
+        );
         let admin = Admin {
-            upstream: Arc::clone(&self.upstream),
             readiness: self.readiness.clone(),
             index: self.publisher.published(),
             metrics: Arc::clone(&self.metrics),
+            upstream: Arc::clone(&self.upstream),
+            gateways: gateways.report(),
+            listen: self.dns_addresses().into(),
+            resolv_conf: match &self.config.upstreams.general {
+                Servers::Given(_) => None,
+                Servers::ResolvConf(file) => Some(file.clone()),
+            },
         };
         let mut awaited = Vec::new();
         for place in self.places {
@@ -153,12 +178,6 @@ impl App {
         };
         let join = joining.run(awaited, take, stop.clone());
         tasks.spawn("joining", async move { Ok(join.await?) });
-        let gateways = gateways(
-            &self.publisher,
-            &self.upstream,
-            &self.config,
-            Arc::clone(&self.metrics),
-        );
         let board = self.board;
         let gateways = gateways.run(stop.clone(), move |seen| board.set_gateways(seen));
         tasks.spawn("gateways", endless(gateways));
@@ -265,7 +284,7 @@ fn gateways(
         })
     };
     let wanted = publisher.wanted_gateways();
-    gateway::Follower::new(wanted, look_up, config.gateway_probe, metrics)
+    gateway::Follower::new(wanted, look_up, config.gateway_probe.clone(), metrics)
 }
 
 fn general_servers(

@@ -66,8 +66,24 @@ impl Key {
         &self.question
     }
 
-    fn rtype(&self) -> u16 {
-        let bytes = self.question.len().checked_sub(4);
+    /// The name asked for, in wire form and lower case.
+    pub fn name(&self) -> &[u8] {
+        let end = self.question.len().saturating_sub(4);
+        self.question.get(..end).unwrap_or_default()
+    }
+
+    /// The type asked for.
+    pub fn rtype(&self) -> u16 {
+        self.word(4)
+    }
+
+    /// The class asked for.
+    pub fn class(&self) -> u16 {
+        self.word(2)
+    }
+
+    fn word(&self, before_end: usize) -> u16 {
+        let bytes = self.question.len().checked_sub(before_end);
         let bytes = bytes.and_then(|at| self.question.get(at..at + 2));
         bytes
             .and_then(|bytes| bytes.try_into().ok())

@@ -6,10 +6,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     sync::Arc,
-    time::SystemTime,
+    time::{Instant, SystemTime},
 };
 
-pub use gateway::{Gateway, GatewayHost, MeshGateway, MeshNetwork, MeshNetworks};
+pub use gateway::{External, Gateway, GatewayHost, MeshGateway, MeshNetwork, MeshNetworks};
 
 /// Everything known of one cluster at one moment. What two catalogs have in common they share, so that a change costs
 /// what changed and comparing two costs little.
@@ -23,7 +23,7 @@ pub struct Catalog {
     pub gateways: Arc<[Gateway]>,
     /// Where services can be reached from outside the cluster, by namespace and name: what a gateway that is named as a
     /// service stands for.
-    pub external: Arc<BTreeMap<(String, String), Vec<GatewayHost>>>,
+    pub external: Arc<BTreeMap<(String, String), External>>,
     /// What the cluster's mesh configuration says of all networks.
     pub mesh_networks: Arc<MeshNetworks>,
 }
@@ -250,6 +250,8 @@ pub struct Cluster {
     /// Whether the catalog in use is from the disk: this process has not read the source yet. It answers, but denies nothing
     /// for sure.
     pub restored: bool,
+    /// Since when the state is not [`SyncState::Synced`]; `None` while it is.
+    pub not_synced_since: Option<Instant>,
 }
 
 /// How current a cluster's catalog is.

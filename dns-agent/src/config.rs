@@ -47,6 +47,8 @@ pub struct Config {
     pub peer_sync_timeout: Duration,
     /// Where what sources said last is kept; `None`: nowhere.
     pub snapshot: Option<Snapshot>,
+    /// In shadow mode, for how long a difference must stand to count.
+    pub shadow_settle: Duration,
     /// Where other names are asked.
     pub upstreams: Upstreams,
     /// What is kept of their replies.
@@ -104,12 +106,14 @@ pub struct RemoteSecrets {
 }
 
 /// How gateways are probed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayProbe {
     /// From the beginning of a probe to that of the next.
     pub interval: Duration,
     /// How long a connection may take.
     pub timeout: Duration,
+    /// Who must show a certificate there; `None`: a connection is enough.
+    pub server_name: Option<Arc<str>>,
     /// Failures in a row that take an address out of the answers.
     pub failures: u32,
     /// Successes in a row that take it back.
@@ -273,6 +277,7 @@ impl Entry {
             problem: None,
             read_at: None,
             restored: false,
+            not_synced_since: None,
         }
     }
 }

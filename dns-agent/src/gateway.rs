@@ -2,6 +2,8 @@
 
 mod follow;
 mod health;
+mod probe;
+mod report;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,6 +13,8 @@ use std::{
 
 pub use follow::{Follower, Lookup};
 pub use health::{Damping, Health};
+pub use probe::is_server_name;
+pub use report::{Probed, Report, SharedReport};
 
 use crate::catalog::{Cluster, Gateway, GatewayHost, MeshGateway, MeshNetworks};
 
@@ -69,8 +73,9 @@ pub fn network<'c>(cluster: &'c Cluster, mesh: &'c MeshNetworks) -> Option<&'c s
         .or_else(|| mesh.of_cluster(&cluster.id))
 }
 
-/// The gateways of every cluster, in the order of the clusters: those that the configuration gives; else its own and
-/// those that the local cluster's mesh configuration gives to its network; else those of other clusters on its network.
+/// The gateways of every cluster, in the order of the clusters: those that the configuration gives; else those that were
+/// found in the cluster for its network; else all that are known of its network. Istio has the same order
+/// (`endpoints/ep_filters.go`, selectNetworkGateways).
 pub fn of_clusters(clusters: &[Cluster]) -> Vec<BTreeSet<Target>> {
     let none = MeshNetworks::default();
     let local = clusters.iter().find(|cluster| cluster.local);
@@ -86,17 +91,19 @@ pub fn of_clusters(clusters: &[Cluster]) -> Vec<BTreeSet<Target>> {
         .zip(&networks)
         .map(|(cluster, network)| own(cluster, *network, mesh))
         .collect();
-    let shared = own.iter().zip(&networks).map(|(targets, network)| {
-        if !targets.is_empty() || network.is_none() {
+    let all = own.iter().zip(&networks).map(|(targets, network)| {
+        let Some(network) = network.filter(|_| targets.is_empty()) else {
             return targets.clone();
-        }
+        };
         let others = own.iter().zip(&networks);
-        let others = others.filter(|(_, other)| *other == network);
-        others
+        let others = others.filter(|(_, other)| **other == Some(network));
+        let mut found: BTreeSet<Target> = others
             .flat_map(|(targets, _)| targets.iter().cloned())
-            .collect()
+            .collect();
+        found.extend(elsewhere(network, local, mesh));
+        found
     });
-    shared.collect()
+    all.collect()
 }
 
 fn own(cluster: &Cluster, network: Option<&str>, mesh: &MeshNetworks) -> BTreeSet<Target> {
@@ -114,24 +121,38 @@ fn own(cluster: &Cluster, network: Option<&str>, mesh: &MeshNetworks) -> BTreeSe
     let mut found: BTreeSet<Target> = catalog.gateways.iter().filter(ours).map(target).collect();
     let of_network = network.and_then(|network| mesh.0.get(network));
     for gateway in of_network.iter().flat_map(|network| &network.gateways) {
-        match gateway {
-            MeshGateway::At(gateway) => {
-                found.insert(target(gateway));
-            }
-            MeshGateway::Service {
-                namespace,
-                name,
-                port,
-            } => {
-                let hosts = catalog.external.get(&(namespace.clone(), name.clone()));
-                found.extend(hosts.into_iter().flatten().map(|host| Target {
-                    host: host.clone(),
-                    port: *port,
-                }));
-            }
-        }
+        let MeshGateway::Service {
+            namespace,
+            name,
+            port,
+        } = gateway
+        else {
+            continue;
+        };
+        let external = catalog.external.get(&(namespace.clone(), name.clone()));
+        found.extend(external.into_iter().flat_map(|external| {
+            let port = external.port(*port);
+            let hosts = external.hosts.iter().cloned();
+            hosts.map(move |host| Target { host, port })
+        }));
     }
     found
+}
+
+/// The gateways of a network that are in no cluster we know to be on it: those at the addresses that the mesh
+/// configuration gives, and those that the local cluster stands in for, such as Gateway objects of the class
+/// `istio-remote`. What peers say of networks that are not theirs does not count.
+fn elsewhere(network: &str, local: Option<&Cluster>, mesh: &MeshNetworks) -> BTreeSet<Target> {
+    let of_network = mesh.0.get(network);
+    let given = of_network.iter().flat_map(|network| &network.gateways);
+    let given = given.filter_map(|gateway| match gateway {
+        MeshGateway::At(gateway) => Some(gateway),
+        MeshGateway::Service { .. } => None,
+    });
+    let catalog = local.and_then(|cluster| cluster.catalog.as_deref());
+    let found = catalog.into_iter().flat_map(|catalog| &*catalog.gateways);
+    let found = found.filter(|gateway| gateway.network.as_deref() == Some(network));
+    given.chain(found).map(target).collect()
 }
 
 fn target(gateway: &Gateway) -> Target {
@@ -144,7 +165,7 @@ fn target(gateway: &Gateway) -> Target {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{Catalog, Import, MeshNetwork, SyncState};
+    use crate::catalog::{Catalog, External, Import, MeshNetwork, SyncState};
 
     fn gateway(network: Option<&str>, host: &str) -> Gateway {
         Gateway {
@@ -171,6 +192,7 @@ mod tests {
             restored: false,
             problem: None,
             read_at: None,
+            not_synced_since: None,
         }
     }
 
@@ -242,19 +264,55 @@ mod tests {
         let mut three = cluster("three", None, &[]);
         let key = ("istio-system".to_owned(), "eastwest".to_owned());
         let host = GatewayHost::parse("192.0.2.33").unwrap();
-        Arc::make_mut(three.catalog.as_mut().unwrap()).external =
-            Arc::new([(key, vec![host])].into());
+        Arc::make_mut(three.catalog.as_mut().unwrap()).external = Arc::new(
+            [(
+                key,
+                External {
+                    hosts: vec![host],
+                    ports: [(443, 30443)].into(),
+                },
+            )]
+            .into(),
+        );
         let clusters = [local, cluster("two", None, &[]), three];
-        check(&clusters, &Seen::default(), &["", "", "192.0.2.33:443"]);
+        check(&clusters, &Seen::default(), &["", "", "192.0.2.33:30443"]);
         let seen = Seen {
             addresses: [(
                 "gw.example.com".into(),
                 ["192.0.2.22".parse().unwrap()].into(),
             )]
             .into(),
-            unhealthy: ["192.0.2.33:443".parse().unwrap()].into(),
+            unhealthy: ["192.0.2.33:30443".parse().unwrap()].into(),
         };
         check(&clusters, &seen, &["", "192.0.2.22:15443", ""]);
+    }
+
+    #[test]
+    fn a_network_whose_clusters_have_none_has_what_others_tell_of_it() {
+        let at = MeshGateway::At(gateway(None, "192.0.2.20"));
+        let remote = [gateway(Some("n3"), "192.0.2.30")];
+        let mut local = cluster("local", Some("n1"), &remote);
+        mesh(&mut local, &[("n2", &[], at)]);
+        // A peer does not say where another network's gateways are.
+        let liar = [
+            gateway(Some("n2"), "192.0.2.66"),
+            gateway(Some("n4"), "192.0.2.4"),
+        ];
+        let clusters = [
+            local,
+            cluster("own", Some("n2"), &[gateway(None, "192.0.2.2")]),
+            cluster("two", Some("n2"), &[]),
+            cluster("three", Some("n3"), &[]),
+            cluster("four", Some("n4"), &liar),
+        ];
+        let expected = [
+            "",
+            "192.0.2.2:15443",
+            "192.0.2.2:15443 192.0.2.20:15443",
+            "192.0.2.30:15443",
+            "192.0.2.4:15443",
+        ];
+        check(&clusters, &Seen::default(), &expected);
     }
 
     #[test]

@@ -4,6 +4,8 @@ mod build;
 mod doubts;
 mod part;
 mod remote;
+mod rules;
+mod why;
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -12,7 +14,9 @@ use std::{
     sync::Arc,
 };
 
-pub use remote::{RemoteAnswer, RemotePolicy, RemoteRule};
+pub use remote::{Because, Give, RemoteAnswer, RemotePolicy, RemoteRule, Scope};
+pub use rules::LeftOut;
+pub use why::{Fate, Subject, View, Why};
 
 use crate::{
     address_range::AddressRange,
@@ -52,6 +56,19 @@ pub enum Mode {
     Overlay,
     /// Deny it.
     Authoritative,
+    /// Say nothing of our own: the cluster's DNS answers every name of ours too, and what we would say is compared.
+    Shadow,
+}
+
+impl Mode {
+    /// The word of the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Overlay => "overlay",
+            Self::Authoritative => "authoritative",
+            Self::Shadow => "shadow",
+        }
+    }
 }
 
 /// Which port an SRV record names for a service that is answered with a gateway's address.
@@ -152,6 +169,7 @@ pub struct Index {
     names: usize,
     clusters: Vec<Cluster>,
     discoveries: Vec<Discovery>,
+    gateways: Arc<Seen>,
     context: Context,
     /// Services that must never become remote since they were local.
     once_local: Arc<OnceLocal>,
@@ -267,6 +285,17 @@ impl Index {
         &self.clusters
     }
 
+    /// The identifier of the cluster that this agent serves.
+    pub fn local_cluster(&self) -> &str {
+        let local = self.clusters.iter().find(|cluster| cluster.local);
+        local.map_or("", |cluster| &cluster.id)
+    }
+
+    /// What is known of gateways' addresses.
+    pub fn gateways(&self) -> &Seen {
+        &self.gateways
+    }
+
     /// Where peers are discovered.
     pub fn discoveries(&self) -> &[Discovery] {
         &self.discoveries
@@ -275,21 +304,12 @@ impl Index {
     /// What a name in wire form and lower case is.
     pub fn entry(&self, name: &[u8]) -> Option<&Entry> {
         const INNER: &Entry = &Entry::Inner;
-        if !is_under(name, self.service_domain.as_wire()) {
-            return None;
-        }
-        // The last two labels before the domain are the service's and the namespace's.
-        let below = name.len() - self.service_domain.as_wire().len();
-        let (mut service, mut namespace, mut at) = (None, None, 0);
-        for label in labels(name) {
-            if at >= below {
-                break;
-            }
-            at += label.len() + 1;
-            service = namespace.replace(label);
-        }
-        let Some(namespace) = namespace else {
-            return Some(INNER);
+        let (namespace, service) = match self.subject(name)? {
+            Subject::Domain => return Some(INNER),
+            Subject::Namespace(namespace) => (namespace, None),
+            Subject::Service {
+                namespace, service, ..
+            } => (namespace, Some(service)),
         };
         let namespace = self.namespaces.get(namespace)?;
         let Some(service) = service else {
@@ -301,6 +321,34 @@ impl Index {
             .ok()
             .and_then(|at| entries.get(at))
             .map(|(_, entry)| entry)
+    }
+
+    /// What a name in wire form and lower case speaks of; `None`: of nothing of ours.
+    pub fn subject<'n>(&self, name: &'n [u8]) -> Option<Subject<'n>> {
+        if !is_under(name, self.service_domain.as_wire()) {
+            return None;
+        }
+        // The last two labels before the domain are the service's and the namespace's.
+        let below = name.len() - self.service_domain.as_wire().len();
+        let (mut service, mut namespace, mut at) = (None, None, 0);
+        let mut below_service = false;
+        for label in labels(name) {
+            if at >= below {
+                break;
+            }
+            at += label.len() + 1;
+            below_service = service.is_some();
+            service = namespace.replace(label);
+        }
+        Some(match (namespace, service) {
+            (None, _) => Subject::Domain,
+            (Some(namespace), None) => Subject::Namespace(namespace),
+            (Some(namespace), Some(service)) => Subject::Service {
+                namespace,
+                service,
+                below: below_service,
+            },
+        })
     }
 
     /// All names of services and below them, in no order.
@@ -317,6 +365,19 @@ impl Index {
     /// How many remote addresses were left out because they are local ones here.
     pub fn overlaps(&self) -> usize {
         self.namespaces.values().map(|of| of.overlaps).sum()
+    }
+
+    /// The serial in that SOA.
+    pub fn serial(&self) -> u32 {
+        // It is followed by four more numbers.
+        let serial = self
+            .soa
+            .len()
+            .checked_sub(20)
+            .and_then(|at| self.soa.get(at..at + 4));
+        serial
+            .and_then(|bytes| bytes.try_into().ok())
+            .map_or(0, u32::from_be_bytes)
     }
 
     /// The data of the SOA record that goes with a denial. Its names are written whole.

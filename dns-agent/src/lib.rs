@@ -30,6 +30,7 @@ pub mod presence;
 pub mod probe;
 pub mod readiness;
 pub mod server;
+pub mod shadow;
 pub mod snapshot;
 pub mod sources;
 pub mod tasks;

@@ -3,8 +3,10 @@
 mod labels;
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
+    time::Instant,
 };
 
 use prometheus_client::{
@@ -22,9 +24,9 @@ use crate::{answer::Reason, wire::Transport};
 
 use labels::{
     AnswerLabels, CatalogLabels, CatalogStateLabels, GatewayLabels, OUTCOMES, QueryLabels, REASONS,
-    SOURCES, STATES, ServerLabels, TRANSPORTS, WriteLabels, Written,
+    SOURCES, STATES, ServerLabels, ShadowLabels, TRANSPORTS, WriteLabels, Written,
 };
-pub use labels::{Exchange, ExchangeLabels, Outcome, Source};
+pub use labels::{Exchange, ExchangeLabels, Outcome, ShadowResult, Source};
 
 /// All metrics of the agent, under the prefix `crossmesh_dns`.
 #[derive(Debug)]
@@ -51,6 +53,9 @@ pub struct Metrics {
     pub publishes: Counter,
     /// Seconds that building and publishing an index took.
     pub publish_seconds: Histogram,
+    /// Seconds from the moment when a source told of a change to that when names were answered by it.
+    pub change_seconds: Histogram,
+    shadow: Family<ShadowLabels, Counter>,
     /// Remote addresses that are not given because they are local ones here.
     pub overlaps: Gauge,
     /// Look-ups of gateways' names that failed.
@@ -108,6 +113,9 @@ struct CatalogMetrics {
     services: Family<CatalogLabels, Gauge>,
     refused: Family<CatalogLabels, Counter>,
     restored: Family<CatalogLabels, Gauge>,
+    age: Family<CatalogLabels, Gauge<f64, AtomicU64>>,
+    /// Since when a cluster's state is not current, by cluster.
+    not_synced_since: Mutex<BTreeMap<Arc<str>, Option<Instant>>>,
 }
 
 impl Default for Metrics {
@@ -158,6 +166,9 @@ impl Default for Metrics {
             publishes: Counter::default(),
             // From 0.1 ms to 1.6 s.
             publish_seconds: Histogram::new(exponential_buckets(0.0001, 2.0, 15)),
+            // From 1 ms to 16 s.
+            change_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
+            shadow: Family::default(),
             overlaps: Gauge::default(),
             gateway_lookup_failures: Counter::default(),
             gateways: Family::default(),
@@ -201,8 +212,18 @@ impl Metrics {
         self.catalogs.refused.get_or_create(&labels).inc();
     }
 
+    /// Counts queries that the cluster's DNS answered in shadow mode, by what we would have answered.
+    pub fn count_shadow(&self, result: ShadowResult, reason: Reason, queries: u64) {
+        let labels = ShadowLabels { result, reason };
+        self.shadow.get_or_create(&labels).inc_by(queries);
+    }
+
     /// Shows the clusters as they are now.
     pub fn show_clusters(&self, clusters: &[crate::catalog::Cluster]) {
+        let since = clusters
+            .iter()
+            .map(|cluster| (Arc::clone(&cluster.id), cluster.not_synced_since));
+        *self.catalogs.lock() = since.collect();
         for cluster in clusters {
             let labels = CatalogLabels {
                 cluster: cluster.id.to_string(),
@@ -245,6 +266,8 @@ impl Metrics {
         self.catalogs.restored.remove(&labels);
         self.catalogs.services.remove(&labels);
         self.catalogs.loaded.remove(&labels);
+        self.catalogs.age.remove(&labels);
+        self.catalogs.lock().remove(cluster);
         for state in STATES {
             self.catalogs.state.remove(&CatalogStateLabels {
                 cluster: cluster.to_owned(),
@@ -274,6 +297,13 @@ impl Metrics {
 
     /// All metrics in the OpenMetrics text format.
     pub fn text(&self) -> String {
+        for (cluster, since) in &*self.catalogs.lock() {
+            let labels = CatalogLabels {
+                cluster: cluster.to_string(),
+            };
+            let age = since.map_or(0.0, |since| since.elapsed().as_secs_f64());
+            self.catalogs.age.get_or_create(&labels).set(age);
+        }
         let mut text = String::new();
         // Writing into a String cannot fail.
         let _ = encode(&mut text, &self.registry);
@@ -328,6 +358,16 @@ impl Metrics {
             self.publish_seconds.clone(),
         );
         to.register(
+            "change_to_answer_seconds",
+            "Time from the moment when a source told of a change to that when names were answered by it",
+            self.change_seconds.clone(),
+        );
+        to.register(
+            "shadow",
+            "Queries that the cluster's DNS answered in shadow mode, by what came of comparing, and why we would have answered",
+            self.shadow.clone(),
+        );
+        to.register(
             "overlapping_addresses",
             "Remote addresses that are not given because they are local ones here",
             self.overlaps.clone(),
@@ -380,6 +420,11 @@ impl Metrics {
             self.catalogs.loaded.clone(),
         );
         catalogs.register(
+            "age_seconds",
+            "For how long a cluster's state has not been synced; 0 while it is",
+            self.catalogs.age.clone(),
+        );
+        catalogs.register(
             "services",
             "Services in the catalog in use",
             self.catalogs.services.clone(),
@@ -389,6 +434,14 @@ impl Metrics {
             "Times that a catalog was not taken over because it was wrong or unreadable",
             self.catalogs.refused.clone(),
         );
+    }
+}
+
+impl CatalogMetrics {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Arc<str>, Option<Instant>>> {
+        // The map is whole whoever panicked while holding it.
+        let since = self.not_synced_since.lock();
+        since.unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -17,11 +17,13 @@ pub use sockets::{Pair, Place, join, take};
 
 use crate::{
     address_range::AddressRange,
-    answer::{Answer, Forward, NOT_READY, Question, answer},
-    cache::Key,
+    answer::{Answer, Forward, NOT_READY, Question, Reason, answer, in_shadow},
+    cache::{Kept, Key},
     encode::encode,
+    index::Index,
     metrics::{Outcome, SharedMetrics, Source},
     name::Text,
+    shadow::Shadow,
     sources::Published,
     upstream::{Failure, Upstream},
     wire::{Ede, Message, Parsed, Query, Rcode, Transport, Writer, parse, reject, rtype},
@@ -42,7 +44,12 @@ pub struct Engine {
     allow_from: Vec<AddressRange>,
     /// Which address comes first in the next answer with several.
     rotation: Rotation,
+    /// Where what we would have answered is compared; `None`: we answer.
+    shadow: Option<Shadow>,
 }
+
+/// What we would have answered from, and why.
+type Shadowed = (Arc<Index>, Reason);
 
 /// Where a message came from.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +75,7 @@ struct Waiting {
     query: Query,
     key: Key,
     forward: Forward,
+    shadowed: Option<Shadowed>,
     origin: Origin,
     began: Instant,
 }
@@ -83,19 +91,21 @@ struct Told<'t> {
 }
 
 impl Engine {
-    /// Replies from the published index and the upstream servers.
-    /// Only to clients in one of these ranges.
+    /// Replies from the published index and the upstream servers, with a shadow from these alone, to clients in one of these
+    /// ranges.
     pub fn new(
         index: Published,
         upstream: Arc<Upstream>,
         metrics: SharedMetrics,
         allow_from: Vec<AddressRange>,
+        shadow: Option<Shadow>,
     ) -> Self {
         Self {
             allow_from,
             index,
             upstream,
             metrics,
+            shadow,
             rotation: Rotation::default(),
         }
     }
@@ -146,7 +156,16 @@ impl Engine {
             rtype: query.rtype,
             class: query.class,
         };
-        match answer(&index, question, self.rotation.next()) {
+        let mut found = answer(&index, question, self.rotation.next());
+        let mut shadowed = None;
+        if self.shadow.is_some() {
+            let given = in_shadow(&found);
+            if let (Answer::Reply(ours), Answer::Forward(_)) = (&found, &given) {
+                shadowed = Some((Arc::clone(&index), ours.reason));
+            }
+            found = given;
+        }
+        match found {
             Answer::Reply(reply) => {
                 encode(
                     out,
@@ -176,10 +195,11 @@ impl Engine {
             Answer::Forward(forward) => {
                 let key = Key::of(&query);
                 if let Some((kept, age)) = self.upstream.kept(&key) {
-                    let (outcome, reason) = match kept {
-                        Ok(message) => self.relay(&query, forward, origin, &message, age, out),
-                        Err(failure) => self.fail(&query, origin, failure, out),
+                    let (outcome, reason) = match &kept {
+                        Ok(message) => self.relay(&query, forward, origin, message, age, out),
+                        Err(failure) => self.fail(&query, origin, *failure, out),
                     };
+                    self.note(shadowed, key, kept);
                     self.tell(Told {
                         source: Source::Cache,
                         outcome,
@@ -192,6 +212,7 @@ impl Engine {
                     query,
                     key,
                     forward,
+                    shadowed,
                     origin,
                     began,
                 }))
@@ -211,16 +232,19 @@ impl Engine {
             query,
             key,
             forward,
+            shadowed,
             origin,
             began,
         } = waiting;
-        let (source, (outcome, reason)) = match self.upstream.ask(key, forward.to).await {
+        let kept = self.upstream.ask(key.clone(), forward.to).await;
+        let (source, (outcome, reason)) = match &kept {
             Ok(message) => (
                 Source::Upstream,
-                self.relay(&query, forward, origin, &message, 0, out),
+                self.relay(&query, forward, origin, message, 0, out),
             ),
-            Err(failure) => (Source::None, self.fail(&query, origin, failure, out)),
+            Err(failure) => (Source::None, self.fail(&query, origin, *failure, out)),
         };
+        self.note(shadowed, key, kept);
         self.tell(Told {
             query: &query,
             origin,
@@ -229,6 +253,12 @@ impl Engine {
             reason,
             began,
         });
+    }
+
+    fn note(&self, shadowed: Option<Shadowed>, key: Key, theirs: Kept) {
+        if let (Some(shadow), Some((index, ours))) = (&self.shadow, shadowed) {
+            shadow.note(index, ours, key, theirs);
+        }
     }
 
     /// Writes the reply to a query that there was no room to ask for.
@@ -262,7 +292,7 @@ impl Engine {
         }
         message.write(out, query, query.reply_limit(origin.transport), age);
         let outcome = Outcome::of(message.rcode_for(query), message.has_answers());
-        (outcome, "forwarded")
+        (outcome, forward.why.as_str())
     }
 
     fn fail(

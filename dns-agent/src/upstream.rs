@@ -119,6 +119,14 @@ impl Upstream {
         self.general.store(Arc::new(Pool::new(servers)));
     }
 
+    /// The servers that are asked.
+    pub fn servers(&self, to: Servers) -> Vec<SocketAddr> {
+        match (to, &self.cluster) {
+            (Servers::Cluster, Some(pool)) => pool.addresses(),
+            _ => self.general.load().addresses(),
+        }
+    }
+
     /// What is kept for a question, and its age in seconds.
     pub fn kept(&self, key: &Key) -> Option<(Kept, u32)> {
         self.cache.get(key)
@@ -140,6 +148,11 @@ impl Upstream {
         };
         flight.land(&result);
         result
+    }
+
+    /// Asks anew, whatever is kept, and keeps nothing: clients do not notice. For whoever asks few questions at a time.
+    pub async fn ask_again(&self, key: &Key, to: Servers) -> Kept {
+        self.ask_servers(key, to).await.map(Arc::new)
     }
 
     /// Asks for a name's addresses, for ourselves. Gives them with the time for which they are good; or says why nobody
@@ -178,10 +191,7 @@ impl Upstream {
             return Err(Failure::Overload);
         };
         let began = Instant::now();
-        let result = match (to, &self.cluster) {
-            (Servers::Cluster, Some(pool)) => self.try_all(key, pool, began).await,
-            _ => self.try_all(key, &self.general.load_full(), began).await,
-        };
+        let result = self.ask_servers(key, to).await;
         let seconds = began.elapsed().as_secs_f64();
         self.metrics.upstream_seconds.observe(seconds);
         let kept = result.map(Arc::new);
@@ -191,6 +201,14 @@ impl Upstream {
         let entries = i64::try_from(self.cache.len()).unwrap_or(i64::MAX);
         self.metrics.cache_entries.set(entries);
         kept
+    }
+
+    async fn ask_servers(&self, key: &Key, to: Servers) -> Result<Message, Failure> {
+        let began = Instant::now();
+        match (to, &self.cluster) {
+            (Servers::Cluster, Some(pool)) => self.try_all(key, pool, began).await,
+            _ => self.try_all(key, &self.general.load_full(), began).await,
+        }
     }
 
     /// Every server in turn, the ones that stayed silent a second time, until one answers or time is up. When none

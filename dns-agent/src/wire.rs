@@ -43,6 +43,15 @@ pub mod rtype {
     /// Every type.
     pub const ANY: u16 = 255;
 
+    /// A type by its usual name, in either case, or as `TYPE` and its number.
+    pub fn parse(text: &str) -> Option<u16> {
+        let upper = text.to_ascii_uppercase();
+        match upper.strip_prefix("TYPE") {
+            Some(number) => number.parse().ok(),
+            None => (1..=ANY).find(|rtype| name(*rtype) == upper),
+        }
+    }
+
     /// The usual name of a type, or `TYPE` and its number (RFC 3597 §5).
     pub fn name(rtype: u16) -> std::borrow::Cow<'static, str> {
         let name = match rtype {

@@ -28,8 +28,6 @@ const NOT_FOUND: i32 = 1;
 const BAD_ARGUMENT: i32 = 2;
 /// `proxy_buffer_type_t` PLUGIN_CONFIGURATION.
 const PLUGIN_CONFIGURATION: u32 = 7;
-/// `proxy_map_type_t` HTTP_REQUEST_HEADERS.
-const REQUEST_HEADERS: u32 = 0;
 /// `proxy_metric_type_t` COUNTER.
 const COUNTER: u32 = 0;
 /// `proxy_metric_type_t` HISTOGRAM.
@@ -96,6 +94,13 @@ unsafe extern "C" {
         data: *mut *mut u8,
         size: *mut usize,
     ) -> i32;
+}
+
+/// A map of a request, as `proxy_map_type_t` numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Map {
+    RequestHeaders = 0,
+    RequestTrailers = 1,
 }
 
 /// A call that Envoy did not carry out, or whose answer makes no sense.
@@ -252,16 +257,12 @@ pub(crate) fn declare_filter_state(key: &str) -> Result<(), Failure> {
     check("proxy_call_foreign_function", status)
 }
 
-/// All request headers, encoded as [`encoding::pairs`] reads them.
-pub(crate) fn request_headers() -> Result<Vec<u8>, Failure> {
+/// All lines of a map, encoded as [`encoding::pairs`] reads them.
+pub(crate) fn lines(map: Map) -> Result<Vec<u8>, Failure> {
     let mut returned = Returned::new();
     // SAFETY: the host writes two words to where `returned` has them.
     let status = unsafe {
-        proxy_get_header_map_pairs(
-            REQUEST_HEADERS,
-            &raw mut returned.data,
-            &raw mut returned.size,
-        )
+        proxy_get_header_map_pairs(map as u32, &raw mut returned.data, &raw mut returned.size)
     };
     check("proxy_get_header_map_pairs", status)?;
     Ok(returned.take())
@@ -272,7 +273,7 @@ pub(crate) fn replace_request_header(name: &str, value: &str) -> Result<(), Fail
     // SAFETY: name and value are alive during the call.
     let status = unsafe {
         proxy_replace_header_map_value(
-            REQUEST_HEADERS,
+            Map::RequestHeaders as u32,
             name.as_ptr(),
             name.len(),
             value.as_ptr(),
@@ -282,11 +283,10 @@ pub(crate) fn replace_request_header(name: &str, value: &str) -> Result<(), Fail
     check("proxy_replace_header_map_value", status)
 }
 
-/// Removes every line of a request header.
-pub(crate) fn remove_request_header(name: &[u8]) -> Result<(), Failure> {
+/// Removes every line of this name.
+pub(crate) fn remove(map: Map, name: &[u8]) -> Result<(), Failure> {
     // SAFETY: the name is alive during the call.
-    let status =
-        unsafe { proxy_remove_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len()) };
+    let status = unsafe { proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) };
     check("proxy_remove_header_map_value", status)
 }
 

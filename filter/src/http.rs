@@ -1,14 +1,13 @@
 //! One HTTP request: read, decide, act.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 
-use crossmesh_policy::{Decision, HttpRequest, Mode, Policy, Protocol, Request, Verdict};
+use crossmesh_policy::{Decision, HttpRequest, Mode, Protocol, Request, Verdict};
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::encoding::{self, Pair};
-use crate::host::{self, Attribute, Failure, Level};
+use crate::host::{self, Attribute, Failure, Level, Map};
 use crate::identities::Identity;
 use crate::line::Line;
 use crate::peer::{self, End};
@@ -21,8 +20,8 @@ const DENIED_BODY: &str = "access denied by mesh policy\n";
 /// What a client reads when no decision could be made.
 const FAILED_BODY: &str = "access could not be decided\n";
 
-/// The filter of one HTTP stream. Apart from requests of the workload's own it looks at request headers only, so that a
-/// local reply of its own, which Envoy sends through the response callbacks too, is nothing to it.
+/// The filter of one HTTP stream. Apart from requests of the workload's own it looks at the request only, so that a local
+/// reply of its own, which Envoy sends through the response callbacks too, is nothing to it.
 ///
 /// One is made for each TCP connection too, and sees nothing of it but its end: see [`host::connections`].
 #[derive(Debug)]
@@ -67,8 +66,19 @@ impl HttpContext for HttpFilter {
                 self.seen = seen;
                 action
             }
-            Err(failure) => undecided(active, &failure),
+            Err(failure) => undecided(active, &failure, Map::RequestHeaders),
         }
+    }
+
+    /// What pretends to come from this filter does not pass behind the body either: there are applications that take
+    /// trailers for headers.
+    fn on_http_request_trailers(&mut self, _trailers: usize) -> Action {
+        if let (Seen::Judged(..), Some(active)) = (self.seen, &self.active)
+            && let Err(failure) = remove_reserved_trailers()
+        {
+            return undecided(active, &failure, Map::RequestTrailers);
+        }
+        Action::Continue
     }
 
     /// On the client's side now is known who answers: that is told, and nothing decided.
@@ -99,13 +109,15 @@ fn judge(active: &Active) -> Result<(Action, Seen), Failure> {
     };
     // One call for all headers costs less than two for one header each, and only so can every header be seen that
     // pretends to be one of ours, and every line of a header that a rule asks about.
-    let encoded = host::request_headers()?;
+    let encoded = host::lines(Map::RequestHeaders)?;
     let headers =
         encoding::pairs(&encoded).ok_or(Failure::malformed("proxy_get_header_map_pairs"))?;
     let http = http_request(&headers);
 
     let policy = &active.policy;
-    let identity = behind_forwarder(policy, identity, &http);
+    let identity = active
+        .identities
+        .behind_forwarder(policy, identity, &http)?;
     let needs = identity.needs;
     let sni = read_if(needs.sni, Attribute::SNI)?;
     let request = Request {
@@ -154,34 +166,13 @@ fn tag_upstream(active: &Active) {
     }
 }
 
-/// The caller whom a listed forwarder names; anybody else is who its certificate says.
-fn behind_forwarder(policy: &Policy, direct: Rc<Identity>, http: &HttpRequest<'_>) -> Rc<Identity> {
-    if !direct.is_forwarder {
-        return direct;
-    }
-    let request = Request {
-        source_ip: None,
-        port: None,
-        sni: None,
-        protocol: Protocol::Http(*http),
-    };
-    match policy.caller(&direct.source, &request) {
-        Cow::Borrowed(_) => direct,
-        Cow::Owned(source) => Rc::new(Identity::of_forwarded(policy, source)),
-    }
-}
-
 /// Removes what pretends to come from this filter, and adds what does, if the policy wants it.
 fn tell_application(
     active: &Active,
     identity: &Identity,
     headers: &[Pair<'_>],
 ) -> Result<(), Failure> {
-    for (name, _) in headers {
-        if telemetry::is_reserved_header(name) {
-            host::remove_request_header(name)?;
-        }
-    }
+    remove_reserved(Map::RequestHeaders, headers)?;
     if active.policy.telemetry().headers {
         let source_mesh = telemetry::source_mesh(&identity.source);
         for (name, value) in [
@@ -196,12 +187,37 @@ fn tell_application(
     Ok(())
 }
 
+fn remove_reserved_trailers() -> Result<(), Failure> {
+    let encoded = host::lines(Map::RequestTrailers)?;
+    let trailers =
+        encoding::pairs(&encoded).ok_or(Failure::malformed("proxy_get_header_map_pairs"))?;
+    remove_reserved(Map::RequestTrailers, &trailers)
+}
+
+fn remove_reserved(map: Map, lines: &[Pair<'_>]) -> Result<(), Failure> {
+    for (name, _) in lines {
+        if telemetry::is_reserved_header(name) {
+            host::remove(map, name)?;
+        }
+    }
+    Ok(())
+}
+
 /// No answer of Envoy's may open what a policy closes; a dry run refuses nothing whatever happens.
-fn undecided(active: &Active, failure: &Failure) -> Action {
+fn undecided(active: &Active, failure: &Failure, map: Map) -> Action {
     active.telemetry.failed(failure, Level::Error);
     match active.policy.mode() {
         Mode::Enforce => reply(500, &telemetry::failed_details(failure), FAILED_BODY),
-        Mode::DryRun => Action::Continue,
+        Mode::DryRun => {
+            // What the client sent may not be known; what must not come from it goes all the same, if Envoy can.
+            for name in [
+                telemetry::HEADER_SOURCE_MESH,
+                telemetry::HEADER_DESTINATION_MESH,
+            ] {
+                active.telemetry.tell(host::remove(map, name.as_bytes()));
+            }
+            Action::Continue
+        }
     }
 }
 

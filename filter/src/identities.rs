@@ -1,11 +1,12 @@
-//! Who a certificate says its holder is, kept by the certificate's digest: reading a certificate and looking up an
-//! identity costs more than finding it again, and one peer sends many requests.
+//! Who a certificate says its holder is, kept by the certificate's digest, and whom a forwarder names, kept by what it
+//! says: reading either and looking up an identity costs more than finding it again, and one peer sends many requests.
 
 use std::cell::RefCell;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 
-use crossmesh_policy::{Needs, Peer, Policy, Source, SourceClass};
+use crossmesh_policy::{HttpRequest, Needs, Peer, Policy, Protocol, Request, Source, SourceClass};
+use foldhash::fast::FixedState;
 use lru::LruCache;
 
 use crate::certificate;
@@ -14,7 +15,8 @@ use crate::telemetry::SourceLabel;
 
 /// Peers of one policy in one VM. A workload with more peers than this at once pays for parsing, not with memory.
 const KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
-/// No valid SPIFFE ID is longer (SPIFFE-ID §2.3), and no digest is, so nothing longer is worth keeping.
+/// No valid SPIFFE ID is longer (SPIFFE-ID §2.3), no digest is, and forwarders seldom say more, so nothing longer is worth
+/// keeping.
 const LONGEST: usize = 2048;
 
 /// A peer, as far as it does not depend on the request.
@@ -80,11 +82,6 @@ impl Identity {
         Self::of_source(policy, policy.identify(peer), flaw)
     }
 
-    /// The caller whom a forwarder names.
-    pub(crate) fn of_forwarded(policy: &Policy, source: Source) -> Self {
-        Self::of_source(policy, source, Flaw::Forwarded)
-    }
-
     /// The holder of a certificate, as PEM.
     fn of_certificate(policy: &Policy, pem: Option<&[u8]>) -> Self {
         match pem.and_then(certificate::uri_sans) {
@@ -129,6 +126,7 @@ impl Identity {
 pub(crate) struct Identities {
     by_digest: Kept,
     by_uri: Kept,
+    by_forwarded: Kept,
 }
 
 impl Identities {
@@ -137,6 +135,7 @@ impl Identities {
         Self {
             by_digest: Kept::new(),
             by_uri: Kept::new(),
+            by_forwarded: Kept::new(),
         }
     }
 
@@ -157,6 +156,29 @@ impl Identities {
         self.by_uri
             .get(uri, || Ok(Identity::of_peer(policy, &certificate)))
     }
+
+    /// The caller whom a listed forwarder names; anybody else is who its certificate says.
+    pub(crate) fn behind_forwarder(
+        &self,
+        policy: &Policy,
+        direct: Rc<Identity>,
+        http: &HttpRequest<'_>,
+    ) -> Result<Rc<Identity>, Failure> {
+        if !direct.is_forwarder {
+            return Ok(direct);
+        }
+        let said = said_by(&direct.source, http);
+        self.by_forwarded.get(&said, || {
+            let request = Request {
+                source_ip: None,
+                port: None,
+                sni: None,
+                protocol: Protocol::Http(*http),
+            };
+            let caller = policy.caller(&direct.source, &request).into_owned();
+            Ok(Identity::of_source(policy, caller, Flaw::Forwarded))
+        })
+    }
 }
 
 /// The holder of the certificate of this connection, read anew.
@@ -165,13 +187,30 @@ pub(crate) fn certificate_of_connection(policy: &Policy) -> Result<Identity, Fai
     Ok(Identity::of_certificate(policy, pem.as_deref()))
 }
 
+/// A forwarder and what it says of its caller. Each part after its size, so that no two say the same differently.
+fn said_by(forwarder: &Source, http: &HttpRequest<'_>) -> Vec<u8> {
+    let principal = forwarder.principal().unwrap_or_default().as_bytes();
+    let mut said = Vec::new();
+    for part in std::iter::once(principal).chain(Policy::forwarded_lines(http)) {
+        said.extend_from_slice(&part.len().to_le_bytes());
+        said.extend_from_slice(part);
+    }
+    said
+}
+
 /// A bounded memory of identities by what they were made of.
+///
+/// The hash is the same in every VM and no defence: a peer chooses among certificates that an authority signed for it, and
+/// what could be slow is bounded.
 #[derive(Debug)]
-struct Kept(RefCell<LruCache<Box<[u8]>, Rc<Identity>>>);
+struct Kept(RefCell<LruCache<Box<[u8]>, Rc<Identity>, FixedState>>);
 
 impl Kept {
     fn new() -> Self {
-        Self(RefCell::new(LruCache::new(KEPT)))
+        Self(RefCell::new(LruCache::with_hasher(
+            KEPT,
+            FixedState::default(),
+        )))
     }
 
     fn get(
@@ -180,10 +219,16 @@ impl Kept {
         identify: impl FnOnce() -> Result<Identity, Failure>,
     ) -> Result<Rc<Identity>, Failure> {
         // Nothing is borrowed across a host call. A borrow that fails all the same costs what it would have saved.
-        if let Ok(mut kept) = self.0.try_borrow_mut()
-            && let Some(identity) = kept.get(key)
-        {
-            return Ok(Rc::clone(identity));
+        if let Ok(mut kept) = self.0.try_borrow_mut() {
+            // Mostly it is whoever came last, and then there is nothing to hash, nor to move to the front.
+            if let Some((newest, identity)) = kept.iter().next()
+                && **newest == *key
+            {
+                return Ok(Rc::clone(identity));
+            }
+            if let Some(identity) = kept.get(key) {
+                return Ok(Rc::clone(identity));
+            }
         }
         let identity = Rc::new(identify()?);
         if key.len() <= LONGEST

@@ -3,10 +3,14 @@
 //! | this proxy ends TLS | certificate | else | peer |
 //! |---|---|---|---|
 //! | yes | one | | its holder |
+//! | | | a sidecar's outbound listener | none: it is the workload's own |
 //! | yes | none | | plaintext |
 //! | no | | Istio's filters name the tunnel's peer (HBONE) | that one |
 //! | no | | TCP, and the TLS hello was inspected and names a server | passthrough |
 //! | no | | | plaintext |
+//!
+//! Istio declares the listeners of gateways outbound too. But a gateway has no workload of its own: all that comes to it
+//! is somebody's who calls a workload behind it, with a certificate, without one, or in TLS that it does not end.
 
 use std::rc::Rc;
 
@@ -40,7 +44,7 @@ pub(crate) fn of_request(active: &Active) -> Result<End, Failure> {
     if let Some(identity) = holder(active)? {
         return Ok(End::Peer(identity));
     }
-    if is_outbound()? {
+    if carries_own(active)? {
         return Ok(End::Own);
     }
     if !is_tls()?
@@ -65,15 +69,13 @@ pub(crate) fn of_connection(
         if let Some(identity) = holder(active)? {
             return Ok(End::Peer(identity));
         }
-        return if is_outbound()? {
+        return if carries_own(active)? {
             Ok(End::Own)
         } else {
             Ok(without_identity(active, &Peer::Plaintext))
         };
     }
-    // On a gateway even a listener that Istio calls outbound leads to other workloads.
-    let leads_out = is_outbound()?;
-    if leads_out && !(active.is_gateway && sni.is_some()) {
+    if carries_own(active)? {
         return Ok(End::Own);
     }
     if let Some(identity) = tunnelled(active)? {
@@ -144,7 +146,11 @@ fn is_tls() -> Result<bool, Failure> {
     Ok(host::attribute(Attribute::TLS_VERSION)?.is_some())
 }
 
-fn is_outbound() -> Result<bool, Failure> {
+/// Whether this listener carries out what the workload beside this proxy sends.
+fn carries_own(active: &Active) -> Result<bool, Failure> {
+    if active.is_gateway {
+        return Ok(false);
+    }
     match host::attribute(Attribute::LISTENER_DIRECTION)? {
         None => Ok(false),
         Some(value) => encoding::integer(&value)

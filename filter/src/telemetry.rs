@@ -357,6 +357,11 @@ fn milliseconds(nanoseconds: u64) -> u64 {
     nanoseconds.checked_div(NANOSECONDS).unwrap_or_default()
 }
 
+/// As in `DENY default:peerMesh`. Put together by hand, because every request pays for it.
 fn decision_text(decision: &Decision<'_>) -> String {
-    format!("{} {}", decision.verdict.as_str(), decision.decided_by)
+    let (kind, name) = match decision.decided_by {
+        DecidedBy::Rule(name) => (" rule:", name),
+        DecidedBy::Default(class) => (" default:", class.as_str()),
+    };
+    [decision.verdict.as_str(), kind, name].concat()
 }

@@ -6,6 +6,7 @@ pub(crate) mod mock_host;
 mod configure;
 mod connection;
 mod failures;
+mod gateway;
 mod hostile;
 mod identity;
 mod request;

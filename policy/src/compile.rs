@@ -4,6 +4,7 @@ mod forwarders;
 mod from;
 mod lists;
 mod meshes;
+pub(crate) mod on_tcp;
 mod to;
 mod when;
 

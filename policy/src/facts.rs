@@ -1,6 +1,7 @@
-//! A request as matchers see it: normalized once, then asked by every rule.
+//! A request as matchers see it: normalized once, when a rule first asks, then asked by every rule.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::net::IpAddr;
 
 use crate::host;
@@ -21,25 +22,18 @@ pub(crate) struct Facts<'a> {
 }
 
 struct HttpFacts<'a> {
-    host: Option<Cow<'a, [u8]>>,
-    method: Option<&'a [u8]>,
-    path: Option<PathForms<'a>>,
-    headers: &'a [(&'a [u8], &'a [u8])],
+    request: HttpRequest<'a>,
+    host: OnceCell<Option<Cow<'a, [u8]>>>,
+    path: OnceCell<Option<PathForms<'a>>>,
 }
 
 impl<'a> Facts<'a> {
     pub(crate) fn new(source: &'a Source, request: &Request<'a>) -> Self {
         let http = match request.protocol {
-            Protocol::Http(HttpRequest {
-                host,
-                method,
-                path,
-                headers,
-            }) => Some(HttpFacts {
-                host: host.and_then(named),
-                method: method.filter(|method| !method.is_empty()),
-                path: path.filter(|path| !path.is_empty()).map(PathForms::new),
-                headers,
+            Protocol::Http(request) => Some(HttpFacts {
+                request,
+                host: OnceCell::new(),
+                path: OnceCell::new(),
             }),
             Protocol::Tcp => None,
         };
@@ -54,15 +48,24 @@ impl<'a> Facts<'a> {
     }
 
     pub(crate) fn host(&self) -> Fact<&[u8]> {
-        self.http(|http| http.host.as_deref())
+        self.http(|http| {
+            let host = http.host.get_or_init(|| http.request.host.and_then(named));
+            host.as_deref()
+        })
     }
 
     pub(crate) fn method(&self) -> Fact<&[u8]> {
-        self.http(|http| http.method)
+        self.http(|http| http.request.method.filter(|method| !method.is_empty()))
     }
 
     pub(crate) fn path(&self) -> Fact<&PathForms<'a>> {
-        self.http(|http| http.path.as_ref())
+        self.http(|http| {
+            let path = http.path.get_or_init(|| {
+                let path = http.request.path.filter(|path| !path.is_empty());
+                path.map(PathForms::new)
+            });
+            path.as_ref()
+        })
     }
 
     /// All values of a header: every line, split at its commas (RFC 9110 §5.3), white space around them cut. Absent
@@ -70,6 +73,7 @@ impl<'a> Facts<'a> {
     pub(crate) fn header(&self, name: &str) -> Fact<Vec<&[u8]>> {
         self.http(|http| {
             let lines = http
+                .request
                 .headers
                 .iter()
                 .filter(|(key, _)| *key == name.as_bytes());

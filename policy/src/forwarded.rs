@@ -26,13 +26,22 @@ impl Policy {
     #[must_use]
     pub fn caller<'s>(&self, direct: &'s Source, request: &Request<'_>) -> Cow<'s, Source> {
         match request.protocol {
-            Protocol::Http(HttpRequest { headers, .. }) if self.is_forwarder(direct) => {
-                let lines = headers.iter().filter(|(name, _)| *name == HEADER);
-                let elements = lines.rev().flat_map(|(_, line)| elements_from_right(line));
+            Protocol::Http(request) if self.is_forwarder(direct) => {
+                let lines = Self::forwarded_lines(&request).rev();
+                let elements = lines.flat_map(elements_from_right);
                 Cow::Owned(self.walk(direct, elements))
             }
             _ => Cow::Borrowed(direct),
         }
+    }
+
+    /// All that [`Policy::caller`] looks at in a request, so that who it finds may be kept by these values and the direct
+    /// peer's.
+    pub fn forwarded_lines<'h>(
+        request: &HttpRequest<'h>,
+    ) -> impl DoubleEndedIterator<Item = &'h [u8]> + use<'h> {
+        let lines = request.headers.iter().filter(|(name, _)| *name == HEADER);
+        lines.map(|(_, line)| *line)
     }
 
     fn walk<'h>(&self, direct: &Source, mut elements: impl Iterator<Item = &'h [u8]>) -> Source {

@@ -115,6 +115,20 @@ impl Program {
         &self.warnings
     }
 
+    /// What besides is seldom meant where the policy is that of a network filter.
+    #[must_use]
+    pub fn warnings_on_tcp(&self) -> Vec<Problem> {
+        crate::compile::on_tcp::warnings(self)
+    }
+
+    /// Whether the policy itself speaks of connections as a network filter sees them.
+    #[must_use]
+    pub fn names_tcp(&self) -> bool {
+        let sets = [Some(&self.active), self.candidate.as_ref()];
+        let mut rules = sets.into_iter().flatten().flat_map(|set| &set.rules);
+        !self.common.http_ports.is_empty() || rules.any(Rule::names_passthrough)
+    }
+
     /// The IDs of all meshes, in written order.
     pub fn meshes(&self) -> impl ExactSizeIterator<Item = &str> {
         self.common.meshes.iter().map(|id| &**id)

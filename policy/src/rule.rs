@@ -23,6 +23,14 @@ pub(crate) struct Rule {
     pub(crate) when: Vec<Header>,
 }
 
+impl Rule {
+    /// Whether an item of `from` says `passthrough: true`.
+    pub(crate) fn names_passthrough(&self) -> bool {
+        let mut from = self.from.iter().flatten();
+        from.any(|from| from.without_identity == Some(WithoutIdentity::Passthrough))
+    }
+}
+
 /// A list field together with its `not…` form.
 #[derive(Clone, Debug)]
 pub(crate) struct Among<P> {

@@ -3,7 +3,9 @@
 
 use std::{fs, path::Path};
 
-const SCHEMAS: [&str; 2] = [
+const SCHEMAS: [&str; 4] = [
+    "crossmesh/admin/v1/explain.proto",
+    "crossmesh/admin/v1/status.proto",
     "crossmesh/admin/v1/table.proto",
     "crossmesh/snapshot/v1/snapshot.proto",
 ];

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tokio::time::sleep;
 
-use crate::dns::Client;
+use crate::dns::{Answer, Client};
+use crate::kubernetes::account::Account;
 use crate::names::SERVICE_PORT;
 use crate::process::{PATIENCE, Process};
 use crate::tools::Tool;
@@ -156,12 +157,42 @@ impl Agent {
 
     /// As [`Agent::start_configured`], but waits no longer than until it listens.
     pub async fn launch(folder: &Path, config: &str) -> Result<Self> {
+        Self::launch_in(folder, config, &[]).await
+    }
+
+    /// As [`Agent::launch`], with these variables besides in its environment.
+    pub async fn launch_in(
+        folder: &Path,
+        config: &str,
+        environment: &[(&str, String)],
+    ) -> Result<Self> {
+        Self::run(folder, config, environment, &[]).await
+    }
+
+    /// As [`Agent::launch`], in what a container has of its pod's account. It needs root, for a view of `/run` of its own.
+    pub async fn launch_in_pod(folder: &Path, config: &str, account: &Account) -> Result<Self> {
+        let view = account.view(folder)?;
+        Self::run(folder, config, &account.environment(), &view).await
+    }
+
+    /// `view`: what comes before the program.
+    async fn run(
+        folder: &Path,
+        config: &str,
+        environment: &[(&str, String)],
+        view: &[String],
+    ) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
         let file = folder.join("dns-agent.yaml");
         fs::write(&file, config).with_context(|| format!("writing {}", file.display()))?;
-        let args = ["--config", &file.display().to_string()];
+        let program = Tool::DnsAgent.path()?.display().to_string();
+        let file = file.display().to_string();
+        let line: Vec<&str> = view.iter().map(String::as_str).collect();
+        let line = [&line[..], &[&program, "--config", &file]].concat();
+        let (first, rest) = line.split_first().context("a program")?;
         let log = folder.join("dns-agent.log");
-        let mut process = Process::start("the dns-agent", &Tool::DnsAgent.path()?, &args, &log)?;
+        let mut process =
+            Process::start_in("the dns-agent", first.as_ref(), rest, environment, &log)?;
         let (dns, admin) = process
             .until("it listened", async || listening(&log))
             .await?;
@@ -206,16 +237,34 @@ impl Agent {
 
     /// Asks until `name` answers exactly these addresses; every query on the way must be answered.
     pub async fn until_answers(&self, name: &str, addresses: &[IpAddr]) -> Result<()> {
+        self.until(name, |answer| answer.addresses == addresses)
+            .await
+            .with_context(|| format!("{name} should be {addresses:?}"))
+    }
+
+    /// As [`Agent::until_answers`], in whatever order they come.
+    pub async fn until_answers_all(&self, name: &str, addresses: &[IpAddr]) -> Result<()> {
+        let mut wanted = addresses.to_vec();
+        wanted.sort_unstable();
+        self.until(name, |answer| {
+            let mut found = answer.addresses.clone();
+            found.sort_unstable();
+            found == wanted
+        })
+        .await
+    }
+
+    async fn until(&self, name: &str, wanted: impl Fn(&Answer) -> bool) -> Result<()> {
         let mut client = Client::of(self.dns).await?;
         let deadline = Instant::now() + PATIENCE;
         loop {
             let answer = client.ask(name).await?;
-            if answer.addresses == addresses {
+            if wanted(&answer) {
                 return Ok(());
             }
             if Instant::now() > deadline {
                 bail!(
-                    "{name} does not get to {addresses:?}, it is {answer:?}; the agent's log:\n{}",
+                    "{name} does not get there, it is {answer:?}; the agent's log:\n{}",
                     self.log_tail(20)
                 );
             }
@@ -239,6 +288,22 @@ impl Agent {
             sleep(Duration::from_millis(5)).await;
         }
         Ok(())
+    }
+
+    /// The value of one of its metrics, named with its labels as `/metrics` shows it; none if it has none of this name.
+    pub async fn metric(&self, name: &str) -> Result<Option<f64>> {
+        let page = crate::admin::get(self.admin, "/metrics").await?;
+        let line = page
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map(|value| value.parse().with_context(|| format!("{name} is {value}")))
+            .transpose()
+    }
+
+    /// Its process ID.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     /// The last lines of its log.

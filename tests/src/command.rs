@@ -61,11 +61,6 @@ impl Command {
         Self::of_tool("ip", Tool::Ip)
     }
 
-    /// The dns-agent.
-    pub fn dns_agent() -> Result<Self> {
-        Self::of_tool("crossmesh-dns-agent", Tool::DnsAgent)
-    }
-
     /// crossmesh's command line, run in the checkout.
     pub fn crossmesh() -> Result<Self> {
         let folder = Some(crate::tools::workspace()?);
@@ -73,6 +68,31 @@ impl Command {
             folder,
             ..Self::of_tool("crossmesh", Tool::Cli)?
         })
+    }
+
+    /// The C compiler with musl.
+    pub fn musl_gcc() -> Result<Self> {
+        Self::of_tool("musl-gcc", Tool::MuslGcc)
+    }
+
+    /// What gives a process a clock of its own.
+    pub fn faketime() -> Result<Self> {
+        Self::of_tool("faketime", Tool::Faketime)
+    }
+
+    /// helm.
+    pub fn helm() -> Result<Self> {
+        Self::of_tool("helm", Tool::Helm)
+    }
+
+    /// crossmesh-dns-agent.
+    pub fn dns_agent() -> Result<Self> {
+        Self::of_tool("crossmesh-dns-agent", Tool::DnsAgent)
+    }
+
+    /// The engine by itself.
+    pub fn decide() -> Result<Self> {
+        Self::of_tool("decide", Tool::Decide)
     }
 
     fn of_tool(name: &'static str, tool: Tool) -> Result<Self> {

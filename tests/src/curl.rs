@@ -50,17 +50,20 @@ impl Request {
         path: &str,
         identity: &Identity,
     ) -> Result<Self> {
-        let plain = Self::by_name(service, address, path)?;
+        let anybody = Self::by_name(service, address, path)?.over_tls();
         let files = [("--cert", &identity.certificate), ("--key", &identity.key)];
-        let command = files
-            .into_iter()
-            .fold(plain.command.arg("--insecure"), |command, (flag, file)| {
-                command.args([flag.to_owned(), file.display().to_string()])
-            });
-        Ok(Self {
-            command,
-            url: plain.url.replacen("http:", "https:", 1),
-        })
+        Ok(files.into_iter().fold(anybody, |request, (flag, file)| {
+            request.args([flag.to_owned(), file.display().to_string()])
+        }))
+    }
+
+    /// Over TLS without a client certificate, as browsers do it. The server's certificate goes unchecked: as above.
+    #[must_use]
+    pub fn over_tls(self) -> Self {
+        Self {
+            command: self.command.arg("--insecure"),
+            url: self.url.replacen("http:", "https:", 1),
+        }
     }
 
     /// As the pod with this address.

@@ -30,7 +30,7 @@ pub fn dig(server: SocketAddr, name: &str, record_type: &str) -> Result<Command>
     ]))
 }
 
-/// A client with one socket that asks for IPv4 addresses.
+/// A client with one socket.
 #[derive(Debug)]
 pub struct Client {
     socket: UdpSocket,
@@ -42,8 +42,10 @@ pub struct Client {
 pub struct Answer {
     /// Its response code.
     pub code: ResponseCode,
-    /// The IPv4 addresses in it.
+    /// The addresses in it.
     pub addresses: Vec<IpAddr>,
+    /// The ports in it: those of SRV records.
+    pub ports: Vec<u16>,
 }
 
 impl Client {
@@ -57,10 +59,15 @@ impl Client {
         Ok(Self { socket, asked: 0 })
     }
 
-    /// Asks once; no answer is an error.
+    /// Asks once for IPv4 addresses; no answer is an error.
     pub async fn ask(&mut self, name: &str) -> Result<Answer> {
+        self.ask_for(name, RecordType::A).await
+    }
+
+    /// Asks once for records of this type; no answer is an error.
+    pub async fn ask_for(&mut self, name: &str, record_type: RecordType) -> Result<Answer> {
         self.asked = self.asked.wrapping_add(1);
-        let query = question(self.asked, name)?;
+        let query = question(self.asked, name, record_type)?;
         self.socket.send(&query.to_vec()?).await?;
         let mut buffer = [0; 4096];
         let Ok(received) = timeout(PATIENCE, self.socket.recv(&mut buffer)).await else {
@@ -75,7 +82,7 @@ impl Client {
 
 /// Asks once, over a TCP connection of its own; no answer is an error.
 pub async fn ask_over_tcp(server: SocketAddr, name: &str) -> Result<Answer> {
-    let query = question(1, name)?;
+    let query = question(1, name, RecordType::A)?;
     let bytes = query.to_vec()?;
     let exchange = async {
         let mut stream = TcpStream::connect(server).await?;
@@ -95,12 +102,12 @@ pub async fn ask_over_tcp(server: SocketAddr, name: &str) -> Result<Answer> {
     Answer::read(&query, &reply?)
 }
 
-fn question(id: u16, name: &str) -> Result<Message> {
+fn question(id: u16, name: &str, record_type: RecordType) -> Result<Message> {
     let mut query = Message::new(id, MessageType::Query, OpCode::Query);
     query.metadata.recursion_desired = true;
     query.add_query(Query::query(
         Name::from_str(&format!("{name}."))?,
-        RecordType::A,
+        record_type,
     ));
     Ok(query)
 }
@@ -111,19 +118,21 @@ impl Answer {
         if answer.metadata.id != query.metadata.id || answer.queries != query.queries {
             bail!("{query:?} got the answer to another question: {answer:?}");
         }
-        let addresses = answer
-            .answers
-            .iter()
-            .filter_map(|record| record.data.ip_addr())
-            .collect();
+        let records = answer.answers.iter();
+        let addresses = records.clone().filter_map(|record| record.data.ip_addr());
+        let ports = records.filter_map(|record| match &record.data {
+            RData::SRV(location) => Some(location.port),
+            _ => None,
+        });
         Ok(Self {
             code: answer.metadata.response_code,
-            addresses,
+            addresses: addresses.collect(),
+            ports: ports.collect(),
         })
     }
 }
 
-/// A name server that knows one name. It stands for the cluster's DNS and what is behind it.
+/// A name server that knows one name and all below it. It stands for the cluster's DNS and what is behind it.
 #[derive(Debug)]
 pub struct Upstream {
     address: SocketAddr,
@@ -131,7 +140,8 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Starts it at a free port of `ip`: `name` has the address `known`, everything else is NXDOMAIN.
+    /// Starts it at a free port of `ip`: `name` and every name below it have the address `known`,
+    /// everything else is NXDOMAIN.
     pub fn start(ip: IpAddr, name: &str, known: Ipv4Addr) -> Result<Self> {
         let socket =
             std::net::UdpSocket::bind((ip, 0)).with_context(|| format!("a name server at {ip}"))?;
@@ -165,7 +175,7 @@ async fn serve(socket: std::net::UdpSocket, name: Name, known: Ipv4Addr) -> Resu
         answer.metadata.recursion_available = true;
         answer.add_queries(query.queries.clone());
         match query.queries.first() {
-            Some(question) if *question.name() == name => {
+            Some(question) if name.zone_of(question.name()) => {
                 if question.query_type() == RecordType::A {
                     let record =
                         Record::from_rdata(question.name().clone(), 300, RData::A(A(known)));

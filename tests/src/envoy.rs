@@ -12,12 +12,9 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::admin;
+use crate::plugin::documented;
 use crate::process::{PATIENCE, Process};
 use crate::tools::Tool;
-
-/// What the filter's counters carry in their names, and Prometheus shows as labels. Istio's `extraStatTags` makes the
-/// same regular expressions.
-const STATS_TAGS: [&str; 4] = ["source_mesh", "destination_mesh", "verdict", "rule"];
 
 /// Who a proxy is, as Istio's node metadata says it.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +29,12 @@ pub struct Node {
     pub workload: String,
     /// `LABELS`.
     pub labels: BTreeMap<String, String>,
+    /// Whether it is a gateway: Istio begins its ID with `router~`, and not with `sidecar~`.
+    pub is_gateway: bool,
 }
+
+/// Worker threads of an Envoy in tests: two, so that what holds on one worker only is seen.
+const WORKERS: usize = 2;
 
 /// All that one Envoy does.
 #[derive(Clone, Debug, Default)]
@@ -56,14 +58,35 @@ impl Envoy {
     /// Starts an Envoy and waits until it is ready. Its files (bootstrap, log) are in `folder`; its admin port is a free
     /// one of `ip`. If it does not start, the error holds its own log.
     pub async fn start(name: &str, folder: &Path, ip: IpAddr, setup: &Setup) -> Result<Self> {
+        Self::start_with(name, folder, ip, setup, WORKERS).await
+    }
+
+    /// Likewise, with so many worker threads.
+    pub async fn start_with(
+        name: &str,
+        folder: &Path,
+        ip: IpAddr,
+        setup: &Setup,
+        workers: usize,
+    ) -> Result<Self> {
+        Self::launch(name, folder, &setup.bootstrap(ip)?, workers).await
+    }
+
+    /// Likewise, from a whole bootstrap; see [`Setup::bootstrap`].
+    pub async fn start_from(name: &str, folder: &Path, from: &Value) -> Result<Self> {
+        Self::launch(name, folder, from, WORKERS).await
+    }
+
+    async fn launch(name: &str, folder: &Path, from: &Value, workers: usize) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
         let bootstrap = folder.join("bootstrap.json");
-        let text = serde_json::to_string_pretty(&setup.bootstrap(ip))?;
+        let text = serde_json::to_string_pretty(from)?;
         fs::write(&bootstrap, text).with_context(|| format!("writing {}", bootstrap.display()))?;
         let admin_file = folder.join("admin");
         let args = Arguments {
             bootstrap: &bootstrap,
             admin: &admin_file,
+            workers,
         }
         .list();
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -77,6 +100,12 @@ impl Envoy {
             })
             .await?;
         Ok(Self { process, admin })
+    }
+
+    /// Its process ID.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     /// Its admin port.
@@ -132,13 +161,14 @@ impl Envoy {
 }
 
 impl Setup {
-    fn bootstrap(&self, admin: IpAddr) -> Value {
+    /// Envoy's bootstrap. Which labels metrics have is what we tell operators to write.
+    pub fn bootstrap(&self, admin: IpAddr) -> Result<Value> {
         let node = &self.node;
-        let tags = STATS_TAGS
-            .map(|tag| json!({"tag_name": tag, "regex": format!(r"({tag}=\.=(.*?);\.;)")}));
-        json!({
+        let told = documented("envoy:stats-tags")?;
+        let kind = if node.is_gateway { "router" } else { "sidecar" };
+        let mut bootstrap = json!({
             "node": {
-                "id": format!("sidecar~{admin}~{}.{}~{}.svc.cluster.local", node.workload, node.namespace, node.namespace),
+                "id": format!("{kind}~{admin}~{}.{}~{}.svc.cluster.local", node.workload, node.namespace, node.namespace),
                 "cluster": format!("{}.{}", node.workload, node.namespace),
                 "metadata": {
                     "MESH_ID": node.mesh,
@@ -149,9 +179,20 @@ impl Setup {
                 },
             },
             "admin": {"address": socket_address(SocketAddr::new(admin, 0))},
-            "stats_config": {"stats_tags": tags},
+            "stats_config": told["stats_config"],
             "static_resources": {"listeners": self.listeners, "clusters": self.clusters},
-        })
+        });
+        if self
+            .listeners
+            .iter()
+            .any(|listener| listener.get("internal_listener").is_some())
+        {
+            bootstrap["bootstrap_extensions"] = json!([{
+                "name": "envoy.bootstrap.internal_listener",
+                "typed_config": {"@type": "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener"},
+            }]);
+        }
+        Ok(bootstrap)
     }
 }
 
@@ -164,6 +205,7 @@ pub fn socket_address(address: SocketAddr) -> Value {
 struct Arguments<'a> {
     bootstrap: &'a PathBuf,
     admin: &'a PathBuf,
+    workers: usize,
 }
 
 impl Arguments<'_> {
@@ -175,8 +217,7 @@ impl Arguments<'_> {
             ("--component-log-level", "wasm:info".to_owned()),
             // An access log line that a test waits for must not wait for a full buffer.
             ("--file-flush-interval-msec", "10".to_owned()),
-            // Two, so that what holds on one worker only is seen.
-            ("--concurrency", "2".to_owned()),
+            ("--concurrency", self.workers.to_string()),
             ("--drain-time-s", "0".to_owned()),
         ];
         let own = own

@@ -4,8 +4,11 @@
 //! addresses of a LoadBalancer, and scales a service by writing its slice. The rest is as in any cluster: objects are
 //! validated, addresses allotted, watches served.
 
+pub mod account;
 pub mod api_server;
+pub mod audit;
 pub mod authority;
+pub mod chart;
 pub mod clusters;
 pub mod coredns;
 pub mod door;
@@ -13,4 +16,5 @@ pub mod kubeconfig;
 pub mod objects;
 pub mod port;
 pub mod relay;
+pub mod streams;
 pub mod witness;

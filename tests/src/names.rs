@@ -14,6 +14,8 @@ pub const WEST_TRUST_DOMAIN: &str = "bar.com";
 pub const CATALOG: &str = "catalog.shop.svc.cluster.local";
 /// Exists in both meshes, until the story deletes the local one.
 pub const REVIEWS: &str = "reviews.shop.svc.cluster.local";
+/// Where its port called `http` is: a question for SRV records.
+pub const REVIEWS_LOCATIONS: &str = "_http._tcp.reviews.shop.svc.cluster.local";
 
 /// The account that the policy's rule names.
 pub const FRONTEND: &str = "spiffe://foo.com/ns/web/sa/frontend";

@@ -89,6 +89,23 @@ pub fn scenario(file: &str) -> Result<Value> {
     yaml(&workspace()?.join("tests/scenarios").join(file))
 }
 
+/// A configuration that `docs/filter.md` tells operators to write: the block of YAML of this name.
+pub fn documented(name: &str) -> Result<Value> {
+    let page = workspace()?.join("docs/filter.md");
+    let text = fs::read_to_string(&page).with_context(|| format!("reading {}", page.display()))?;
+    let begin = format!("```yaml {name}\n");
+    let block = text
+        .split_once(&begin)
+        .and_then(|(_, rest)| rest.split_once("```\n"))
+        .with_context(|| format!("{} has no block {name}", page.display()))?;
+    serde_saphyr::from_str(block.0).with_context(|| format!("the block {name} is no YAML"))
+}
+
+/// A resource in `wasm-plugins`.
+pub fn resource(file: &str) -> Result<Value> {
+    yaml(&workspace()?.join("wasm-plugins").join(file))
+}
+
 fn yaml(file: &Path) -> Result<Value> {
     let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
     serde_saphyr::from_str(&text).with_context(|| format!("{} is no YAML", file.display()))

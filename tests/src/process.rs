@@ -30,12 +30,24 @@ impl Process {
     /// that happens; and in a process group of its own, so that Ctrl-C in a terminal reaches us alone and we stop it in
     /// order.
     pub fn start(name: &str, program: &Path, args: &[&str], log: &Path) -> Result<Self> {
+        Self::start_in(name, program, args, &[], log)
+    }
+
+    /// As [`Process::start`], with these variables besides in its environment.
+    pub fn start_in(
+        name: &str,
+        program: &Path,
+        args: &[&str],
+        environment: &[(&str, String)],
+        log: &Path,
+    ) -> Result<Self> {
         use std::os::unix::process::CommandExt;
         let file = File::create(log).with_context(|| format!("writing {}", log.display()))?;
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--"])
             .arg(program)
             .args(args)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file)
@@ -49,6 +61,12 @@ impl Process {
             child,
             log: log.to_path_buf(),
         })
+    }
+
+    /// Its process ID.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// What it has written so far, output and errors alike.

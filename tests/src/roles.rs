@@ -1,5 +1,6 @@
 //! What the Envoys are for: a server's sidecar, a gateway, the sidecars of clients.
 
+pub mod alone;
 pub mod client;
 
 pub mod forwarder;
@@ -11,11 +12,12 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
+use crate::access_log::AccessLog;
 use crate::envoy::socket_address;
 use crate::pki::Identity;
 
 /// A cluster of one endpoint.
-fn cluster(name: &str, endpoint: SocketAddr) -> Value {
+pub fn cluster(name: &str, endpoint: SocketAddr) -> Value {
     json!({
         "name": name,
         "type": "STATIC",
@@ -28,7 +30,7 @@ fn cluster(name: &str, endpoint: SocketAddr) -> Value {
 }
 
 /// The certificate that a proxy shows, and both roots to check the peer's by.
-fn tls_context(identity: &Identity, peer: &Value) -> Value {
+pub fn tls_context(identity: &Identity, peer: &Value) -> Value {
     let mut validation = json!({"trusted_ca": {"filename": identity.bundle}});
     if !peer.is_null() {
         validation["match_typed_subject_alt_names"] =
@@ -43,10 +45,53 @@ fn tls_context(identity: &Identity, peer: &Value) -> Value {
     })
 }
 
-/// An inbound listener that asks every client for its certificate.
-fn mtls_listener(address: SocketAddr, identity: &Identity, filters: &[Value]) -> Value {
+/// How a proxy calls with its certificate, whoever answers.
+pub fn upstream_tls(identity: &Identity) -> Value {
+    json!({
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "common_tls_context": tls_context(identity, &Value::Null),
+        },
+    })
+}
+
+/// The listener as Istio declares those of gateways, and those by which a sidecar carries its workload's requests out.
+#[must_use]
+pub fn outbound(mut listener: Value) -> Value {
+    listener["traffic_direction"] = json!("OUTBOUND");
+    listener
+}
+
+/// The listener with client certificates left to the client: one-way TLS, as browsers do it, comes in too.
+#[must_use]
+pub fn any_client(mut mtls_listener: Value) -> Value {
+    mtls_listener["filter_chains"][0]["transport_socket"]["typed_config"]["require_client_certificate"] =
+        json!(false);
+    mtls_listener
+}
+
+/// An inbound listener without TLS.
+#[must_use]
+pub fn plain_listener(address: SocketAddr, filters: &[Value]) -> Value {
     json!({
         "name": format!("inbound {}", address.port()),
+        "traffic_direction": "INBOUND",
+        "address": socket_address(address),
+        "filter_chains": [{"filters": filters}],
+    })
+}
+
+/// A route's action that answers by itself.
+#[must_use]
+pub fn served() -> Value {
+    json!({"direct_response": {"status": 200, "body": {"inline_string": "served"}}})
+}
+
+/// An inbound listener that asks every client for its certificate.
+pub fn mtls_listener(address: SocketAddr, identity: &Identity, filters: &[Value]) -> Value {
+    json!({
+        "name": format!("inbound {address}"),
         "traffic_direction": "INBOUND",
         "address": socket_address(address),
         "filter_chains": [{
@@ -64,7 +109,7 @@ fn mtls_listener(address: SocketAddr, identity: &Identity, filters: &[Value]) ->
 }
 
 /// Finds out, before a filter chain is chosen, whether a connection is TLS and which name it asks for.
-fn tls_inspector() -> Value {
+pub fn tls_inspector() -> Value {
     json!({
         "name": "envoy.filters.listener.tls_inspector",
         "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"},
@@ -72,9 +117,51 @@ fn tls_inspector() -> Value {
 }
 
 /// The HTTP filter at the end of every chain.
-fn router() -> Value {
+pub fn router() -> Value {
     json!({
         "name": "envoy.filters.http.router",
         "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
     })
+}
+
+/// HTTP with these filters: an action of a route, and what is done with `x-forwarded-client-cert`
+/// (`forward_client_cert_details`).
+pub fn hcm(details: &str, mut action: Value, filters: &[Value], access_log: &AccessLog) -> Value {
+    action["match"] = json!({"prefix": "/"});
+    json!({
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "stat_prefix": "inbound",
+            "preserve_external_request_id": true,
+            "forward_client_cert_details": details,
+            "set_current_client_cert_details": {"uri": true},
+            "access_log": [access_log.config()],
+            "route_config": {"name": "inbound", "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [action]}]},
+            "http_filters": filters,
+        },
+    })
+}
+
+/// TCP to a cluster, with more settings.
+pub fn tcp_proxy(cluster: &str, access_log: &AccessLog, more: &Value) -> Value {
+    let mut proxy = tcp_proxy_without_log(cluster, more);
+    proxy["typed_config"]["access_log"] = json!([access_log.config()]);
+    proxy
+}
+
+/// Likewise, without an access log.
+pub fn tcp_proxy_without_log(cluster: &str, more: &Value) -> Value {
+    let mut proxy = json!({
+        "name": "envoy.filters.network.tcp_proxy",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+            "stat_prefix": "tcp",
+            "cluster": cluster,
+        },
+    });
+    for (name, value) in more.as_object().into_iter().flatten() {
+        proxy["typed_config"][name] = value.clone();
+    }
+    proxy
 }

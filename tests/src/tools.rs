@@ -15,6 +15,8 @@ pub enum Tool {
     DnsAgent,
     /// The binary `crossmesh`.
     Cli,
+    /// The engine by itself, with a watch: `policy/examples/decide.rs`.
+    Decide,
     /// BIND's dig.
     Dig,
     /// curl, with HTTP/2.
@@ -27,6 +29,14 @@ pub enum Tool {
     KubeApiserver,
     /// The DNS server of clusters.
     CoreDns,
+    /// Gives a process a clock of its own.
+    Faketime,
+    /// The C compiler with musl, the libc of small images.
+    MuslGcc,
+    /// Istio's CustomResourceDefinitions.
+    IstioCrds,
+    /// The renderer of charts.
+    Helm,
 }
 
 impl Tool {
@@ -48,12 +58,17 @@ impl Tool {
             Self::Wasm => "CROSSMESH_WASM",
             Self::DnsAgent => "CROSSMESH_DNS_AGENT",
             Self::Cli => "CROSSMESH_CLI",
+            Self::Decide => "CROSSMESH_DECIDE",
             Self::Dig => "CROSSMESH_DIG",
             Self::Curl => "CROSSMESH_CURL",
             Self::Ip => "CROSSMESH_IP",
             Self::Etcd => "CROSSMESH_ETCD",
             Self::KubeApiserver => "CROSSMESH_KUBE_APISERVER",
             Self::CoreDns => "CROSSMESH_COREDNS",
+            Self::Faketime => "CROSSMESH_FAKETIME",
+            Self::MuslGcc => "CROSSMESH_MUSL_GCC",
+            Self::IstioCrds => "CROSSMESH_ISTIO_CRDS",
+            Self::Helm => "CROSSMESH_HELM",
         }
     }
 

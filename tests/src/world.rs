@@ -43,6 +43,8 @@ pub struct World {
     pub west_reviews: Sidecar,
     /// The sidecar of east's reviews.
     pub east_reviews: Sidecar,
+    /// Who can sign certificates for both meshes.
+    pub pki: Pki,
     /// The catalogs as they are at the start: east's, west's.
     pub catalogs: (Catalog, Catalog),
     _parts: (Vec<App>, Upstream),
@@ -60,6 +62,8 @@ macro_rules! addresses {
 }
 
 addresses! {
+    /// The first of the sixteen addresses from which a real API server of the east has its Services'.
+    east_services = 0;
     /// East's DNS agent.
     agent = 1;
     /// The name server that knows everything else.
@@ -68,6 +72,8 @@ addresses! {
     clients = 3;
     /// The ClusterIP of reviews in the east.
     reviews_cluster_ip = 10;
+    /// The same in the west.
+    west_services = 16;
     /// West's gateway.
     gateway = 20;
     /// The ClusterIP of catalog in the west: of no use in the east.
@@ -95,6 +101,25 @@ const CATALOG_ID: &str = "spiffe://bar.com/ns/shop/sa/catalog";
 impl World {
     /// Starts everything, every server's sidecar with this policy (JSON).
     pub async fn start(policy: &str) -> Result<Self> {
+        let agent = async |addresses: &Addresses, folder: &Path, upstream| {
+            let (local, peer) = addresses.catalogs();
+            let setup = agent::Setup {
+                listen: addresses.agent(),
+                upstream,
+                local,
+                peer,
+            };
+            Agent::start(folder, &setup).await
+        };
+        Self::start_with(policy, agent).await
+    }
+
+    /// As [`World::start`], with another agent: it is given where everything is, a folder, and the name server that knows
+    /// everything else.
+    pub async fn start_with(
+        policy: &str,
+        agent: impl AsyncFnOnce(&Addresses, &Path, SocketAddr) -> Result<Agent>,
+    ) -> Result<Self> {
         let addresses = Addresses {
             block: Block::claim()?,
         };
@@ -106,12 +131,6 @@ impl World {
         let pki = Pki::create(&root.join("pki"))?;
         let upstream = Upstream::start(addresses.upstream(), OUTSIDE.0, OUTSIDE.1)?;
         let catalogs = addresses.catalogs();
-        let agent = agent::Setup {
-            listen: addresses.agent(),
-            upstream: upstream.address(),
-            local: catalogs.0.clone(),
-            peer: catalogs.1.clone(),
-        };
 
         let mut apps = Vec::new();
         let mut server =
@@ -146,7 +165,7 @@ impl World {
             EAST_REVIEWS_ID,
         )?;
         let gateway = Gateway {
-            node: node("west", "istio-system", "eastwestgateway"),
+            node: gateway_node("west", "istio-system", "eastwestgateway"),
             listen: SocketAddr::new(addresses.gateway(), GATEWAY_PORT),
             services: vec![(CATALOG, catalog.listen), (REVIEWS, west_reviews.listen)],
         };
@@ -167,7 +186,7 @@ impl World {
             east_reviews.start(&folders[2]),
             gateway.start(&folders[3]),
             clients.start(&folders[4]),
-            Agent::start(&agent_folder, &agent),
+            agent(&addresses, &agent_folder, upstream.address()),
         )?;
         Ok(Self {
             agent,
@@ -176,6 +195,7 @@ impl World {
             catalog,
             west_reviews,
             east_reviews,
+            pki,
             catalogs,
             _parts: (apps, upstream),
             folder,
@@ -268,5 +288,15 @@ pub fn node(mesh: &str, namespace: &str, workload: &str) -> Node {
         namespace: namespace.to_owned(),
         workload: workload.to_owned(),
         labels: BTreeMap::from([("app".to_owned(), workload.to_owned())]),
+        is_gateway: false,
+    }
+}
+
+/// Likewise, of a gateway.
+#[must_use]
+pub fn gateway_node(mesh: &str, namespace: &str, workload: &str) -> Node {
+    Node {
+        is_gateway: true,
+        ..node(mesh, namespace, workload)
     }
 }

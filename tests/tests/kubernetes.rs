@@ -46,7 +46,7 @@ async fn stand() -> Stand {
     let setup = api_server::Setup {
         name: "cluster-1",
         address: block.at(2),
-        service_range: "10.96.0.0/16",
+        service_range: "10.96.0.0/16".to_owned(),
     };
     let api = ApiServer::start(&folder.path().join("api"), &setup)
         .await

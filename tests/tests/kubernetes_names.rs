@@ -2,122 +2,24 @@
 //! stream is answered, with what was right before or what is right after, and nothing between.
 #![cfg(test)]
 
-use std::net::IpAddr;
-
-use crossmesh_e2e::agent::Agent;
-use crossmesh_e2e::dns::Answer;
 use crossmesh_e2e::kubernetes::clusters::{Clusters, OUTSIDE, OUTSIDE_ADDRESS, WEST};
-use crossmesh_e2e::kubernetes::objects::Service;
 use crossmesh_e2e::kubernetes::relay::Weather;
+use crossmesh_e2e::kubernetes::streams::{
+    CART, CART_SERVICE, CATALOG_SERVICE, REVIEWS_SERVICE, Streams, Wanted, check, is, is_at,
+    is_empty, is_failure, is_unknown,
+};
 use crossmesh_e2e::kubernetes::witness::Witness;
-use crossmesh_e2e::names::{CATALOG, REVIEWS};
-use hickory_proto::op::ResponseCode;
+use crossmesh_e2e::names::{CATALOG, GATEWAY_PORT, REVIEWS, REVIEWS_LOCATIONS, SERVICE_PORT};
 use serde_json::json;
-
-/// In both clusters.
-const REVIEWS_SERVICE: Service<'_> = service("reviews", "http");
-/// Only in the west, and HTTP: it is reached by way of the gateway.
-const CATALOG_SERVICE: Service<'_> = service("catalog", "http");
-/// Only in the west, and not HTTP: a gateway's address would carry nothing.
-const LEDGER_SERVICE: Service<'_> = service("ledger", "tcp");
-const LEDGER: &str = "ledger.shop.svc.cluster.local";
-/// In no cluster until a test creates it.
-const CART_SERVICE: Service<'_> = service("cart", "http");
-const CART: &str = "cart.shop.svc.cluster.local";
-
-const fn service(name: &'static str, port_name: &'static str) -> Service<'static> {
-    Service {
-        namespace: "shop",
-        name,
-        port_name,
-        port: 8080,
-    }
-}
-
-/// A stream of queries for each name that a test watches. The fields are in the order in which they are to end.
-struct Stand {
-    reviews: Witness,
-    catalog: Witness,
-    ledger: Witness,
-    cart: Witness,
-    outside: Witness,
-    agent: Agent,
-    clusters: Clusters,
-    /// What reviews and ledger answer at the beginning.
-    local: IpAddr,
-    remote: IpAddr,
-}
-
-async fn stand() -> Stand {
-    let clusters = Clusters::start().await.unwrap();
-    let (east, west) = (&clusters.east.objects, &clusters.west.objects);
-    let local = east.create_service(&REVIEWS_SERVICE).await.unwrap();
-    west.create_service(&REVIEWS_SERVICE).await.unwrap();
-    west.create_service(&CATALOG_SERVICE).await.unwrap();
-    let remote = west.create_service(&LEDGER_SERVICE).await.unwrap();
-    clusters.introduce(&clusters.way_west()).await.unwrap();
-    let agent = clusters.start_agent().await.unwrap();
-    let witness = |name| Witness::start(agent.dns(), name).unwrap();
-    let stand = Stand {
-        reviews: witness(REVIEWS),
-        catalog: witness(CATALOG),
-        ledger: witness(LEDGER),
-        cart: witness(CART),
-        outside: witness(OUTSIDE),
-        agent,
-        clusters,
-        local,
-        remote,
-    };
-    stand.reviews.until(is(local)).await.unwrap();
-    stand.catalog.until(is(stand.gateway())).await.unwrap();
-    stand.ledger.until(is(remote)).await.unwrap();
-    stand.cart.until(is_unknown).await.unwrap();
-    stand.outside.until(is(OUTSIDE_ADDRESS)).await.unwrap();
-    stand
-}
-
-impl Stand {
-    fn gateway(&self) -> IpAddr {
-        self.clusters.gateway()
-    }
-}
-
-fn is(address: IpAddr) -> impl Fn(&Answer) -> bool {
-    move |answer| answer.code == ResponseCode::NoError && answer.addresses == [address]
-}
-
-fn is_unknown(answer: &Answer) -> bool {
-    answer.code == ResponseCode::NXDomain
-}
-
-fn is_failure(answer: &Answer) -> bool {
-    answer.code == ResponseCode::ServFail
-}
-
-fn is_empty(answer: &Answer) -> bool {
-    answer.code == ResponseCode::NoError && answer.addresses.is_empty()
-}
-
-type Wanted<'a> = &'a dyn Fn(&Answer) -> bool;
-
-/// The single place that says what a stream may have seen: these answers, in this order, and no other.
-#[track_caller]
-fn check(witness: &Witness, wanted: &[Wanted<'_>]) {
-    let spells = witness.spells();
-    let matches = spells.len() == wanted.len()
-        && spells
-            .iter()
-            .zip(wanted)
-            .all(|(spell, wanted)| spell.answer.as_ref().is_ok_and(wanted));
-    assert!(matches, "{}", witness.told());
-}
 
 #[tokio::test]
 async fn names_follow_both_clusters_and_no_query_falls_into_a_gap() {
-    let stand = stand().await;
+    let stand = Streams::start_in(&json!({"srv": "gateway"}), &[]).await;
+    let stand = stand.unwrap();
     let east = &stand.clusters.east.objects;
     let gateway = stand.gateway();
+    let locations = Witness::start_for_locations(stand.agent.dns(), REVIEWS_LOCATIONS).unwrap();
+    locations.until(is_at(SERVICE_PORT)).await.unwrap();
 
     // Scaled to zero. That the agent had the time to see it is known from a change that was made after it.
     let nobody = REVIEWS_SERVICE.slice(&[]);
@@ -127,13 +29,17 @@ async fn names_follow_both_clusters_and_no_query_falls_into_a_gap() {
 
     east.delete(&REVIEWS_SERVICE.object()).await.unwrap();
     stand.reviews.until(is(gateway)).await.unwrap();
+    locations.until(is_at(GATEWAY_PORT)).await.unwrap();
     let back = east.create_service(&REVIEWS_SERVICE).await.unwrap();
     stand.reviews.until(is(back)).await.unwrap();
+    locations.until(is_at(SERVICE_PORT)).await.unwrap();
 
     east.delete(&CART_SERVICE.object()).await.unwrap();
     stand.cart.until(is_unknown).await.unwrap();
 
     check(&stand.reviews, &[&is(stand.local), &is(gateway), &is(back)]);
+    let (service, tunnel) = (is_at(SERVICE_PORT), is_at(GATEWAY_PORT));
+    check(&locations, &[&service, &tunnel, &service]);
     check(&stand.cart, &[&is_unknown, &is(cart), &is_unknown]);
     check(&stand.catalog, &[&is(gateway)]);
     check(&stand.ledger, &[&is(stand.remote)]);
@@ -142,7 +48,7 @@ async fn names_follow_both_clusters_and_no_query_falls_into_a_gap() {
 
 #[tokio::test]
 async fn api_servers_that_die_take_no_name_with_them_and_are_followed_again() {
-    let mut stand = stand().await;
+    let mut stand = Streams::start().await.unwrap();
     let gateway = stand.gateway();
     stand.clusters.east.api.kill();
     stand.clusters.west.api.kill();
@@ -166,7 +72,7 @@ async fn api_servers_that_die_take_no_name_with_them_and_are_followed_again() {
 
 #[tokio::test]
 async fn what_changes_while_the_watches_are_cut_is_answered_once_they_are_back() {
-    let stand = stand().await;
+    let stand = Streams::start().await.unwrap();
     let gateway = stand.gateway();
     let (east, west) = (&stand.clusters.east, &stand.clusters.west);
     let mut seen = vec![stand.local];
@@ -194,7 +100,7 @@ async fn what_changes_while_the_watches_are_cut_is_answered_once_they_are_back()
 
 #[tokio::test]
 async fn a_secret_that_goes_bad_keeps_what_was_known_and_one_that_goes_is_forgotten() {
-    let stand = stand().await;
+    let stand = Streams::start().await.unwrap();
     let gateway = stand.gateway();
     let way = stand.clusters.way_west();
     stand
@@ -223,7 +129,7 @@ async fn a_secret_that_goes_bad_keeps_what_was_known_and_one_that_goes_is_forgot
 #[tokio::test]
 async fn a_gateway_that_is_down_leaves_the_answers_until_it_is_back_and_one_that_moves_is_followed()
 {
-    let mut stand = stand().await;
+    let mut stand = Streams::start().await.unwrap();
     let gateway = stand.gateway();
     stand.clusters.close_gateway();
     // The name is known, so it is not NXDOMAIN, which clients and caches would keep.
@@ -249,7 +155,7 @@ async fn a_peer_that_never_answers_delays_nobody_else_and_is_taken_up_when_it_do
     clusters.west.relay.set(Weather::Silent);
     clusters.introduce(&clusters.way_west()).await.unwrap();
     let patience = json!({"peerSyncTimeout": "2s"});
-    let mut agent = clusters.launch_agent(&patience).await.unwrap();
+    let mut agent = clusters.launch_agent(&patience, &[]).await.unwrap();
     // From the first query on, before anything of any cluster is known.
     let witness = |name| Witness::start(agent.dns(), name).unwrap();
     let (reviews, outside) = (witness(REVIEWS), witness(OUTSIDE));

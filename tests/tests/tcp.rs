@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crossmesh_e2e::curl::Request;
 use crossmesh_e2e::names::{BATCH, CATALOG, FRONTEND, SERVICE_PORT};
-use crossmesh_e2e::roles::tcp::{GREETING, GREETING_PORT, HTTP_PORT, TcpStand};
+use crossmesh_e2e::roles::tcp::{GREETING, GREETING_PORT, HELD_BACK_PORT, HTTP_PORT, TcpStand};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -91,6 +91,27 @@ async fn a_server_that_speaks_first_is_heard_by_whom_the_policy_lets_in() {
         assert_eq!(read(&mut denied, GREETING.len()).await, "");
     }
     assert_eq!(stand.greeter.heard(), 30);
+}
+
+/// Whichever is first, handshake or greeting: without the settings that connect after the handshake the greeting may wait
+/// for the client to speak. It is lost to nobody who may hear it, and reaches nobody else.
+#[tokio::test]
+async fn a_greeting_before_the_handshake_reaches_nobody_whom_the_policy_refuses() {
+    let stand = TcpStand::start(FRONTEND_ONLY, &BOTH).await.unwrap();
+    for _ in 0..5 {
+        let mut allowed = connect(stand.of(THE_FRONTEND, HELD_BACK_PORT)).await;
+        allowed.write_all(b"hello").await.unwrap();
+        let whole = format!("{GREETING}hello");
+        assert_eq!(read(&mut allowed, whole.len()).await, whole);
+        let mut denied = connect(stand.of(THE_BATCH, HELD_BACK_PORT)).await;
+        let _ = denied.write_all(b"hello").await;
+        assert_eq!(read(&mut denied, 1).await, "");
+    }
+    assert_eq!(
+        stand.greeter.heard(),
+        25,
+        "nothing of the refused ones arrived"
+    );
 }
 
 #[tokio::test]

@@ -66,7 +66,7 @@ fn config(folder: &Path, dns: SocketAddr, upstream: SocketAddr) -> String {
     )
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn no_query_of_a_stream_through_ten_upgrades_is_lost_or_answered_wrongly() {
     let block = Block::claim().unwrap();
     let folder = tempfile::Builder::new()

@@ -1,5 +1,6 @@
 //! `cargo xtask <verb>`: the only way anything in this repository is run, by people and by continuous integration alike.
 
+mod bench;
 mod cache;
 mod demo;
 mod parts;
@@ -30,8 +31,11 @@ struct Args {
 const ENVIRONMENT: &str = "\
 Environment:
   CROSSMESH_CACHE   where tools are kept (default: $XDG_CACHE_HOME/crossmesh, else ~/.cache/crossmesh)
-  CROSSMESH_ENVOY, CROSSMESH_DIG, CROSSMESH_CURL, CROSSMESH_IP, CROSSMESH_KUBE_APISERVER, CROSSMESH_ETCD, CROSSMESH_COREDNS
+  CROSSMESH_ENVOY, CROSSMESH_DIG, CROSSMESH_CURL, CROSSMESH_IP, CROSSMESH_KUBE_APISERVER, CROSSMESH_ETCD,
+  CROSSMESH_COREDNS, CROSSMESH_HELM, CROSSMESH_FAKETIME, CROSSMESH_MUSL_GCC
                     a binary of your own to use instead of the tool that would be found or installed
+  CROSSMESH_ISTIO_CRDS
+                    a file of Istio's CustomResourceDefinitions of your own, likewise
   KUBEBUILDER_ASSETS
                     a folder with kube-apiserver and etcd, as envtest has it, to use instead of building them
   CARGO_TARGET_DIR  where builds go, as for cargo itself";
@@ -41,6 +45,7 @@ enum Verb {
     Demo(demo::Args),
     Test(test::Args),
     Wasm(wasm::Args),
+    Bench(bench::Args),
     Tools(tools::Args),
 }
 
@@ -49,6 +54,7 @@ fn main() -> ExitCode {
         Verb::Demo(args) => demo::run(&args),
         Verb::Test(args) => test::run(&args),
         Verb::Wasm(args) => wasm::run(&args),
+        Verb::Bench(args) => bench::run(&args),
         Verb::Tools(args) => tools::run(&args),
     };
     done.unwrap_or_else(|error| {

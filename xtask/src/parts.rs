@@ -29,6 +29,7 @@ impl Parts {
                 workspace.binary("crossmesh-dns-agent"),
             ),
             ("CROSSMESH_CLI", workspace.binary("crossmesh")),
+            ("CROSSMESH_DECIDE", workspace.binary(DECIDE)),
         ];
         for tool in TOOLS.iter().filter(|tool| users.contains(&tool.users)) {
             if let Some(variable) = tool.variable {
@@ -44,13 +45,27 @@ impl Parts {
     }
 }
 
+/// The engine by itself, with a watch; where cargo puts it.
+pub(crate) const DECIDE: &str = "examples/decide";
+
 /// Builds the binaries. Demo and tests build the same ones by the same call, so that one finds what the other built.
 pub(crate) fn build(workspace: &Workspace) -> Result<()> {
-    let build = "build --bins --package crossmesh-dns-agent --package crossmesh-cli --package crossmesh-e2e";
+    let build = "build --bins --examples --package crossmesh-dns-agent --package crossmesh-cli --package crossmesh-e2e \
+                 --package crossmesh-policy";
     let mut cargo = workspace.cargo(build);
     process::logged(
-        "binaries: building dns-agent, crossmesh and the demo",
+        "binaries: building dns-agent, crossmesh, the demo and the bench",
         &mut cargo,
         &workspace.log("binaries"),
+    )
+}
+
+/// Builds, to be fast, what measures.
+pub(crate) fn build_bench(workspace: &Workspace) -> Result<()> {
+    let build = "build --release --bin crossmesh-bench --example decide --package crossmesh-e2e --package crossmesh-policy";
+    process::logged(
+        "bench: building it in release",
+        &mut workspace.cargo(build),
+        &workspace.log("bench"),
     )
 }

@@ -4,6 +4,7 @@
 
 mod debian;
 mod go;
+mod go_file;
 mod rust_target;
 mod wheel;
 
@@ -50,6 +51,8 @@ enum Source {
     RustTarget(&'static str),
     /// A program built from its Go module, kept in the cache.
     Go(go::Program),
+    /// A file of a Go module, kept in the cache.
+    GoFile(go_file::GoFile),
     /// A program on the PATH; if it is missing, this package of Debian.
     Debian { package: &'static str },
 }
@@ -138,8 +141,52 @@ const COREDNS: Tool = Tool {
     purpose: "the clusters' own DNS, which the dns-agent asks and is compared with",
 };
 
+/// Gives one process a clock of its own.
+const FAKETIME: Tool = Tool {
+    name: "faketime",
+    variable: Some("CROSSMESH_FAKETIME"),
+    version_arguments: &["--version"],
+    source: Source::Debian {
+        package: "faketime",
+    },
+    users: Users::Tests,
+    purpose: "lets the dns-agent's clock jump",
+};
+
+/// Compiles a client as small images have it.
+const MUSL_GCC: Tool = Tool {
+    name: "musl-gcc",
+    variable: Some("CROSSMESH_MUSL_GCC"),
+    version_arguments: &["--version"],
+    source: Source::Debian {
+        package: "musl-tools",
+    },
+    users: Users::Tests,
+    purpose: "compiles a client whose resolver is musl's",
+};
+
+/// What Istio's resources must look like.
+const ISTIO_CRDS: Tool = Tool {
+    name: "istio-crds",
+    variable: Some("CROSSMESH_ISTIO_CRDS"),
+    version_arguments: &[],
+    source: Source::GoFile(go_file::ISTIO_CRDS),
+    users: Users::Tests,
+    purpose: "the definitions by which an API server checks Istio's resources",
+};
+
+/// Renders charts as users do.
+const HELM: Tool = Tool {
+    name: "helm",
+    variable: Some("CROSSMESH_HELM"),
+    version_arguments: &["version", "--short"],
+    source: Source::Go(go::HELM),
+    users: Users::Tests,
+    purpose: "renders the chart that deploys the dns-agent",
+};
+
 /// Every tool.
-pub(crate) const TOOLS: [Tool; 8] = [
+pub(crate) const TOOLS: [Tool; 12] = [
     WASM_TARGET,
     ENVOY,
     DIG,
@@ -148,6 +195,10 @@ pub(crate) const TOOLS: [Tool; 8] = [
     ETCD,
     KUBE_APISERVER,
     COREDNS,
+    HELM,
+    FAKETIME,
+    MUSL_GCC,
+    ISTIO_CRDS,
 ];
 
 /// By convention of Kubernetes' own test tools (envtest), a folder of ready binaries of a control plane.
@@ -170,13 +221,19 @@ impl Tool {
     /// Looks without changing anything.
     pub(crate) fn state(&self, cache: &Cache) -> Result<State> {
         if let Some((variable, path)) = self.overridden() {
-            if !is_program(&path) {
+            let is_file = matches!(self.source, Source::GoFile(_));
+            if !(is_program(&path) || is_file && path.is_file()) {
                 bail!(
-                    "{variable} leads to {}, which is no program; correct it or unset it",
-                    path.display()
+                    "{variable} leads to {}, which is no {}; correct it or unset it",
+                    path.display(),
+                    if is_file { "file" } else { "program" }
                 );
             }
-            let version = self.version(&path)?;
+            let version = if is_file {
+                "unknown".to_owned()
+            } else {
+                self.version(&path)?
+            };
             return Ok(State::Overridden { path, version });
         }
         Ok(match &self.source {
@@ -196,6 +253,15 @@ impl Tool {
                 },
                 None => State::Missing {
                     version: Some(program.version),
+                },
+            },
+            Source::GoFile(file) => match file.installed(cache) {
+                Some(path) => State::Ready {
+                    path,
+                    version: file.version.to_owned(),
+                },
+                None => State::Missing {
+                    version: Some(file.version),
                 },
             },
             Source::RustTarget(target) => match rust_target::installed(target)? {
@@ -220,6 +286,7 @@ impl Tool {
         match &self.source {
             Source::Wheel(wheel) => wheel.install(cache),
             Source::Go(program) => program.install(cache),
+            Source::GoFile(file) => file.install(cache),
             Source::RustTarget(target) => rust_target::install(cache, target),
             Source::Debian { package } => {
                 debian::install(cache, self.name, package).and_then(|()| {
@@ -313,6 +380,14 @@ mod tests {
         check("etcd Version: 3.6.16\nGit SHA: x\n", Some("3.6.16"));
         check("CoreDNS-1.15.0\nlinux/amd64, go1.26.8, \n", Some("1.15.0"));
         check("v3.22.0+g144ba32\n", Some("3.22.0"));
+        check(
+            "\nfaketime: Version 0.9.10\nFor usage information please use 'faketime --help'.\n",
+            Some("0.9.10"),
+        );
+        check(
+            "x86_64-linux-gnu-gcc (Debian 12.2.0-14+deb12u1) 12.2.0\nCopyright (C) 2022\n",
+            Some("12.2.0"),
+        );
         check("usage: envoy\n", None);
     }
 

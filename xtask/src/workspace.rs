@@ -44,6 +44,11 @@ impl Workspace {
         self.target.join("debug").join(name)
     }
 
+    /// A binary of the release profile.
+    pub(crate) fn released(&self, name: &str) -> PathBuf {
+        self.target.join("release").join(name)
+    }
+
     /// Where the output of a sub-command is kept.
     pub(crate) fn log(&self, name: &str) -> PathBuf {
         self.target.join("xtask-logs").join(format!("{name}.log"))

@@ -71,6 +71,16 @@ pub(super) fn plain_name(text: &str) -> Result<String, String> {
     }
 }
 
+/// A name as Kubernetes names namespaces (RFC 1123).
+pub(super) fn label(text: &str) -> Result<String, String> {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if !text.is_empty() && text.len() <= 63 && text.bytes().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err("not a namespace; give its name, such as shop".into())
+    }
+}
+
 /// `HOST:PORT`, also out of a URL without a path.
 pub(super) fn agent(text: &str) -> Result<String, String> {
     let address = text.strip_prefix("http://").unwrap_or(text);
@@ -82,7 +92,7 @@ pub(super) fn agent(text: &str) -> Result<String, String> {
             Ok(address.to_owned())
         }
         _ => Err(
-            "not an address with a port; give HOST:PORT, such as 10.0.0.7:9153 or [::1]:9153"
+            "not an address with a port; give HOST:PORT, such as 10.0.0.7:15054 or [::1]:15054"
                 .into(),
         ),
     }

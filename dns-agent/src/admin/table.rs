@@ -1,6 +1,6 @@
 //! The index as the admin interface tells it.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crossmesh_proto::admin::v1 as proto;
 
@@ -39,21 +39,25 @@ pub fn table(index: &Index) -> proto::Table {
         })
         .collect();
     names.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-    let local = clusters.iter().find(|cluster| cluster.local);
     proto::Table {
         cluster_domain: index.settings().cluster_domain.to_string(),
-        local_cluster: local.map_or_else(String::new, |cluster| cluster.id.to_string()),
+        local_cluster: index.local_cluster().to_owned(),
         ttl_seconds: index.settings().ttl,
         clusters: clusters.iter().map(cluster).collect(),
         names,
     }
 }
 
-fn cluster(cluster: &Cluster) -> proto::Cluster {
+pub(super) fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(super) fn cluster(cluster: &Cluster) -> proto::Cluster {
     let catalog = cluster.catalog.as_deref();
     let age = cluster
         .read_at
         .and_then(|at| SystemTime::now().duration_since(at).ok());
+    let not_synced = cluster.not_synced_since.map(|since| since.elapsed());
     let state = match cluster.state {
         SyncState::Synced => proto::SyncState::Synced,
         SyncState::Stale => proto::SyncState::Stale,
@@ -67,7 +71,8 @@ fn cluster(cluster: &Cluster) -> proto::Cluster {
             .and_then(|catalog| catalog.network.clone())
             .unwrap_or_default(),
         state: state.into(),
-        age_milliseconds: age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+        age_milliseconds: age.map(milliseconds),
+        not_synced_milliseconds: not_synced.map(milliseconds),
         problem: cluster.problem.clone().unwrap_or_default(),
         services: catalog.map_or(0, |catalog| {
             u32::try_from(catalog.service_count()).unwrap_or(u32::MAX)

@@ -51,6 +51,22 @@ impl GatewayHost {
     }
 }
 
+/// Where a service can be reached from outside its cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct External {
+    /// At these places.
+    pub hosts: Vec<GatewayHost>,
+    /// The port there for each of the service's, where they differ: nodes have ports of their own.
+    pub ports: BTreeMap<u16, u16>,
+}
+
+impl External {
+    /// The port at its places that leads to the service's `port`.
+    pub fn port(&self, port: u16) -> u16 {
+        self.ports.get(&port).copied().unwrap_or(port)
+    }
+}
+
 /// What a mesh configuration says of networks: Istio's `meshNetworks`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MeshNetworks(pub BTreeMap<String, MeshNetwork>);

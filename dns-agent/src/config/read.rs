@@ -96,6 +96,13 @@ impl Reading<'_> {
         });
         let allow_from = self.allow_from(written.allow_from.as_ref(), &local_ranges, &listen);
         let snapshot = written.snapshot.as_ref().map(|of| self.snapshot(of));
+        let shadow_settle = self.duration(
+            written.shadow.settle.as_ref(),
+            "shadow.settle",
+            // The cluster's DNS may keep what it said for 30 s, as kubeadm sets it up.
+            MS(35_000),
+            MS(10)..=MS(600_000),
+        );
         let ttl = self.number(written.ttl.as_ref(), "ttl", 5, 1..=60);
         let upstreams = self.upstreams(&written.upstreams, &listen);
         let cache = self.cache(&written.cache);
@@ -110,6 +117,7 @@ impl Reading<'_> {
                 mode: match written.mode {
                     written::Mode::Overlay => Mode::Overlay,
                     written::Mode::Authoritative => Mode::Authoritative,
+                    written::Mode::Shadow => Mode::Shadow,
                 },
                 ttl,
                 srv: match written.srv {
@@ -132,6 +140,7 @@ impl Reading<'_> {
             gateway_probe,
             peer_sync_timeout,
             snapshot,
+            shadow_settle,
             upstreams: upstreams?,
             cache,
             tcp,

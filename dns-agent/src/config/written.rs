@@ -24,6 +24,8 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) mode: Mode,
     #[serde(default)]
+    pub(super) shadow: Shadow,
+    #[serde(default)]
     pub(super) srv: Srv,
     #[serde(default, deserialize_with = "yaml::list")]
     pub(super) cluster_local: Vec<Written<String>>,
@@ -104,6 +106,7 @@ pub(super) struct GatewayProbe {
     pub(super) enabled: Option<bool>,
     pub(super) interval: Option<Written<String>>,
     pub(super) timeout: Option<Written<String>>,
+    pub(super) server_name: Option<Written<String>>,
     pub(super) failures: Option<Written<i64>>,
     pub(super) successes: Option<Written<i64>>,
 }
@@ -170,6 +173,13 @@ pub(super) enum Mode {
     #[default]
     Overlay,
     Authoritative,
+    Shadow,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Shadow {
+    pub(super) settle: Option<Written<String>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]

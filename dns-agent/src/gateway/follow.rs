@@ -11,14 +11,13 @@ use std::{
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::{
-    net::TcpStream,
     sync::watch,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Damping, Health, Seen, Target};
+use super::{Damping, Health, Probed, Report, Seen, SharedReport, Target, probe};
 use crate::{catalog::GatewayHost, config::GatewayProbe, metrics::SharedMetrics};
 
 /// What a name was found to be: its addresses and for how long, or that nobody could tell.
@@ -50,6 +49,11 @@ pub struct Follower {
     metrics: SharedMetrics,
     names: BTreeMap<Arc<str>, (Turn, Addresses)>,
     probes: BTreeMap<SocketAddr, (Turn, Health)>,
+    /// When the last probe of an address began, and whether it reached it.
+    last: BTreeMap<SocketAddr, (Instant, bool)>,
+    /// Why the last look-up of a name failed.
+    problems: BTreeMap<Arc<str>, String>,
+    report: SharedReport,
     turns: Turn,
     work: FuturesUnordered<Work>,
 }
@@ -69,9 +73,17 @@ impl Follower {
             metrics,
             names: BTreeMap::new(),
             probes: BTreeMap::new(),
+            last: BTreeMap::new(),
+            problems: BTreeMap::new(),
+            report: SharedReport::default(),
             turns: 0,
             work: FuturesUnordered::new(),
         }
+    }
+
+    /// Where the last probes and look-ups are told.
+    pub fn report(&self) -> SharedReport {
+        Arc::clone(&self.report)
     }
 
     /// Tells every change to `tell`, until `stop`.
@@ -108,6 +120,7 @@ impl Follower {
             })
             .collect();
         self.names.retain(|name, _| names.contains(name));
+        self.problems.retain(|name, _| names.contains(name));
         for name in names {
             if !self.names.contains_key(&name) {
                 self.turns += 1;
@@ -124,6 +137,7 @@ impl Follower {
             .flat_map(|target| seen.addresses_of(target))
             .collect();
         self.probes.retain(|address, _| addresses.contains(address));
+        self.last.retain(|address, _| addresses.contains(address));
         for address in addresses {
             if !self.probes.contains_key(&address) {
                 self.turns += 1;
@@ -142,6 +156,7 @@ impl Follower {
                 };
                 let again = match result {
                     Ok((mut found, ttl)) => {
+                        self.problems.remove(&name);
                         found.sort_unstable();
                         found.dedup();
                         if addresses.as_deref() != Some(&found[..]) {
@@ -154,6 +169,7 @@ impl Follower {
                     Err(problem) => {
                         warn!(gateway = %name, problem, "gateway cannot be looked up");
                         self.metrics.gateway_lookup_failures.inc();
+                        self.problems.insert(Arc::clone(&name), problem);
                         RETRY
                     }
                 };
@@ -167,6 +183,7 @@ impl Follower {
                 let (Some((_, health)), Some(probe)) = (entry, &self.probe) else {
                     return;
                 };
+                self.last.insert(address, (began, reached));
                 let damping = Damping {
                     failures: probe.failures,
                     successes: probe.successes,
@@ -192,15 +209,14 @@ impl Follower {
         }));
     }
 
-    /// Opening a connection is what every client does first; the gateway's side needs no more than that to answer.
     fn begin_probe(&self, turn: Turn, address: SocketAddr, at: Instant) {
         let Some(probe) = &self.probe else { return };
-        let patience = probe.timeout;
+        let (patience, name) = (probe.timeout, probe.server_name.clone());
         self.work.push(Box::pin(async move {
             sleep_until(at).await;
             let began = Instant::now();
-            let connected = timeout(patience, TcpStream::connect(address)).await;
-            Done::Probed(turn, address, began, matches!(connected, Ok(Ok(_))))
+            let reached = probe::reached(address, name.as_deref(), patience).await;
+            Done::Probed(turn, address, began, reached)
         }));
     }
 
@@ -224,6 +240,17 @@ impl Follower {
         let all = self.probes.iter();
         self.metrics
             .show_gateways(all.map(|(address, (_, health))| (*address, health.is_healthy())));
+        let probes = self.probes.iter().map(|(address, (_, health))| {
+            let probed = Probed {
+                healthy: health.is_healthy(),
+                last: self.last.get(address).copied(),
+            };
+            (*address, probed)
+        });
+        self.report.store(Arc::new(Report {
+            probes: probes.collect(),
+            problems: self.problems.clone(),
+        }));
     }
 }
 

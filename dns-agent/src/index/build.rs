@@ -8,13 +8,11 @@ use std::{
 };
 
 use super::{
-    Doubts, Families, Index, Known, Namespace, OnceLocal, Part, Settings,
-    doubts::doubts,
-    part::{self, Builder},
-    remote::Remote,
+    Doubts, Families, Index, Known, Namespace, OnceLocal, Part, Settings, doubts::doubts,
+    part::Builder, rules::Rules,
 };
 use crate::{
-    catalog::{self, Catalog, Cluster, Import, Kind, MeshNetworks, Service},
+    catalog::{self, Catalog, Cluster, Import, MeshNetworks, Service},
     gateway,
     name::Name,
 };
@@ -24,18 +22,18 @@ use crate::{
 pub(super) struct Context {
     /// The place of the local cluster, once its catalog is known: before, nobody can say that a service exists only
     /// elsewhere.
-    local: Option<usize>,
-    families: Option<Families>,
-    peers: Vec<Peer>,
+    pub(super) local: Option<usize>,
+    pub(super) families: Option<Families>,
+    pub(super) peers: Vec<Peer>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Peer {
+pub(super) struct Peer {
     id: Arc<str>,
-    local: bool,
-    import: Import,
-    same_network: bool,
-    gateways: Vec<SocketAddr>,
+    pub(super) local: bool,
+    pub(super) import: Import,
+    pub(super) same_network: bool,
+    pub(super) gateways: Vec<SocketAddr>,
 }
 
 pub(super) fn index(
@@ -58,8 +56,10 @@ pub(super) fn index(
             service_domain: &service_domain,
             srv: settings.srv,
         },
-        settings: &settings,
-        context: &context,
+        rules: Rules {
+            settings: &settings,
+            context: &context,
+        },
         once_local: before.map_or_else(Arc::default, |before| Arc::clone(&before.once_local)),
     };
     let mut namespaces = HashMap::new();
@@ -79,6 +79,7 @@ pub(super) fn index(
         namespaces,
         clusters: known.clusters,
         discoveries: known.discoveries,
+        gateways: known.gateways,
         once_local,
         context,
         service_domain,
@@ -88,8 +89,7 @@ pub(super) fn index(
 }
 
 struct Building<'b> {
-    settings: &'b Settings,
-    context: &'b Context,
+    rules: Rules<'b>,
     builder: Builder<'b>,
     /// Whether remote names are built from what they were built from before.
     same_context: bool,
@@ -119,7 +119,7 @@ impl Building<'_> {
         };
         for name in names {
             let label: Arc<[u8]> = Arc::from(Arc::clone(name));
-            let parts = self.clusters_of(name, &inputs);
+            let parts = self.rules.clusters_of(name, &inputs);
             let before = before.and_then(|before| before.services.get(&label));
             let part = match before.filter(|before| self.is_same(&parts, before)) {
                 Some(part) => Arc::clone(part),
@@ -131,7 +131,7 @@ impl Building<'_> {
                 services.insert(label, part);
             }
         }
-        let local = self.context.local.and_then(|at| inputs.get(at));
+        let local = self.rules.context.local.and_then(|at| inputs.get(at));
         if services.is_empty() && !local.is_some_and(Option::is_some) {
             return None;
         }
@@ -142,36 +142,6 @@ impl Building<'_> {
             inputs,
             services,
         }))
-    }
-
-    /// The clusters whose services count for a name: the local one alone where it has it.
-    fn clusters_of<'i>(
-        &self,
-        name: &str,
-        inputs: &'i [Option<Arc<catalog::Namespace>>],
-    ) -> Vec<(usize, &'i Arc<Service>)> {
-        let Some(local) = self.context.local else {
-            return Vec::new();
-        };
-        let of = |at: usize| {
-            let namespace = inputs.get(at).and_then(Option::as_deref)?;
-            Some((at, namespace.services().get(name)?))
-        };
-        if let Some(found) = of(local) {
-            return vec![found];
-        }
-        let peers = self.context.peers.iter().enumerate();
-        let found = peers
-            .filter(|(_, peer)| !peer.local)
-            .filter_map(|(at, peer)| {
-                let (at, service) = of(at)?;
-                let wanted = service.exported
-                && service.kind != Kind::ExternalName // its target is relative to the peer
-                && peer.import.allows(&service.namespace, name)
-                && !self.settings.cluster_local.contains(&service.namespace, name);
-                wanted.then_some((at, service))
-            });
-        found.collect()
     }
 
     fn is_same(&self, parts: &[(usize, &Arc<Service>)], before: &Part) -> bool {
@@ -196,10 +166,10 @@ impl Building<'_> {
         let &[(at, service), ..] = parts else {
             return part;
         };
-        let policy = &self.settings.remote;
-        if Some(at) == self.context.local {
+        if Some(at) == self.rules.context.local {
             part.local = true;
-            if !policy.failover(&service.namespace, &service.name) {
+            let policy = &self.rules.settings.remote;
+            if !policy.failover(&service.namespace, &service.name).0 {
                 let key = (Arc::clone(&service.namespace), Arc::clone(&service.name));
                 if !self.once_local.contains(&key) {
                     Arc::make_mut(&mut self.once_local).insert(key);
@@ -212,30 +182,24 @@ impl Building<'_> {
         if self.once_local.contains(&key) {
             return part;
         }
-        let remotes: Vec<Remote<'_>> = parts
-            .iter()
-            .filter_map(|(at, service)| {
-                let peer = self.context.peers.get(*at)?;
-                Some(Remote {
-                    service,
-                    gateways: &peer.gateways,
-                    same_network: peer.same_network,
-                })
-            })
-            .collect();
+        let remotes = self.rules.remotes(parts);
         let places = parts.iter().map(|(at, _)| *at).collect();
-        let answer = policy.answer(&service.namespace, &service.name);
-        let asked = part::Asked {
-            answer,
-            families: self.context.families.unwrap_or(Families::BOTH),
-            local_ranges: &self.settings.local_ranges,
-        };
+        let asked = self.rules.asked(service);
         if let Ok((entries, overlaps)) = self.builder.remote(places, &remotes, &asked) {
             part.entries = entries;
             part.overlaps = overlaps;
         }
         part
     }
+}
+
+/// What every cluster has of one namespace.
+pub(super) fn inputs_of(
+    clusters: &[Cluster],
+    namespace: &str,
+) -> Vec<Option<Arc<catalog::Namespace>>> {
+    let of = |cluster: &Cluster| cluster.catalog.as_ref()?.namespaces.get(namespace).cloned();
+    clusters.iter().map(of).collect()
 }
 
 /// The namespaces of all clusters, each with what every cluster has of it.

@@ -6,11 +6,10 @@ use std::{
 };
 
 use super::{
-    Entry, Families, Host, Location, Origin, SrvPort,
-    remote::{Remote, RemoteAnswer, find},
+    Entry, Host, Location, Origin, SrvPort,
+    remote::{Asked, Remote, RemoteAnswer, find},
 };
 use crate::{
-    address_range::AddressRange,
     catalog::{Endpoint, Kind, Port, Protocol, Service},
     name::{InvalidName, Name},
 };
@@ -22,13 +21,6 @@ pub(super) type Entries = Box<[(Name, Entry)]>;
 pub(super) struct Builder<'s> {
     pub(super) service_domain: &'s Name,
     pub(super) srv: SrvPort,
-}
-
-/// What is asked of the peers.
-pub(super) struct Asked<'s> {
-    pub(super) answer: RemoteAnswer,
-    pub(super) families: Families,
-    pub(super) local_ranges: &'s [AddressRange],
 }
 
 /// The names so far; of two with the same name the last counts.
@@ -75,7 +67,7 @@ impl Builder<'_> {
         if asked.answer == RemoteAnswer::Upstream {
             return Ok(([(fqdn, Entry::Upstream { cluster })].into(), 0));
         }
-        let found = find(asked.answer, remotes, asked.families, asked.local_ranges);
+        let found = find(remotes, asked);
         let mut ports: Vec<Port> = Vec::new();
         for port in remotes.iter().flat_map(|remote| &remote.service.ports) {
             if !ports.contains(port) {

@@ -47,35 +47,48 @@ pub struct RemotePolicy {
     pub services: HashMap<(String, String), RemoteRule>,
 }
 
+/// Which part of the policy says something of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// A rule for this service.
+    Service,
+    /// A rule for its namespace.
+    Namespace,
+    /// What is said for all.
+    Everywhere,
+    /// None: what goes without saying.
+    Default,
+}
+
 impl RemotePolicy {
-    /// The answer for a service.
-    pub fn answer(&self, namespace: &str, name: &str) -> RemoteAnswer {
-        let answer = self.first(namespace, name, |rule| rule.answer);
-        answer.unwrap_or_default()
+    /// The answer for a service, and who says so.
+    pub fn answer(&self, namespace: &str, name: &str) -> (RemoteAnswer, Scope) {
+        self.first(namespace, name, RemoteAnswer::Auto, |rule| rule.answer)
     }
 
-    /// Whether a service that was local once may become remote.
-    pub fn failover(&self, namespace: &str, name: &str) -> bool {
-        let failover = self.first(namespace, name, |rule| rule.failover);
-        failover.unwrap_or(true)
+    /// Whether a service that was local once may become remote, and who says so.
+    pub fn failover(&self, namespace: &str, name: &str) -> (bool, Scope) {
+        self.first(namespace, name, true, |rule| rule.failover)
     }
 
     fn first<T>(
         &self,
         namespace: &str,
         name: &str,
+        otherwise: T,
         part: impl Fn(&RemoteRule) -> Option<T>,
-    ) -> Option<T> {
+    ) -> (T, Scope) {
         let service = || {
             if self.services.is_empty() {
                 return None;
             }
             self.services.get(&(namespace.to_owned(), name.to_owned()))
         };
-        service()
-            .and_then(&part)
-            .or_else(|| self.namespaces.get(namespace).and_then(&part))
-            .or_else(|| part(&self.everywhere))
+        let of = |rule: Option<&RemoteRule>, scope| Some((rule.and_then(&part)?, scope));
+        of(service(), Scope::Service)
+            .or_else(|| of(self.namespaces.get(namespace), Scope::Namespace))
+            .or_else(|| of(Some(&self.everywhere), Scope::Everywhere))
+            .unwrap_or((otherwise, Scope::Default))
     }
 }
 
@@ -100,66 +113,117 @@ pub(super) struct Found {
     pub(super) overlaps: usize,
 }
 
-/// Whose addresses one peer gives.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Give {
-    Gateway,
+/// Whose addresses one peer gives for a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Give {
+    /// Nobody's.
+    Nothing,
+    /// Its gateways'.
+    Gateways,
+    /// The service's own there.
     Own,
 }
 
-/// Applies the policy. HTTP goes to gateways, because a sidecar routes it by host; for anything else the sidecar listens
-/// on the service's own address there and on nothing else.
-pub(super) fn find(
-    answer: RemoteAnswer,
-    remotes: &[Remote<'_>],
-    families: Families,
-    local_ranges: &[AddressRange],
-) -> Found {
+/// Why a peer gives these addresses and no others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Because {
+    /// The policy names them.
+    Policy,
+    /// It is on our own network.
+    SameNetwork,
+    /// Every port speaks HTTP, which a sidecar routes by its host.
+    OnlyHttp,
+    /// Not every port does: a sidecar listens on the service's own address there and on nothing else.
+    NotOnlyHttp,
+    /// The service's own addresses are local ones here, and some ports speak HTTP.
+    Overlap,
+}
+
+/// What is asked of the peers.
+pub(super) struct Asked<'s> {
+    pub(super) answer: RemoteAnswer,
+    pub(super) families: Families,
+    pub(super) local_ranges: &'s [AddressRange],
+}
+
+/// Applies the policy to all peers.
+pub(super) fn find(remotes: &[Remote<'_>], asked: &Asked<'_>) -> Found {
     let class = Class::of(remotes.iter().map(|remote| remote.service));
-    let mut found = Found {
-        origin: Origin::ClusterIp,
-        addresses: Vec::new(),
-        gateway_ports: BTreeSet::new(),
-        only_gateways: true,
-        endpoints: Vec::new(),
-        overlaps: 0,
-    };
+    let mut found = Found::default();
     for remote in remotes {
-        let give = match answer {
-            RemoteAnswer::NoData | RemoteAnswer::Upstream => continue,
-            RemoteAnswer::Gateway => Give::Gateway,
-            RemoteAnswer::ClusterIp => Give::Own,
-            RemoteAnswer::Auto if remote.same_network => Give::Own,
-            RemoteAnswer::Auto if class == Class::Http => Give::Gateway,
-            RemoteAnswer::Auto => Give::Own,
-        };
-        if give == Give::Gateway {
-            found.add_gateways(remote, families, local_ranges);
-            continue;
+        found.add(remote, class, asked);
+    }
+    found
+}
+
+fn give(answer: RemoteAnswer, class: Class, same_network: bool) -> (Give, Because) {
+    match answer {
+        RemoteAnswer::NoData | RemoteAnswer::Upstream => (Give::Nothing, Because::Policy),
+        RemoteAnswer::Gateway => (Give::Gateways, Because::Policy),
+        RemoteAnswer::ClusterIp => (Give::Own, Because::Policy),
+        RemoteAnswer::Auto if same_network => (Give::Own, Because::SameNetwork),
+        RemoteAnswer::Auto if class == Class::Http => (Give::Gateways, Because::OnlyHttp),
+        RemoteAnswer::Auto => (Give::Own, Because::NotOnlyHttp),
+    }
+}
+
+impl Default for Found {
+    fn default() -> Self {
+        Self {
+            origin: Origin::ClusterIp,
+            addresses: Vec::new(),
+            gateway_ports: BTreeSet::new(),
+            only_gateways: true,
+            endpoints: Vec::new(),
+            overlaps: 0,
+        }
+    }
+}
+
+impl Found {
+    /// Adds what one peer gives; `class` is that of the service in all peers. Tells what that is and why.
+    pub(super) fn add(
+        &mut self,
+        remote: &Remote<'_>,
+        class: Class,
+        asked: &Asked<'_>,
+    ) -> (Give, Because) {
+        let &Asked {
+            answer,
+            families,
+            local_ranges,
+        } = asked;
+        let (give, because) = give(answer, class, remote.same_network);
+        match give {
+            Give::Nothing => return (give, because),
+            Give::Gateways => {
+                self.add_gateways(remote, families, local_ranges);
+                return (give, because);
+            }
+            Give::Own => {}
         }
         match &remote.service.kind {
             Kind::ClusterIp(addresses) => {
-                let refused = found.add_own(addresses, families, local_ranges);
+                let refused = self.add_own(addresses, families, local_ranges);
                 let rescue = refused
                     && answer == RemoteAnswer::Auto
                     && class != Class::Tcp
                     && !remote.same_network;
                 if rescue {
-                    found.add_gateways(remote, families, local_ranges);
+                    self.add_gateways(remote, families, local_ranges);
+                    return (Give::Gateways, Because::Overlap);
                 }
             }
             // Pods' addresses mean nothing on another network.
             Kind::Headless(pods) if remote.same_network => {
                 let usable = pods.iter().filter(|pod| families.has(pod.address));
-                found.endpoints.extend(usable.cloned());
+                self.endpoints.extend(usable.cloned());
             }
             Kind::Headless(_) | Kind::ExternalName => {}
         }
+        (give, because)
     }
-    found
-}
 
-impl Found {
     /// Whether any was refused for being a local address here.
     fn add_own(
         &mut self,

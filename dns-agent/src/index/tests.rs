@@ -46,6 +46,7 @@ fn cluster(id: &str, services: &[(&str, &str)]) -> Cluster {
         restored: false,
         problem: None,
         read_at: None,
+        not_synced_since: None,
     }
 }
 

@@ -49,6 +49,25 @@ pub enum Exchange {
     Unreachable,
 }
 
+/// What came of comparing what the cluster's DNS answered with what we would have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ShadowResult {
+    /// They say the same.
+    Same,
+    /// The name exists for both, with other data.
+    Differs,
+    /// The name exists for us alone.
+    OursOnly,
+    /// The name exists for the cluster's DNS alone.
+    TheirsOnly,
+    /// They differed, and did not any more when asked again.
+    Racing,
+    /// The cluster's DNS gave no whole answer.
+    Failed,
+    /// There was no room to compare.
+    Skipped,
+}
+
 /// The labels of an exchange.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ExchangeLabels {
@@ -84,6 +103,12 @@ pub(super) struct QueryLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct AnswerLabels {
+    pub(super) reason: Reason,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ShadowLabels {
+    pub(super) result: ShadowResult,
     pub(super) reason: Reason,
 }
 
@@ -183,6 +208,21 @@ impl Outcome {
     }
 }
 
+impl ShadowResult {
+    /// The word for logs and labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Differs => "differs",
+            Self::OursOnly => "ours-only",
+            Self::TheirsOnly => "theirs-only",
+            Self::Racing => "racing",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
 impl Exchange {
     fn as_str(self) -> &'static str {
         match self {
@@ -225,5 +265,12 @@ macro_rules! label_values {
 }
 
 label_values!(
-    Transport, Source, Outcome, Exchange, Reason, SyncState, Written
+    Transport,
+    Source,
+    Outcome,
+    Exchange,
+    Reason,
+    ShadowResult,
+    SyncState,
+    Written
 );

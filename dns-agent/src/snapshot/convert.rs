@@ -13,7 +13,7 @@ use prost::Message as _;
 use super::Restored;
 use crate::{
     catalog::{
-        Catalog, Cluster, Endpoint, Gateway, GatewayHost, Kind, MeshGateway, MeshNetwork,
+        Catalog, Cluster, Endpoint, External, Gateway, GatewayHost, Kind, MeshGateway, MeshNetwork,
         MeshNetworks, Namespace, Port, Protocol, Service,
     },
     name::is_kubernetes_label,
@@ -33,10 +33,11 @@ pub(super) fn encode(cluster: &Cluster, discovered: bool) -> Vec<u8> {
     } = cluster.catalog.as_deref().unwrap_or(&nothing);
     let external = external
         .iter()
-        .map(|((namespace, name), hosts)| kept::External {
+        .map(|((namespace, name), external)| kept::External {
             namespace: namespace.clone(),
             name: name.clone(),
-            hosts: hosts.iter().map(host).collect(),
+            hosts: external.hosts.iter().map(host).collect(),
+            ports: external.ports.iter().map(port_there).collect(),
         });
     let networks = mesh_networks.0.iter().map(|(name, network)| kept::Network {
         name: name.clone(),
@@ -144,6 +145,13 @@ fn host(host: &GatewayHost) -> kept::Host {
     }
 }
 
+fn port_there((port, there): (&u16, &u16)) -> kept::PortThere {
+    kept::PortThere {
+        port: (*port).into(),
+        there: (*there).into(),
+    }
+}
+
 fn mesh_gateway(of: &MeshGateway) -> kept::MeshGateway {
     use kept::mesh_gateway::Gateway as G;
     kept::MeshGateway {
@@ -205,7 +213,15 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(String, Restored), String> {
         .map(|external| {
             let hosts: Result<Vec<GatewayHost>, String> =
                 external.hosts.into_iter().map(read_host).collect();
-            Ok(((external.namespace, external.name), hosts?))
+            let ports = external.ports.iter();
+            let ports: Result<BTreeMap<u16, u16>, String> = ports
+                .map(|pair| Ok((number(pair.port)?, number(pair.there)?)))
+                .collect();
+            let read = External {
+                hosts: hosts?,
+                ports: ports?,
+            };
+            Ok(((external.namespace, external.name), read))
         })
         .collect();
     let networks: Result<BTreeMap<_, _>, String> = mesh_networks
@@ -411,8 +427,12 @@ pub(super) mod tests {
             port: 31_000,
         };
         catalog.gateways = [named.clone(), addressed.clone()].into();
+        let external = External {
+            hosts: vec![addressed.host.clone()],
+            ports: [(15443, 31_443)].into(),
+        };
         let key = ("istio-system".to_owned(), "gateway".to_owned());
-        catalog.external = Arc::new([(key, vec![addressed.host.clone()])].into());
+        catalog.external = Arc::new([(key, external)].into());
         let network = MeshNetwork {
             clusters: ["cluster-2".to_owned()].into(),
             gateways: vec![
@@ -437,6 +457,7 @@ pub(super) mod tests {
             problem: None,
             read_at: UNIX_EPOCH.checked_add(Duration::from_millis(1_700_000_000_123)),
             restored: false,
+            not_synced_since: None,
         }
     }
 

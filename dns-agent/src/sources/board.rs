@@ -37,6 +37,8 @@ struct State {
     next: u64,
     discoveries: BTreeMap<u64, Discovering>,
     gateways: Arc<Seen>,
+    /// When somebody told of the first change that was not taken yet.
+    changed_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -93,8 +95,9 @@ impl Board {
     }
 
     /// Gives a cluster its place, behind all others.
-    pub(super) fn seat(self: &Arc<Self>, cluster: Cluster) -> Seat {
+    pub(super) fn seat(self: &Arc<Self>, mut cluster: Cluster) -> Seat {
         let id = Arc::clone(&cluster.id);
+        cluster.not_synced_since = Some(std::time::Instant::now());
         // Readiness never goes back: a cluster that is discovered later is waited for, but not by whoever sends traffic.
         let mut waited = self.wait();
         if !self.readiness.is_ready() {
@@ -134,7 +137,10 @@ impl Board {
 
     /// Says what is known of gateways' addresses.
     pub fn set_gateways(&self, seen: Seen) {
-        self.lock().gateways = Arc::new(seen);
+        let mut state = self.lock();
+        state.gateways = Arc::new(seen);
+        state.has_changed();
+        drop(state);
         self.changed.notify_one();
     }
 
@@ -160,6 +166,11 @@ impl Board {
             () = self.changed.notified() => {}
             () = late => {}
         }
+    }
+
+    /// When somebody told of the first change since this was asked last.
+    pub(super) fn changed_at(&self) -> Option<Instant> {
+        self.lock().changed_at.take()
     }
 
     /// All that is known now. Clusters that were waited for long enough count as empty from now on: they must not hold
@@ -221,6 +232,10 @@ impl Board {
 }
 
 impl State {
+    fn has_changed(&mut self) {
+        self.changed_at.get_or_insert_with(Instant::now);
+    }
+
     fn place(&mut self) -> u64 {
         self.next += 1;
         self.next
@@ -270,6 +285,11 @@ impl Seat {
             cluster.problem = problem;
             cluster.read_at = Some(SystemTime::now());
             cluster.restored = false;
+            if current {
+                cluster.not_synced_since = None;
+            } else {
+                cluster.not_synced_since.get_or_insert_with(std::time::Instant::now);
+            }
         });
     }
 
@@ -285,6 +305,7 @@ impl Seat {
             cluster.problem = Some("restored from the snapshot; not read yet".to_owned());
             cluster.read_at = Some(read_at);
             cluster.restored = true;
+            cluster.not_synced_since.get_or_insert_with(std::time::Instant::now);
         });
     }
 
@@ -297,6 +318,7 @@ impl Seat {
                 warn!(cluster = %cluster.id, problem, "cluster cannot be read; its last state is kept");
             }
             cluster.problem = Some(problem);
+            cluster.not_synced_since.get_or_insert_with(std::time::Instant::now);
             if cluster.state == SyncState::Synced {
                 cluster.state = SyncState::Stale;
             }
@@ -305,16 +327,22 @@ impl Seat {
 
     /// The cluster is no cluster of ours any more: it is forgotten at once.
     pub(super) fn leave(&self) {
-        self.board.lock().members.remove(&self.place);
+        let mut state = self.board.lock();
+        state.members.remove(&self.place);
+        state.has_changed();
+        drop(state);
         self.board.metrics.forget_cluster(&self.id);
         info!(cluster = %self.id, "cluster forgotten");
         self.board.changed.notify_one();
     }
 
     fn change(&self, change: impl FnOnce(&mut Member)) {
-        if let Some(member) = self.board.lock().members.get_mut(&self.place) {
+        let mut state = self.board.lock();
+        state.has_changed();
+        if let Some(member) = state.members.get_mut(&self.place) {
             change(member);
         }
+        drop(state);
         self.board.changed.notify_one();
     }
 }

@@ -6,9 +6,12 @@
 mod access;
 mod cluster;
 mod convert;
+mod gateways;
 mod mesh_networks;
 mod objects;
+mod reply;
 mod secrets;
+mod token_file;
 mod watch;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -132,8 +135,8 @@ impl Kubernetes {
 /// Follows one cluster, for as long as the future is polled.
 async fn follow(access: &Access, about: &About, seat: &Seat) {
     loop {
-        let client = access.client().await;
         let changed = access_changes(access);
+        let client = access.client().await;
         match client {
             Ok(client) => tokio::select! {
                 () = cluster::follow(&client, about, seat) => {}
@@ -150,18 +153,48 @@ async fn follow(access: &Access, about: &About, seat: &Seat) {
     }
 }
 
-/// Ends when the file that says how to reach the cluster has changed.
-async fn access_changes(access: &Access) {
-    let Access::File { file, .. } = access else {
-        return std::future::pending().await;
-    };
-    let mut watched = Watched::new(PathBuf::clone(file));
-    // What this reads at first is what the client was just made from, or newer by an instant: then it is read again.
-    let _ = watched.first();
-    loop {
-        tokio::time::sleep(PERIOD / 4).await;
-        if watched.look().await.is_some() {
-            return;
+/// Ends when the file that says how to reach the cluster has changed since this was called. To be called before the client is
+/// made: what changes while it is made, or was only half written then, makes it anew.
+fn access_changes(access: &Access) -> impl Future<Output = ()> + Send + use<> {
+    let watched = match access {
+        Access::File { file, .. } => {
+            let mut watched = Watched::new(PathBuf::clone(file));
+            let _ = watched.first();
+            Some(watched)
         }
+        Access::InCluster | Access::Text(_) => None,
+    };
+    async {
+        let Some(mut watched) = watched else {
+            return std::future::pending().await;
+        };
+        loop {
+            tokio::time::sleep(PERIOD / 4).await;
+            if watched.look().await.is_some() {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_kubeconfig_that_changes_while_the_client_is_made_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("kubeconfig");
+        std::fs::write(&file, "").unwrap();
+        let access = Access::File {
+            file: file.clone(),
+            context: None,
+        };
+        let changed = access_changes(&access);
+        assert!(access.client().await.is_err());
+        // The rest of what somebody was writing.
+        std::fs::write(&file, "kind: Config").unwrap();
+        let seen = tokio::time::timeout(Duration::from_secs(20), changed).await;
+        assert!(seen.is_ok(), "the change is never seen");
     }
 }

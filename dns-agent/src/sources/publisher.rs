@@ -91,6 +91,8 @@ impl Publisher {
         let began = Instant::now();
         self.serial = unix_time().max(self.serial.wrapping_add(1));
         let before = self.published.load_full();
+        // Before the rest: what is told in between counts with the next publish, never too early.
+        let changed_at = self.board.changed_at();
         let (known, released) = self.board.known();
         let index = before.next(known, self.serial);
         let changed = index.changed_names(&before);
@@ -115,6 +117,10 @@ impl Publisher {
         }
         let names = index.name_count();
         self.published.store(Arc::new(index));
+        if let Some(at) = changed_at.filter(|_| changed > 0) {
+            let seconds = at.elapsed().as_secs_f64();
+            self.metrics.change_seconds.observe(seconds);
+        }
         // Only now is anybody answered by it.
         drop(released);
         self.metrics.publishes.inc();

@@ -50,7 +50,13 @@ impl Pool {
         self.servers.iter()
     }
 
-    /// The servers that do not lead back to us, from a random one on, those that failed lately last: one dead server must not cost every query its
+    /// The servers as configured.
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        self.servers.iter().map(|server| server.address).collect()
+    }
+
+    /// The servers that do not lead back to us, from a random one on, those that failed lately last: one dead server must
+    /// not cost every query its
     /// timeout, and none is given up.
     pub(super) fn in_order(&self) -> Vec<&Server> {
         let count = self.servers.len().max(1);

@@ -61,6 +61,47 @@ impl<'m> Reader<'m> {
         }
     }
 
+    /// The name here in lower case, its compression pointers followed. Each must lead further back than the one before, so
+    /// that no message can lead around for ever.
+    pub(super) fn whole_name(&self) -> Option<Box<[u8]>> {
+        const POINTER: u8 = 0xc0;
+        let mut name = Vec::new();
+        let mut reader = self.clone();
+        let mut bound = self.at;
+        loop {
+            match reader.u8()? {
+                0 => break,
+                length if usize::from(length) <= MAX_LABEL => {
+                    name.push(length);
+                    let label = reader.take(usize::from(length))?;
+                    name.extend(label.iter().map(u8::to_ascii_lowercase));
+                }
+                pointer if pointer >= POINTER => {
+                    let at = u16::from_be_bytes([pointer & !POINTER, reader.u8()?]);
+                    reader.at = usize::from(at);
+                    if reader.at >= bound {
+                        return None;
+                    }
+                    bound = reader.at;
+                }
+                _ => return None,
+            }
+            if name.len() >= MAX_NAME {
+                return None;
+            }
+        }
+        name.push(0);
+        Some(name.into())
+    }
+
+    /// The same message from another offset on.
+    pub(super) fn from(&self, at: usize) -> Self {
+        Self {
+            message: self.message,
+            at,
+        }
+    }
+
     /// An uncompressed name's bytes with its final zero.
     pub(super) fn plain_name(&mut self) -> Option<&'m [u8]> {
         let start = self.at;

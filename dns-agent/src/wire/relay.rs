@@ -180,6 +180,20 @@ impl Message {
         })
     }
 
+    /// The ports and targets of the SRV records in the answer section, the targets in wire form and lower case; `None`
+    /// when one cannot be read.
+    pub fn locations(&self) -> Option<Vec<(u16, Box<[u8]>)>> {
+        let answers = self.records.iter();
+        let answers = answers
+            .filter(|record| record.section == Section::Answer && record.rtype == rtype::SRV);
+        let location = |record: &Record| {
+            // Behind the data's length come priority and weight, 2 bytes each.
+            let mut reader = Reader::new(&self.bytes).from(record.ttl_at + 6 + 4);
+            Some((reader.u16()?, reader.whole_name()?))
+        };
+        answers.map(location).collect()
+    }
+
     /// For how long a denial may be kept, in seconds: the lesser of the SOA's TTL and its minimum (RFC 2308 §5).
     /// `None` without an SOA in the authority section.
     pub fn negative_ttl(&self) -> Option<u32> {

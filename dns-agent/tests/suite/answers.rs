@@ -23,14 +23,14 @@ const CASES: &str = include_str!("../cases/answers.yaml");
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct World {
-    about: String,
+pub(crate) struct World {
+    pub(crate) about: String,
     /// More lines for the agent's configuration.
     #[serde(default)]
     agent: String,
     clusters: Vec<Part>,
     /// Question and answer.
-    answers: Vec<(String, String)>,
+    pub(crate) answers: Vec<(String, String)>,
 }
 
 #[derive(Deserialize)]
@@ -94,7 +94,7 @@ fn several_addresses_take_turns_at_being_first() {
     );
 }
 
-fn index(world: &World) -> Index {
+pub(crate) fn config(world: &World) -> Config {
     let entries: Vec<String> = world
         .clusters
         .iter()
@@ -111,8 +111,11 @@ fn index(world: &World) -> Index {
         },
         world.agent
     );
-    let config =
-        Config::parse(Path::new(&world.about), &text).unwrap_or_else(|error| panic!("{error}"));
+    Config::parse(Path::new(&world.about), &text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+pub(crate) fn index(world: &World) -> Index {
+    let config = config(world);
     let clusters = world.clusters.iter().zip(&config.catalogs);
     let clusters = clusters.map(|(part, entry)| {
         let expected = Expected {

@@ -16,7 +16,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::support::{
     agent::{Agent, Files, ask_udp, data},
-    api::{Api, Fault, MESH, NAMESPACES, SECRETS, SERVICES, SLICES, base64},
+    api::{Api, Fault, GATEWAYS, MESH, NAMESPACES, NODES, SECRETS, SERVICES, SLICES, base64},
     message::{Draft, query},
     servers::{Hickory, nobody},
 };
@@ -156,6 +156,10 @@ async fn a_peer_that_fails_is_named_and_keeps_its_last_state_until_it_is_well() 
             "services: the API server says 401: no such token",
         ),
         (Fault::Garbage, "the reply is not understood"),
+        (
+            Fault::Endless,
+            "the reply is not understood: an event is longer than any object can be",
+        ),
         (Fault::Expired, "the API server says 410: too old"),
     ];
     for (fault, problem) in faults {
@@ -297,9 +301,23 @@ async fn remote_secrets_name_clusters_while_the_agent_runs() {
         .put(SECRETS, "istio-system", "west", secret(data));
     agent.readyz_says("catalog cluster-2: synced\n").await;
 
-    // Another cluster in another secret, and then none at all.
+    // Several clusters in one secret, of which one goes.
     let third = Api::start();
     third.service("shop", "third", "10.3.0.1", "tcp");
+    let data = json!({"cluster-2": good, "cluster-3": base64(&third.kubeconfig())});
+    world
+        .local
+        .put(SECRETS, "istio-system", "west", secret(data));
+    agent.eventually(&name("third.shop"), &["10.3.0.1"]).await;
+    assert_eq!(agent.answers(&catalog).await, [GATEWAY]);
+    let data = json!({"cluster-2": good});
+    world
+        .local
+        .put(SECRETS, "istio-system", "west", secret(data));
+    agent.eventually(&name("third.shop"), &[]).await;
+    assert_eq!(agent.answers(&catalog).await, [GATEWAY]);
+
+    // Another cluster in another secret, and then none at all.
     let data = json!({"cluster-3": base64(&third.kubeconfig())});
     world
         .local
@@ -330,6 +348,27 @@ async fn a_changed_kubeconfig_file_is_used_at_once() {
         .readyz_says("catalog cluster-1: stale: the kubeconfig")
         .await;
     assert_eq!(agent.answers(&name("reviews.shop")).await, ["10.1.0.99"]);
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_that_was_replaced_in_its_file_is_shown_from_the_next_request_on() {
+    let world = World::new();
+    let files = world.files("").await;
+    let by_file = world.local.kubeconfig();
+    let by_file = by_file.replace("token: t", "tokenFile: token");
+    files.write("local.kubeconfig", &by_file);
+    files.write("token", "first\n");
+    world.local.let_in("first");
+    let agent = Agent::start_with(files).await;
+    agent.readyz_says("catalog cluster-1: synced").await;
+    for token in ["second", "third"] {
+        agent.replace("token", token);
+        world.local.let_in(token);
+        let address = format!("10.1.0.{}", token.len());
+        world.local.service("shop", "reviews", &address, "http");
+        agent.eventually(&name("reviews.shop"), &[&address]).await;
+    }
     agent.stop().await;
 }
 
@@ -415,6 +454,92 @@ async fn gateways_follow_their_service_and_the_mesh_configuration() {
         .readyz_says("catalog cluster-1: synced: the ConfigMap istio: meshNetworks: the network \"network-2\"")
         .await;
     assert_eq!(agent.answers(&catalog).await, ["203.0.113.9"]);
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_gateway_at_nodes_follows_its_nodes_which_are_watched_only_for_that() {
+    let world = World::new();
+    let node = |address: &str| {
+        let addresses = json!([{"type": "ExternalIP", "address": address}]);
+        json!({"metadata": {"labels": {"pool": "edge"}}, "status": {"addresses": addresses}})
+    };
+    world.peer.put(NODES, "", "one", node("198.51.100.1"));
+    let files = world.files("gatewayProbe: {enabled: false}\nsrv: gateway\n");
+    let agent = Agent::start_with(files.await).await;
+    let catalog = name("catalog.shop");
+    agent.eventually(&catalog, &[GATEWAY]).await;
+    assert_eq!(world.peer.asked(NODES), 0);
+
+    world.peer.put(
+        SERVICES,
+        "istio-system",
+        "eastwest",
+        json!({
+            "metadata": {
+                "labels": {"topology.istio.io/network": "network-2"},
+                "annotations": {"traffic.istio.io/nodeSelector": "{\"pool\": \"edge\"}"}
+            },
+            "spec": {
+                "type": "NodePort",
+                "clusterIP": "10.9.9.9",
+                "ports": [{"name": "tls", "port": 15443, "nodePort": 31443}]
+            }
+        }),
+    );
+    // The load balancer's address stays until the nodes are known: there is no moment without a gateway.
+    let clients = Clients::start(&agent, "catalog.shop", &[&[GATEWAY], &["198.51.100.1"]]);
+    agent.eventually(&catalog, &["198.51.100.1"]).await;
+    clients.stop().await;
+    let ports = name("_http._tcp.catalog.shop").rtype(33);
+    let target = "0 100 31443 catalog.shop.svc.cluster.local.";
+    agent.eventually(&ports, &[target]).await;
+    world.peer.put(NODES, "", "two", node("198.51.100.2"));
+    world.peer.delete(NODES, "", "one");
+    agent.eventually(&catalog, &["198.51.100.2"]).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn gateway_objects_are_followed_once_somebody_has_defined_them() {
+    let world = World::new();
+    world.peer.delete(SERVICES, "istio-system", "eastwest");
+    world.peer.define(GATEWAYS, false);
+    let agent = world.agent().await;
+    let catalog = name("catalog.shop");
+    assert!(agent.answers(&catalog).await.is_empty());
+    world.peer.define(GATEWAYS, true);
+    let object = |address: &str| {
+        json!({
+            "metadata": {"labels": {"topology.istio.io/network": "network-2"}},
+            "spec": {
+                "gatewayClassName": "istio",
+                "addresses": [{"value": address}],
+                "listeners": [{"name": "tls", "port": 15443, "protocol": "TLS", "tls": {"mode": "Passthrough"}}]
+            }
+        })
+    };
+    let put = |address: &str| {
+        world
+            .peer
+            .put(GATEWAYS, "istio-system", "eastwest", object(address));
+    };
+    put("198.51.100.1");
+    agent.eventually(&catalog, &["198.51.100.1"]).await;
+    put("198.51.100.2");
+    agent.eventually(&catalog, &["198.51.100.2"]).await;
+
+    // Something in front of the API server has nothing at all: that says nothing of gateways.
+    world.peer.set_fault(Fault::NotFound);
+    agent.readyz_says("catalog cluster-2: stale: ").await;
+    agent.readyz_says("gateways: ").await;
+    assert_eq!(agent.answers(&catalog).await, ["198.51.100.2"]);
+    world.peer.set_fault(Fault::None);
+    agent.readyz_says("catalog cluster-2: synced\n").await;
+    // The definition goes, and with it all objects.
+    world.peer.define(GATEWAYS, false);
+    agent.eventually(&catalog, &[]).await;
+    agent.readyz_says("catalog cluster-2: synced\n").await;
     agent.stop().await;
 }
 

@@ -3,9 +3,10 @@
 use std::{collections::BTreeSet, fs, path::Path, process::Command, time::SystemTime};
 
 use crossmesh_dns_agent::{
+    answer::Reason,
     catalog::Cluster,
     config::Config,
-    metrics::{Exchange, ExchangeLabels, Metrics},
+    metrics::{Exchange, ExchangeLabels, Metrics, ShadowResult},
 };
 
 fn page() -> String {
@@ -59,6 +60,7 @@ fn metrics() -> Metrics {
     metrics.exchanges.get_or_create(&labels).inc();
     metrics.count_refused_catalog("cluster-1");
     metrics.show_loop(([127, 0, 0, 1], 53).into(), true);
+    metrics.count_shadow(ShadowResult::Differs, Reason::Local, 1);
     metrics.show_gateways([(([127, 0, 0, 1], 15443).into(), true)].into_iter());
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/dns.yaml");
     let config = Config::load(&file).unwrap();
@@ -88,4 +90,15 @@ fn the_page_tells_every_metric_and_no_other() {
         .collect();
     let found: BTreeSet<&str> = found.iter().map(String::as_str).collect();
     assert_eq!(told, found);
+    let registered = include_str!("../../src/metrics.rs")
+        .matches(".register(\n")
+        .count()
+        + include_str!("../../src/metrics.rs")
+            .matches(".register(\"")
+            .count();
+    assert_eq!(
+        found.len(),
+        registered,
+        "a metric has no value in `metrics()`, and so is not looked at here"
+    );
 }

@@ -17,7 +17,8 @@ const NAMED_RULES: usize = 256;
 #[derive(Debug)]
 pub(super) struct Rules {
     rules: BTreeMap<String, Option<Counter>>,
-    other: Option<Counter>,
+    /// Where it allows, and where it denies; the same twice of rules that do not decide.
+    other: [Option<Counter>; 2],
     /// By class: where it allows, and where it denies.
     defaults: Vec<(SourceClass, [Option<Counter>; 2])>,
 }
@@ -34,16 +35,16 @@ impl Rules {
         };
         let defaults = SourceClass::ALL.into_iter().map(|class| {
             let rule = format!("default_{class}");
-            let both = [Verdict::Allow, Verdict::Deny].map(|verdict| counter(&rule, verdict));
+            let both = VERDICTS.map(|verdict| counter(&rule, verdict));
             (class, both)
         });
         let mut named = BTreeMap::new();
-        let mut other = None;
+        let mut other = [None; 2];
         for (at, (rule, verdict)) in rules.enumerate() {
             if at < NAMED_RULES {
                 named.insert(rule.to_owned(), counter(rule, verdict));
             } else {
-                other = metrics::counter(&format!("rule=.={};.;{name}", super::OTHER));
+                other = VERDICTS.map(|verdict| counter(super::OTHER, verdict));
                 break;
             }
         }
@@ -58,12 +59,12 @@ impl Rules {
     pub(super) fn auditing<'p>(rules: impl Iterator<Item = &'p str>, name: &str) -> Self {
         let counter = |rule: &str| metrics::counter(&format!("rule=.={rule};.;{name}"));
         let mut named = BTreeMap::new();
-        let mut other = None;
+        let mut other = [None; 2];
         for (at, rule) in rules.enumerate() {
             if at < NAMED_RULES {
                 named.insert(rule.to_owned(), counter(rule));
             } else {
-                other = counter(super::OTHER);
+                other = [counter(super::OTHER); 2];
                 break;
             }
         }
@@ -76,20 +77,34 @@ impl Rules {
 
     /// The counter of an AUDIT rule.
     pub(super) fn audit(&self, rule: &str) -> Option<Counter> {
-        self.rules.get(rule).copied().unwrap_or(self.other)
+        self.rule(rule, Verdict::Allow)
     }
 
     /// The counter of what decided so.
     pub(super) fn decision(&self, by: &DecidedBy<'_>, verdict: Verdict) -> Option<Counter> {
         match by {
-            DecidedBy::Rule(name) => self.audit(name),
+            DecidedBy::Rule(name) => self.rule(name, verdict),
             DecidedBy::Default(class) => {
-                let (_, [allow, deny]) = self.defaults.iter().find(|(of, _)| of == class)?;
-                match verdict {
-                    Verdict::Allow => *allow,
-                    Verdict::Deny => *deny,
-                }
+                let (_, both) = self.defaults.iter().find(|(of, _)| of == class)?;
+                of(both, verdict)
             }
         }
+    }
+
+    fn rule(&self, name: &str, verdict: Verdict) -> Option<Counter> {
+        match self.rules.get(name) {
+            Some(counter) => *counter,
+            None => of(&self.other, verdict),
+        }
+    }
+}
+
+/// In the order of every pair of counters here.
+const VERDICTS: [Verdict; 2] = [Verdict::Allow, Verdict::Deny];
+
+fn of([allow, deny]: &[Option<Counter>; 2], verdict: Verdict) -> Option<Counter> {
+    match verdict {
+        Verdict::Allow => *allow,
+        Verdict::Deny => *deny,
     }
 }

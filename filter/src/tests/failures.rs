@@ -99,9 +99,18 @@ fn what_cannot_be_read_is_refused_by_name() {
 #[test]
 fn a_dry_run_refuses_nothing_even_then() {
     let mut vm = vm(&policy(r#", "mode": "DRY_RUN""#));
-    host(|host| host.statuses.insert("proxy_get_header_map_pairs", 10));
+    let genuine = host(|host| host.headers.clone());
+    host(|host| {
+        host.statuses.insert("proxy_get_header_map_pairs", 10);
+        host.headers.extend(headers(&[
+            ("x-crossmesh-source-mesh", "west"),
+            ("x-crossmesh-destination-mesh", "east"),
+        ]));
+    });
     assert_eq!(vm.request(), Action::Continue);
     assert_eq!(reply(), None);
+    let passed = host(|host| host.headers.clone());
+    assert_eq!(passed, genuine, "what the client calls ours goes unseen");
 }
 
 #[test]

@@ -152,3 +152,36 @@ fn a_forwarders_caller_is_judged_in_its_place() {
         });
     }
 }
+
+#[test]
+fn callers_behind_a_forwarder_are_told_apart() {
+    let forwarders = r#", "forwarders": [{"principal": "foo.com/ns/istio-ingress/sa/gateway"}]"#;
+    let gateway = "spiffe://foo.com/ns/istio-ingress/sa/gateway";
+    let own = format!("URI={gateway}");
+    let (allowed, other) = (format!("URI={FRONTEND}"), format!("URI={BATCH}"));
+    let cases: [(&[&str], &str); 6] = [
+        (&[&allowed, &own], "ALLOW rule:readers"),
+        (&[&other, &own], "DENY default:peerMesh"),
+        // The forwarder itself.
+        (&[&own], "DENY default:peerMesh"),
+        (&[&own, &allowed], "DENY default:invalidIdentity"),
+        (&[&other, &allowed, &own], "ALLOW rule:readers"),
+        (&[], "DENY default:peerMesh"),
+    ];
+    let mut vm = vm(&policy(&format!("{READERS}{forwarders}")));
+    let bare = host(|host| host.headers.clone());
+    peer(Some(gateway.as_bytes()));
+    // Twice, so that who is remembered is not taken for another.
+    for (lines, expected) in cases.iter().chain(&cases) {
+        let lines: Vec<_> = lines
+            .iter()
+            .map(|line| ("x-forwarded-client-cert", *line))
+            .collect();
+        host(|host| {
+            host.headers = bare.clone();
+            host.headers.extend(headers(&lines));
+        });
+        vm.request();
+        assert_eq!(decision().as_deref(), Some(*expected), "{lines:?}");
+    }
+}

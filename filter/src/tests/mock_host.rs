@@ -17,6 +17,7 @@ pub(crate) struct Host {
     /// By path, components joined with dots.
     pub(crate) attributes: BTreeMap<String, Vec<u8>>,
     pub(crate) headers: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) trailers: Vec<(Vec<u8>, Vec<u8>)>,
     /// Bytes answered in place of the encoded headers.
     pub(crate) raw_headers: Option<Vec<u8>>,
     pub(crate) filter_state: BTreeMap<String, String>,
@@ -48,6 +49,15 @@ pub(crate) struct Host {
 }
 
 impl Host {
+    /// The map of a request with this number.
+    fn map(&mut self, map: u32) -> &mut Vec<(Vec<u8>, Vec<u8>)> {
+        match map {
+            0 => &mut self.headers,
+            1 => &mut self.trailers,
+            _ => panic!("only the request's headers and trailers are looked at"),
+        }
+    }
+
     /// The name of the metric with this number.
     fn defined(&self, id: u32) -> Option<String> {
         let index = usize::try_from(id).ok()?.checked_sub(1)?;
@@ -82,6 +92,7 @@ unsafe extern "C" {
     fn crossmesh_on_downstream_data(context: u32, size: usize, end: bool) -> Action;
     fn crossmesh_on_upstream_data(context: u32, size: usize, end: bool) -> Action;
     fn proxy_on_request_headers(context: u32, headers: usize, end_of_stream: bool) -> Action;
+    fn proxy_on_request_trailers(context: u32, trailers: usize) -> Action;
     fn proxy_on_response_headers(context: u32, headers: usize, end_of_stream: bool) -> Action;
     fn proxy_on_delete(context: u32);
     fn proxy_on_memory_allocate(size: usize) -> *mut u8;
@@ -163,6 +174,15 @@ impl Vm {
         });
         self.response_headers(context);
         action
+    }
+
+    /// The request's trailers are there.
+    pub(crate) fn request_trailers(&mut self, context: u32) -> Action {
+        let count = host(|host| host.trailers.len());
+        // SAFETY: as above.
+        self.call(context, || unsafe {
+            proxy_on_request_trailers(context, count)
+        })
     }
 
     /// The response's headers are there.
@@ -360,11 +380,10 @@ unsafe extern "C" fn proxy_get_header_map_pairs(
     if let Some(status) = called("proxy_get_header_map_pairs") {
         return status;
     }
-    assert_eq!(map, 0, "only request headers are read");
     let encoded = host(|host| {
         host.raw_headers.clone().unwrap_or_else(|| {
             encode_pairs(
-                host.headers
+                host.map(map)
                     .iter()
                     .map(|(k, v)| (k.as_slice(), v.as_slice())),
             )
@@ -405,10 +424,9 @@ unsafe extern "C" fn proxy_remove_header_map_value(
     if let Some(status) = called("proxy_remove_header_map_value") {
         return status;
     }
-    assert_eq!(map, 0, "only request headers are written");
     // SAFETY: as `bytes`.
     let key = unsafe { bytes(key, key_size) };
-    host(|host| host.headers.retain(|(name, _)| *name != key));
+    host(|host| host.map(map).retain(|(name, _)| *name != key));
     0
 }
 

@@ -219,6 +219,25 @@ fn no_header_from_outside_survives_as_one_of_ours() {
 }
 
 #[test]
+fn nor_does_a_trailer() {
+    let forged = [
+        ("x-crossmesh-source-mesh", "west"),
+        ("grpc-trace", "1"),
+        ("X_Crossmesh-Other", "1"),
+    ];
+    let mut vm = vm(&policy(READERS));
+    let stream = vm.open();
+    host(|host| host.trailers = headers(&forged));
+    assert_eq!(vm.request_headers(stream), Action::Continue);
+    assert_eq!(vm.request_trailers(stream), Action::Continue);
+    let passed = host(|host| host.trailers.clone());
+    assert_eq!(passed, headers(&[("grpc-trace", "1")]));
+    host(|host| host.statuses.insert("proxy_get_header_map_pairs", 10));
+    assert_eq!(vm.request_trailers(stream), Action::Pause);
+    assert_eq!(reply().map(|reply| reply.status), Some(500));
+}
+
+#[test]
 fn a_refusal_is_one_line_that_the_client_cannot_forge() {
     let mut vm = vm(&policy(""));
     host(|host| {

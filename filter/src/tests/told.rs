@@ -162,10 +162,11 @@ fn the_number_of_metrics_is_bounded_whatever_the_policy() {
     let meshes = (0..100).map(|n| format!(r#"{{"id": "mesh-{n}", "trustDomains": ["d{n}.com"]}}"#));
     let meshes = meshes.collect::<Vec<_>>().join(", ");
     let rules = (0..1000).map(|n| format!(r#"{{"name": "seen-{n}", "action": "AUDIT"}}"#));
+    // The first of mesh-99 is beyond those that have a counter of their own.
     let allowed = (0..1000).map(|n| {
         format!(
             r#"{{"name": "rule-{n}", "action": "ALLOW", "from": [{{"meshes": ["mesh-{}"]}}]}}"#,
-            n % 100
+            if n < 300 { n % 90 } else { n % 100 }
         )
     });
     let rules = rules.chain(allowed).collect::<Vec<_>>().join(", ");
@@ -188,6 +189,12 @@ fn the_number_of_metrics_is_bounded_whatever_the_policy() {
         ["mesh-1", "mesh-63", "mesh-64", "other"].map(requests),
         [1, 1, 0, 2]
     );
+    let dry_run = |rule: &str| {
+        count_of(&format!(
+            "rule=.={rule};.;verdict=.=ALLOW;.;crossmesh_dry_run_decisions_total"
+        ))
+    };
+    assert_eq!(["rule-64", "rule-399", "other"].map(dry_run), [1, 0, 1]);
     assert_eq!(
         count_of("rule=.=seen-255;.;crossmesh_audit_matches_total"),
         4

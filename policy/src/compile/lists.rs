@@ -75,6 +75,11 @@ impl Report {
         self.warnings.push(told(at, None, problem, mend));
     }
 
+    /// The warnings, of a policy with which nothing is wrong.
+    pub(super) fn into_warnings(self) -> Vec<Problem> {
+        self.warnings
+    }
+
     /// The warnings, if nothing is wrong.
     pub(super) fn finish(self) -> Result<Vec<Problem>, Invalid> {
         if self.problems.is_empty() {

@@ -1,5 +1,7 @@
 //! From bytes to [`Spec`], with errors that name the rule, the field, the value and the mend.
 
+mod sweep;
+
 use std::cmp::Reverse;
 
 use serde_json::Value;
@@ -14,7 +16,8 @@ const LONGEST_SHOWN: usize = 80;
 /// Reads a `pluginConfig` as JSON: what Envoy hands to the filter.
 ///
 /// # Errors
-/// The first thing that is not of the schema's shape: an unknown field, a missing one, a value of the wrong kind.
+/// What is not of the schema's shape: unknown fields, missing ones, values of the wrong kind. Of each mesh, forwarder
+/// and rule, and of the rest, all is told up to the first thing that hides what follows.
 pub fn parse(json: &[u8]) -> Result<Spec, Invalid> {
     if json.trim_ascii().is_empty() {
         return Err(whole(
@@ -48,31 +51,47 @@ fn not_json(error: &serde_json::Error) -> Invalid {
     )
 }
 
-/// What serde found at a path, in the words of the field.
+/// What serde found at a path, and all else that is wrong.
 fn refused(json: &[u8], path: &Path, error: &serde_json::Error) -> Invalid {
     if !error.is_data() {
         return not_json(error);
     }
+    let document: Value = serde_json::from_slice(json).unwrap_or_default();
+    let problem = found(&document, &document, path.to_string(), path, error);
+    let mut problems = sweep::all(&document);
+    // A field that stands twice is seen only in the text.
+    if !problems.contains(&problem) {
+        problems.insert(0, problem);
+    }
+    Invalid { problems }
+}
+
+/// What serde found at a path of a part, in the words of the field, which is that path in the whole document.
+fn found(
+    document: &Value,
+    part: &Value,
+    field: String,
+    path: &Path,
+    error: &serde_json::Error,
+) -> Problem {
     let text = error.to_string();
     // The position is one in the JSON, which the author, who wrote YAML, never saw.
     let message = text
         .rfind(" at line ")
         .and_then(|end| text.get(..end))
         .unwrap_or(&text);
-    let document: Value = serde_json::from_slice(json).unwrap_or_default();
     let value = path
         .iter()
-        .try_fold(&document, |value, segment| step(value, segment));
+        .try_fold(part, |value, segment| step(value, segment));
     let said = said(message, value);
-    let field = path.to_string();
     let field = if field == "." { String::new() } else { field };
-    Invalid::one(Problem {
-        rule: rule_name(&document, &field),
+    Problem {
+        rule: rule_name(document, &field),
         field,
         value: said.value,
         problem: said.problem,
         mend: said.mend,
-    })
+    }
 }
 
 fn step<'v>(value: &'v Value, segment: &Segment) -> Option<&'v Value> {

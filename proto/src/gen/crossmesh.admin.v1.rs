@@ -41,6 +41,9 @@ pub struct Cluster {
     /// Services in the catalog in use.
     #[prost(uint32, tag = "7")]
     pub services: u32,
+    /// Milliseconds for which the state has not been SYNCED; absent while it is.
+    #[prost(uint64, optional, tag = "8")]
+    pub not_synced_milliseconds: ::core::option::Option<u64>,
 }
 /// One name and its answer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -140,4 +143,298 @@ impl Reason {
             _ => None,
         }
     }
+}
+/// Why one name is answered as it is, at one moment. Served by the agent's admin port at `/v1/explain/TYPE/NAME` as
+/// `application/x-protobuf`; a type or name that is none gets status 400 with a line of text.
+///
+/// Where a field is a word, it is one of those that stand there, and the same word as in logs and metrics. Later versions
+/// may have more: show what you do not know as it is.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Explanation {
+    /// As it was asked, in lower case and without a final dot.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// `A`, `SRV`, `TYPE64`.
+    #[prost(string, tag = "2")]
+    pub r#type: ::prost::alloc::string::String,
+    /// The cluster domain, without a final dot.
+    #[prost(string, tag = "3")]
+    pub cluster_domain: ::prost::alloc::string::String,
+    /// The cluster in which this agent runs.
+    #[prost(string, tag = "4")]
+    pub local_cluster: ::prost::alloc::string::String,
+    /// `overlay`, `authoritative`, `shadow`.
+    #[prost(string, tag = "5")]
+    pub mode: ::prost::alloc::string::String,
+    /// What a client gets now: the result of what answers queries.
+    #[prost(message, optional, tag = "6")]
+    pub answer: ::core::option::Option<Answer>,
+    /// In shadow mode, what a client would get otherwise.
+    #[prost(message, optional, tag = "7")]
+    pub ours: ::core::option::Option<Answer>,
+    /// What the name speaks of; absent when it is of no service.
+    #[prost(message, optional, tag = "8")]
+    pub subject: ::core::option::Option<Subject>,
+    /// What every cluster has of the service, in the order of the configuration; empty without a service.
+    #[prost(message, repeated, tag = "9")]
+    pub views: ::prost::alloc::vec::Vec<View>,
+    /// What the service's ports speak together: `http`, `tcp`, `mixed`; empty when no cluster's service counts.
+    #[prost(string, tag = "10")]
+    pub class: ::prost::alloc::string::String,
+    /// The policy for services that only peers have; absent without a service.
+    #[prost(message, optional, tag = "11")]
+    pub policy: ::core::option::Option<Policy>,
+}
+/// What a question is answered with.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Answer {
+    #[prost(oneof = "answer::Kind", tags = "1, 2")]
+    pub kind: ::core::option::Option<answer::Kind>,
+}
+/// Nested message and enum types in `Answer`.
+pub mod answer {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        #[prost(message, tag = "1")]
+        Reply(super::Reply),
+        #[prost(message, tag = "2")]
+        Forward(super::Forward),
+    }
+}
+/// An answer of the agent's own.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Reply {
+    /// `noerror`, `nodata`, `nxdomain`, `servfail`, `refused`.
+    #[prost(string, tag = "1")]
+    pub outcome: ::prost::alloc::string::String,
+    /// The data of the answer section, in the order before rotation; SRV as PRIORITY WEIGHT PORT TARGET.
+    #[prost(string, repeated, tag = "2")]
+    pub records: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// `local`, `gateway`, `cluster-ip`, `nodata`, `any`, `not-found`, `not-synced`, `class`, `transfer`.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// The text of the extended error, if there is one.
+    #[prost(string, tag = "4")]
+    pub extended_error: ::prost::alloc::string::String,
+    /// Seconds for which it may be kept.
+    #[prost(uint32, tag = "5")]
+    pub ttl_seconds: u32,
+}
+/// A question that others are asked.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Forward {
+    /// `cluster`: the cluster's own DNS; `general`: the general servers.
+    #[prost(string, tag = "1")]
+    pub to: ::prost::alloc::string::String,
+    /// Those servers, as ADDRESS:PORT.
+    #[prost(string, repeated, tag = "2")]
+    pub servers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whether a denial is turned into SERVFAIL, because a catalog that may have the name was never read.
+    #[prost(bool, tag = "3")]
+    pub in_doubt: bool,
+    /// `outside`, `reverse`, `upstream`, `pod`, `not-found`, `shadow`.
+    #[prost(string, tag = "4")]
+    pub why: ::prost::alloc::string::String,
+    /// The reply that is kept and would be given now, if there is one.
+    #[prost(message, optional, tag = "5")]
+    pub kept: ::core::option::Option<Kept>,
+}
+/// A reply of an upstream server that the agent keeps.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Kept {
+    /// As in Reply; `silent`, `unreachable` where no server replied.
+    #[prost(string, tag = "1")]
+    pub outcome: ::prost::alloc::string::String,
+    /// The addresses in it.
+    #[prost(string, repeated, tag = "2")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Since it came.
+    #[prost(uint32, tag = "3")]
+    pub age_seconds: u32,
+}
+/// What a name speaks of.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Subject {
+    /// `domain`, `namespace`, `service`, `below` (something below a service).
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    /// Empty for the domain.
+    #[prost(string, tag = "2")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Empty for the domain and a namespace.
+    #[prost(string, tag = "3")]
+    pub service: ::prost::alloc::string::String,
+}
+/// One cluster's part in a service.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct View {
+    #[prost(message, optional, tag = "1")]
+    pub cluster: ::core::option::Option<Cluster>,
+    /// Whether the agent runs in it.
+    #[prost(bool, tag = "2")]
+    pub local: bool,
+    /// The service as the cluster has it; absent: it has none, or was never read.
+    #[prost(message, optional, tag = "3")]
+    pub service: ::core::option::Option<Service>,
+    /// What becomes of it: `unread`, `absent`, `local`, `behind` (the local cluster has one), `local-unread`,
+    /// `not-exported`, `external-name`, `not-imported`, `cluster-local`, `kept-local` (`failover: false`), `counts`.
+    #[prost(string, tag = "4")]
+    pub fate: ::prost::alloc::string::String,
+    /// Of one that counts, whose addresses it gives: `nothing`, `gateways`, `own`.
+    #[prost(string, tag = "5")]
+    pub gives: ::prost::alloc::string::String,
+    /// Why: `policy`, `same-network`, `only-http`, `not-only-http`, `overlap`.
+    #[prost(string, tag = "6")]
+    pub because: ::prost::alloc::string::String,
+    /// The addresses that it gives.
+    #[prost(string, repeated, tag = "7")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Addresses that it does not give because they are local ones here.
+    #[prost(uint32, tag = "8")]
+    pub overlaps: u32,
+    /// Whether it is on the local cluster's network.
+    #[prost(bool, tag = "9")]
+    pub same_network: bool,
+    /// The gateways that stand for it; of a peer only.
+    #[prost(message, repeated, tag = "10")]
+    pub gateways: ::prost::alloc::vec::Vec<Gateway>,
+}
+/// A service as one cluster has it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Service {
+    /// `cluster-ip`, `headless`, `external-name`.
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    /// Its cluster IPs, or its ready endpoints.
+    #[prost(string, repeated, tag = "2")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, repeated, tag = "3")]
+    pub ports: ::prost::alloc::vec::Vec<ServicePort>,
+    #[prost(bool, tag = "4")]
+    pub exported: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ServicePort {
+    /// Empty: it has none.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub number: u32,
+    /// `http`, `tcp`, `udp`.
+    #[prost(string, tag = "3")]
+    pub protocol: ::prost::alloc::string::String,
+}
+/// What the configuration's `remote` says of a service.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Policy {
+    /// `auto`, `gateway`, `cluster-ip`, `nodata`, `upstream`.
+    #[prost(string, tag = "1")]
+    pub answer: ::prost::alloc::string::String,
+    /// Who says so: `service` or `namespace` (a rule for it), `everywhere` (`remote.answer`), `default`.
+    #[prost(string, tag = "2")]
+    pub answer_by: ::prost::alloc::string::String,
+    #[prost(bool, tag = "3")]
+    pub failover: bool,
+    #[prost(string, tag = "4")]
+    pub failover_by: ::prost::alloc::string::String,
+}
+/// One gateway and what is known of it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Gateway {
+    /// An address or a name.
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub port: u32,
+    #[prost(message, repeated, tag = "3")]
+    pub addresses: ::prost::alloc::vec::Vec<GatewayAddress>,
+    /// Why the last look-up of its name failed; empty when it did not.
+    #[prost(string, tag = "4")]
+    pub lookup_problem: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GatewayAddress {
+    /// As ADDRESS:PORT.
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+    /// `healthy`, `unhealthy`, `not-probed`.
+    #[prost(string, tag = "2")]
+    pub health: ::prost::alloc::string::String,
+    /// Whether the last probe reached it, and how long ago it began; absent without one.
+    #[prost(bool, optional, tag = "3")]
+    pub reached: ::core::option::Option<bool>,
+    #[prost(uint64, optional, tag = "4")]
+    pub probed_milliseconds_ago: ::core::option::Option<u64>,
+}
+/// How an agent is set up and how it is. Served by the agent's admin port at `/v1/status` as `application/x-protobuf`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Status {
+    /// The agent's version.
+    #[prost(string, tag = "1")]
+    pub version: ::prost::alloc::string::String,
+    /// Whether it wants traffic.
+    #[prost(bool, tag = "2")]
+    pub ready: bool,
+    /// What it waits for until then.
+    #[prost(string, repeated, tag = "3")]
+    pub pending: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whether it is ending.
+    #[prost(bool, tag = "4")]
+    pub stopping: bool,
+    /// Where it answers queries, each over UDP and TCP, as ADDRESS:PORT.
+    #[prost(string, repeated, tag = "5")]
+    pub listen: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The cluster domain, without a final dot.
+    #[prost(string, tag = "6")]
+    pub cluster_domain: ::prost::alloc::string::String,
+    /// The cluster in which it runs.
+    #[prost(string, tag = "7")]
+    pub local_cluster: ::prost::alloc::string::String,
+    /// `overlay`, `authoritative`, `shadow`.
+    #[prost(string, tag = "8")]
+    pub mode: ::prost::alloc::string::String,
+    /// The serial of the SOA that goes with its denials, by which they can be told from the cluster DNS's.
+    #[prost(uint32, tag = "9")]
+    pub serial: u32,
+    /// Its clock, in milliseconds since 1970.
+    #[prost(uint64, tag = "10")]
+    pub unix_milliseconds: u64,
+    /// The general upstream servers, as ADDRESS:PORT.
+    #[prost(string, repeated, tag = "11")]
+    pub general_servers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The cluster's own DNS; empty: the general servers.
+    #[prost(string, repeated, tag = "12")]
+    pub cluster_servers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The file that the general servers are from; empty: the configuration.
+    #[prost(string, tag = "13")]
+    pub resolv_conf: ::prost::alloc::string::String,
+    /// Every cluster, in the order of the configuration, and the gateways of peers.
+    #[prost(message, repeated, tag = "14")]
+    pub clusters: ::prost::alloc::vec::Vec<ClusterStatus>,
+    /// Places where peers are discovered.
+    #[prost(message, repeated, tag = "15")]
+    pub discoveries: ::prost::alloc::vec::Vec<Discovery>,
+    /// Remote addresses that are not given because they are local ones here.
+    #[prost(uint64, tag = "16")]
+    pub overlaps: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ClusterStatus {
+    #[prost(message, optional, tag = "1")]
+    pub cluster: ::core::option::Option<Cluster>,
+    #[prost(bool, tag = "2")]
+    pub local: bool,
+    #[prost(message, repeated, tag = "3")]
+    pub gateways: ::prost::alloc::vec::Vec<Gateway>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Discovery {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Whether peers may still come of which nothing is known.
+    #[prost(bool, tag = "2")]
+    pub pending: bool,
+    /// Empty when nothing is wrong.
+    #[prost(string, tag = "3")]
+    pub problem: ::prost::alloc::string::String,
 }

@@ -123,6 +123,18 @@ pub struct External {
     pub name: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "3")]
     pub hosts: ::prost::alloc::vec::Vec<Host>,
+    /// Where ports differ there.
+    #[prost(message, repeated, tag = "4")]
+    pub ports: ::prost::alloc::vec::Vec<PortThere>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PortThere {
+    /// The service's.
+    #[prost(uint32, tag = "1")]
+    pub port: u32,
+    /// The one that leads to it.
+    #[prost(uint32, tag = "2")]
+    pub there: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Network {

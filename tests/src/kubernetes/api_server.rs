@@ -1,5 +1,6 @@
 //! One cluster's control plane: a real etcd and a real kube-apiserver, which can be killed and started again.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -8,6 +9,8 @@ use anyhow::{Context, Result};
 use kube::Client;
 use kube::config::{Config, KubeConfigOptions};
 
+use super::account::Account;
+use super::audit::{self, Right};
 use super::authority::Authority;
 use super::kubeconfig::Kubeconfig;
 use super::objects::Objects;
@@ -26,7 +29,7 @@ pub struct Setup {
     /// The loopback address of both servers.
     pub address: IpAddr,
     /// Where its Services' addresses are from, as a CIDR block.
-    pub service_range: &'static str,
+    pub service_range: String,
 }
 
 /// A running control plane. Dropping it kills both servers.
@@ -50,6 +53,7 @@ impl ApiServer {
             folder.join("tokens.csv"),
             format!("{ADMIN_TOKEN},admin,admin,\"system:masters\"\n"),
         )?;
+        audit::write_policy(folder)?;
         let etcd_address = port::free(setup.address)?;
         let mut server = Self {
             _etcd: start_etcd(folder, etcd_address, port::free(setup.address)?)?,
@@ -92,6 +96,17 @@ impl ApiServer {
     /// Its objects.
     pub async fn objects(&self) -> Result<Objects> {
         Ok(Objects::of(client(&self.kubeconfig()).await?))
+    }
+
+    /// A token of a service account, as a pod of it gets one.
+    pub async fn account(&self, namespace: &str, name: &str) -> Result<Account> {
+        let admin = client(&self.kubeconfig()).await?;
+        Account::request(&admin, self.kubeconfig(), namespace, name).await
+    }
+
+    /// What an account has asked for so far, and was given.
+    pub fn used_by(&self, account: &Account) -> Result<BTreeSet<Right>> {
+        audit::used(&self.folder, &account.user())
     }
 
     /// Kills the API server as a machine's failure does. What it has stored stays.
@@ -154,12 +169,11 @@ impl ApiServer {
             ),
             ("service-account-signing-key-file", file(accounts_key)),
             ("service-account-key-file", file(accounts_public_key)),
-            (
-                "service-cluster-ip-range",
-                self.setup.service_range.to_owned(),
-            ),
+            ("service-cluster-ip-range", self.setup.service_range.clone()),
             ("disable-admission-plugins", "ServiceAccount".to_owned()),
             ("allow-privileged", "true".to_owned()),
+            ("audit-policy-file", file(&audit::policy(&self.folder))),
+            ("audit-log-path", file(&audit::log(&self.folder))),
         ];
         flags
             .iter()

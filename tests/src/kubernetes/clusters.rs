@@ -9,6 +9,8 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -19,15 +21,18 @@ use super::coredns::CoreDns;
 use super::door::Door;
 use super::kubeconfig::Kubeconfig;
 use super::objects::{self, Objects};
+use super::port;
 use super::relay::Relay;
 use crate::agent::Agent;
 use crate::block::Block;
 use crate::dns::Upstream;
 use crate::names::GATEWAY_PORT;
 
-/// A name outside of all clusters.
+/// A domain outside of all clusters.
+const OUTSIDE_DOMAIN: &str = "example.com";
+/// A name in it.
 pub const OUTSIDE: &str = "www.example.com";
-/// Its address.
+/// Its address, and that of every other name there.
 pub const OUTSIDE_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 80));
 /// The west's name in configurations and secrets.
 pub const WEST: &str = "cluster-2";
@@ -50,19 +55,39 @@ pub struct Clusters {
     pub east: Cluster,
     /// Its peer.
     pub west: Cluster,
-    /// The west's gateway, if it is open.
+    /// The west's gateway, if it is ours and open.
     pub door: Option<Door>,
     moved: Option<Door>,
     gateway: IpAddr,
+    agents: AtomicU32,
     _upstream: Upstream,
     folder: TempDir,
     block: Block,
+}
+
+/// What differs between one pair of clusters and another.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// Where the Services' addresses of the east and the west are from, as CIDR blocks.
+    pub service_ranges: [String; 2],
+    /// The west's gateway, where there is one already.
+    pub gateway: Option<IpAddr>,
 }
 
 impl Clusters {
     /// Starts both clusters, each with the namespaces shop and istio-system, and the west with a gateway. They do not know
     /// of each other yet: see [`Clusters::introduce`].
     pub async fn start() -> Result<Self> {
+        Self::start_in(Surroundings {
+            service_ranges: ["10.96.0.0/16", "10.97.0.0/16"].map(str::to_owned),
+            gateway: None,
+        })
+        .await
+    }
+
+    /// As [`Clusters::start`], elsewhere.
+    pub async fn start_in(surroundings: Surroundings) -> Result<Self> {
+        let [east_range, west_range] = surroundings.service_ranges;
         let block = Block::claim()?;
         let folder = tempfile::Builder::new()
             .prefix("crossmesh-")
@@ -72,20 +97,26 @@ impl Clusters {
         let east = Setup {
             name: "cluster-1",
             address: block.at(2),
-            service_range: "10.96.0.0/16",
+            service_range: east_range,
         };
         let west = Setup {
             name: WEST,
             address: block.at(3),
-            service_range: "10.97.0.0/16",
+            service_range: west_range,
         };
         let (east_folder, west_folder) = (in_folder("east"), in_folder("west"));
         let (east, west) = tokio::try_join!(
             Cluster::start(&east_folder, &east, "network-1"),
             Cluster::start(&west_folder, &west, "network-2"),
         )?;
-        let gateway = block.at(20);
-        let door = Door::open(SocketAddr::new(gateway, GATEWAY_PORT))?;
+        let (gateway, door) = match surroundings.gateway {
+            Some(gateway) => (gateway, None),
+            None => {
+                let gateway = block.at(20);
+                let door = Door::open(SocketAddr::new(gateway, GATEWAY_PORT))?;
+                (gateway, Some(door))
+            }
+        };
         let service = objects::east_west_gateway("network-2");
         west.objects.apply(&service).await?;
         let status = objects::gateway_status(&[gateway]);
@@ -93,7 +124,7 @@ impl Clusters {
         let IpAddr::V4(outside) = OUTSIDE_ADDRESS else {
             anyhow::bail!("the upstream knows IPv4 only");
         };
-        let upstream = Upstream::start(block.at(4), OUTSIDE, outside)?;
+        let upstream = Upstream::start(block.at(4), OUTSIDE_DOMAIN, outside)?;
         let dns = CoreDns::start(
             &in_folder("coredns"),
             block.at(5),
@@ -105,9 +136,10 @@ impl Clusters {
             dns,
             east,
             west,
-            door: Some(door),
+            door,
             moved: None,
             gateway,
+            agents: AtomicU32::new(1),
             _upstream: upstream,
             folder,
             block,
@@ -118,6 +150,17 @@ impl Clusters {
     #[must_use]
     pub fn gateway(&self) -> IpAddr {
         self.gateway
+    }
+
+    /// Another address of ours, for parts that a test adds; those up to 21 are taken.
+    #[must_use]
+    pub fn other(&self, host: u8) -> IpAddr {
+        self.block.at(host)
+    }
+
+    /// A port for an agent, at address 1 of ours.
+    pub fn free_port(&self) -> Result<u16> {
+        Ok(port::free(self.block.at(1))?.port())
     }
 
     /// Closes the west's gateway.
@@ -161,18 +204,24 @@ impl Clusters {
 
     /// Starts an agent of the east that follows its own cluster and those of remote secrets, and waits until it is ready.
     pub async fn start_agent(&self) -> Result<Agent> {
-        let mut agent = self.launch_agent(&json!({})).await?;
+        let mut agent = self.launch_agent(&json!({}), &[]).await?;
         agent.until_ready().await?;
         Ok(agent)
     }
 
-    /// As [`Clusters::start_agent`], with these fields besides in its configuration, and without waiting for more than that
-    /// it listens.
-    pub async fn launch_agent(&self, besides: &Value) -> Result<Agent> {
+    /// As [`Clusters::start_agent`], with these fields besides in its configuration and these variables in its environment,
+    /// and without waiting for more than that it listens.
+    pub async fn launch_agent(
+        &self,
+        besides: &Value,
+        environment: &[(&str, String)],
+    ) -> Result<Agent> {
+        // Each has its own files: there may be several.
+        let agent = format!("agent-{}", self.agents.fetch_add(1, Ordering::Relaxed));
         let way = self
             .east
             .api
-            .write_kubeconfig("agent.kubeconfig", &self.east.way())?;
+            .write_kubeconfig(&format!("{agent}.kubeconfig"), &self.east.way())?;
         let mut config = json!({
             "schema": "crossmesh-dns/v1",
             "listen": [format!("{}:0", self.block.at(1))],
@@ -190,12 +239,25 @@ impl Clusters {
         for (field, value) in besides.as_object().into_iter().flatten() {
             config[field] = value.clone();
         }
-        Agent::launch(&self.folder.path().join("agent"), &config.to_string()).await
+        let folder = self.folder.path().join(agent);
+        Agent::launch_in(&folder, &config.to_string(), environment).await
+    }
+
+    /// A folder for a test's own files, removed with everything else.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// An address for a test's own parts, from 127.0.N.100 on.
+    #[must_use]
+    pub fn address(&self, number: u8) -> IpAddr {
+        self.block.at(100 + number)
     }
 }
 
 impl Cluster {
-    async fn start(folder: &std::path::Path, setup: &Setup, network: &str) -> Result<Self> {
+    async fn start(folder: &Path, setup: &Setup, network: &str) -> Result<Self> {
         let api = ApiServer::start(folder, setup).await?;
         let objects = api.objects().await?;
         objects

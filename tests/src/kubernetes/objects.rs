@@ -27,10 +27,11 @@ impl Objects {
         Self { client }
     }
 
-    /// Creates it, or makes it as given; as it is stored then. Anything else in it that others wrote stays.
+    /// Creates it, or makes it as given; as it is stored then. Anything else in it that others wrote stays. A field that its
+    /// kind does not have is an error.
     pub async fn apply(&self, object: &Value) -> Result<Value> {
         let (api, name) = self.api(object)?;
-        let params = PatchParams::apply(MANAGER).force();
+        let params = PatchParams::apply(MANAGER).force().validation_strict();
         let stored = api
             .patch(&name, &params, &Patch::Apply(object))
             .await
@@ -55,6 +56,14 @@ impl Objects {
             .await
             .with_context(|| format!("deleting {object}"))?;
         Ok(())
+    }
+
+    /// What is at a path.
+    pub async fn get(&self, path: &str) -> Result<Value> {
+        let request = hyper::Request::get(path).body(Vec::new())?;
+        let text = self.client.request_text(request).await;
+        let text = text.with_context(|| format!("getting {path}"))?;
+        Ok(serde_json::from_str(&text)?)
     }
 
     /// Applies a Service and its ready endpoint; the address that the cluster allotted to it.

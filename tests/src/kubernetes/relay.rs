@@ -1,5 +1,7 @@
 //! A relay in front of a server, for the faults that networks have: connections cut, swallowed, refused.
 
+pub mod datagrams;
+
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, Result};

@@ -5,17 +5,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
-use super::{cluster, mtls_listener, router, tls_context};
+use super::{cluster, hcm, mtls_listener, router, served, upstream_tls};
 use crate::access_log::AccessLog;
 use crate::block::Block;
 use crate::envoy::{Envoy, Setup};
 use crate::names::SERVICE_PORT;
 use crate::pki::{Pki, Root};
 use crate::plugin::Plugin;
-use crate::world::node;
+use crate::world::{gateway_node, node};
 
 /// The gateway's identity.
 pub const INGRESS: &str = "spiffe://foo.com/ns/istio-ingress/sa/istio-ingressgateway";
@@ -57,15 +57,13 @@ impl ForwardedStand {
             "server",
             &["spiffe://bar.com/ns/shop/sa/catalog"],
         )?;
-        let served =
-            json!({"direct_response": {"status": 200, "body": {"inline_string": "served"}}});
         let filter = Plugin::Given(policy.to_owned()).http_filter()?;
         let setup = Setup {
             node: node("west", "shop", "catalog"),
             listeners: vec![mtls_listener(
                 server,
                 &identity,
-                &[hcm(details, served, &[filter, router()], &access_log)],
+                &[hcm(details, served(), &[filter, router()], &access_log)],
             )],
             clusters: vec![],
         };
@@ -79,16 +77,10 @@ impl ForwardedStand {
 
         let identity = pki.sign(Root::East, "gateway", &[INGRESS])?;
         let mut to = cluster("server", server);
-        to["transport_socket"] = json!({
-            "name": "envoy.transport_sockets.tls",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-                "common_tls_context": tls_context(&identity, &Value::Null),
-            },
-        });
+        to["transport_socket"] = upstream_tls(&identity);
         let own_log = AccessLog::at(folder.path().join("gateway.log"));
         let setup = Setup {
-            node: node("east", "istio-ingress", "istio-ingressgateway"),
+            node: gateway_node("east", "istio-ingress", "istio-ingressgateway"),
             listeners: vec![mtls_listener(
                 gateway,
                 &identity,
@@ -115,21 +107,4 @@ impl ForwardedStand {
             _block: block,
         })
     }
-}
-
-fn hcm(details: &str, mut action: Value, filters: &[Value], access_log: &AccessLog) -> Value {
-    action["match"] = json!({"prefix": "/"});
-    json!({
-        "name": "envoy.filters.network.http_connection_manager",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-            "stat_prefix": "inbound",
-            "preserve_external_request_id": true,
-            "forward_client_cert_details": details,
-            "set_current_client_cert_details": {"uri": true},
-            "access_log": [access_log.config()],
-            "route_config": {"name": "inbound", "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [action]}]},
-            "http_filters": filters,
-        },
-    })
 }

@@ -3,17 +3,17 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{cluster, mtls_listener, router, tls_context};
+use super::{cluster, mtls_listener, router, tcp_proxy, tcp_proxy_without_log, upstream_tls};
 use crate::access_log::AccessLog;
 use crate::block::Block;
 use crate::envoy::{Envoy, Setup, socket_address};
 use crate::names::SERVICE_PORT;
 use crate::pki::{Identity, Pki, Root};
-use crate::plugin::{Plugin, write_network_discovery};
+use crate::plugin::{Plugin, resource, write_network_discovery};
 use crate::speaker::Speaker;
 use crate::world::node;
 
@@ -21,10 +21,14 @@ use crate::world::node;
 pub const GREETING_PORT: u16 = 3306;
 /// The port where the HTTP filter follows the network filter, both with the same policy.
 pub const HTTP_PORT: u16 = 8081;
+/// The same service, as Istio connects to it by itself.
+pub const HELD_BACK_PORT: u16 = 3307;
+/// The filter that carries TCP.
+const TCP_PROXY: &str = "envoy.filters.network.tcp_proxy";
 /// What the service that speaks first says.
 pub const GREETING: &str = "220 welcome\r\n";
 
-/// A server's sidecar with three listeners (clients speak first, the server speaks first, HTTP), and a client's sidecar
+/// A server's sidecar with four listeners (clients speak first, the server speaks first, in two ways, and HTTP), and a client's sidecar
 /// for each client: plain TCP in, mutual TLS out.
 #[derive(Debug)]
 pub struct TcpStand {
@@ -32,7 +36,7 @@ pub struct TcpStand {
     pub envoy: Envoy,
     /// Its access log, of TCP only: a line when a connection has ended.
     pub access_log: AccessLog,
-    /// Its address; the ports are [`SERVICE_PORT`], [`GREETING_PORT`] and [`HTTP_PORT`].
+    /// Its address; the ports are [`SERVICE_PORT`], [`GREETING_PORT`], [`HELD_BACK_PORT`] and [`HTTP_PORT`].
     pub address: IpAddr,
     /// The application that waits for the client.
     pub echo: Speaker,
@@ -81,7 +85,15 @@ impl TcpStand {
                     &identity,
                     &[
                         Plugin::Discovered(discovery.clone()).network_filter()?,
-                        tcp_proxy("greeter", &access_log, &after_the_handshake()),
+                        tcp_proxy("greeter", &access_log, &after_the_handshake()?),
+                    ],
+                ),
+                mtls_listener(
+                    SocketAddr::new(address, HELD_BACK_PORT),
+                    &identity,
+                    &[
+                        Plugin::Discovered(discovery.clone()).network_filter()?,
+                        tcp_proxy("greeter", &access_log, &json!({})),
                     ],
                 ),
                 mtls_listener(
@@ -154,16 +166,10 @@ async fn clients_sidecars(
         ..Setup::default()
     };
     for (ip, identity) in clients {
-        for port in [SERVICE_PORT, GREETING_PORT] {
+        for port in [SERVICE_PORT, GREETING_PORT, HELD_BACK_PORT] {
             let name = format!("{ip}:{port}");
             let mut to = cluster(&name, SocketAddr::new(server, port));
-            to["transport_socket"] = json!({
-                "name": "envoy.transport_sockets.tls",
-                "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-                    "common_tls_context": tls_context(identity, &Value::Null),
-                },
-            });
+            to["transport_socket"] = upstream_tls(identity);
             setup.clusters.push(to);
             setup.listeners.push(json!({
                 "name": name,
@@ -176,31 +182,19 @@ async fn clients_sidecars(
     Envoy::start("the clients' sidecars", folder, server, &setup).await
 }
 
-/// Connects to the server only when the client is known: without this a server that speaks first may do so before the
-/// handshake is over, and is then not heard until the client speaks.
-fn after_the_handshake() -> Value {
-    json!({"upstream_connect_mode": "ON_DOWNSTREAM_TLS_HANDSHAKE", "max_early_data_bytes": 65536})
-}
-
-fn tcp_proxy(cluster: &str, access_log: &AccessLog, more: &Value) -> Value {
-    let mut proxy = tcp_proxy_without_log(cluster, more);
-    proxy["typed_config"]["access_log"] = json!([access_log.config()]);
-    proxy
-}
-
-fn tcp_proxy_without_log(cluster: &str, more: &Value) -> Value {
-    let mut proxy = json!({
-        "name": "envoy.filters.network.tcp_proxy",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-            "stat_prefix": "tcp",
-            "cluster": cluster,
-        },
-    });
-    for (name, value) in more.as_object().into_iter().flatten() {
-        proxy["typed_config"][name] = value.clone();
-    }
-    proxy
+/// What `wasm-plugins/server-first.yaml` merges into `tcp_proxy`: it connects to the server only when the client is known.
+/// Without this a server that speaks first may do so before the handshake is over, and is then not heard until the client
+/// speaks.
+pub fn after_the_handshake() -> Result<Value> {
+    let filter = resource("server-first.yaml")?;
+    let patch = &filter["spec"]["configPatches"][0];
+    ensure!(
+        patch["match"]["listener"]["filterChain"]["filter"]["name"] == TCP_PROXY,
+        "server-first.yaml patches another filter: {patch}"
+    );
+    let port = &patch["match"]["listener"]["filterChain"]["destinationPort"];
+    ensure!(*port == GREETING_PORT, "server-first.yaml is for {port}");
+    Ok(patch["patch"]["value"]["typed_config"].clone())
 }
 
 fn http(filter: &Value) -> Value {

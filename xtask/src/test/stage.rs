@@ -21,7 +21,7 @@ pub(crate) enum Stage {
     Unit,
     /// Build the dns-agent, the command line and the demo
     Binaries,
-    /// Find or build what the tests' clusters are made of: kube-apiserver, etcd, CoreDNS
+    /// Find or build what the tests' clusters are made of: kube-apiserver, etcd, CoreDNS, helm
     Kubernetes,
     /// End-to-end tests: the real Envoy, the real filter, real clients, real API servers
     E2e,

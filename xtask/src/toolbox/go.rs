@@ -65,6 +65,18 @@ pub(super) const COREDNS: Program = Program {
     minutes: 3,
 };
 
+/// The last line of helm 3.
+pub(super) const HELM: Program = Program {
+    name: "helm",
+    version: "3.22.0",
+    version_arguments: &["version", "--short"],
+    package: "helm.sh/helm/v3/cmd/helm",
+    go_mod: include_str!("go/helm/go.mod"),
+    go_sum: include_str!("go/helm/go.sum"),
+    variables: &[("helm.sh/helm/v3/internal/version.version", "v3.22.0")],
+    minutes: 2,
+};
+
 impl Program {
     pub(super) fn installed(&self, cache: &Cache) -> Option<PathBuf> {
         Some(self.path(&cache.folder(&self.key()))).filter(|path| is_program(path))
@@ -187,7 +199,7 @@ mod tests {
 
     #[test]
     fn each_version_is_the_one_that_its_go_mod_and_go_sum_pin() {
-        for program in [&KUBE_APISERVER, &ETCD, &COREDNS] {
+        for program in [&KUBE_APISERVER, &ETCD, &COREDNS, &HELM] {
             check(program);
         }
     }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use walrus::{ExportItem, ModuleConfig};
 
 /// Name for Envoy, name in the module as it was built.
-const EXPORTS: [(&str, &str); 13] = [
+const EXPORTS: [(&str, &str); 14] = [
     // What is no callback: memory and who fills it, what runs first, by which Envoy knows the ABI.
     ("memory", "memory"),
     ("malloc", "malloc"),
@@ -24,6 +24,8 @@ const EXPORTS: [(&str, &str); 13] = [
     ("proxy_on_tick", "proxy_on_tick"),
     // A request's. There is neither proxy_on_log nor proxy_on_done: what is told at the end is told in proxy_on_delete.
     ("proxy_on_request_headers", "proxy_on_request_headers"),
+    // Called only where there are trailers.
+    ("proxy_on_request_trailers", "proxy_on_request_trailers"),
     ("proxy_on_response_headers", "proxy_on_response_headers"),
     // A connection's.
     ("proxy_on_new_connection", "crossmesh_on_new_connection"),
@@ -92,8 +94,9 @@ mod tests {
     use super::*;
 
     /// How the SDK's traits call what Envoy calls otherwise; the others have the same name after `proxy_`.
-    const RENAMED: [(&str, &str); 2] = [
+    const RENAMED: [(&str, &str); 3] = [
         ("on_http_request_headers", "proxy_on_request_headers"),
+        ("on_http_request_trailers", "proxy_on_request_trailers"),
         ("on_http_response_headers", "proxy_on_response_headers"),
     ];
     /// What is called whenever the SDK's are: the SDK itself makes and drops contexts in these.

@@ -5,6 +5,7 @@ use crate::{
     address_range::AddressRange,
     catalog::{Gateway, GatewayHost},
     config::{GatewayProbe, written},
+    gateway::is_server_name,
     index::{RemoteAnswer, RemotePolicy, RemoteRule},
     name::is_kubernetes_label,
     sources::file::GATEWAY_PORT,
@@ -59,6 +60,7 @@ impl Reading<'_> {
             enabled: Some(by_default),
             interval: None,
             timeout: None,
+            server_name: None,
             failures: None,
             successes: None,
         };
@@ -69,7 +71,17 @@ impl Reading<'_> {
             MS(2_000),
             MS(50)..=MS(60_000),
         );
+        let server_name = written.server_name.as_ref();
+        if let Some(name) = server_name.filter(|name| !is_server_name(&name.value)) {
+            self.faults.add(
+                line(name),
+                "gatewayProbe.serverName",
+                format!("\"{}\" is no name that TLS can ask for", name.value),
+                "write a service's SNI, such as outbound_.80_._.NAME.NAMESPACE.svc.cluster.local",
+            );
+        }
         let probe = GatewayProbe {
+            server_name: server_name.map(|name| name.value.as_str().into()),
             timeout: self.duration(
                 written.timeout.as_ref(),
                 "gatewayProbe.timeout",

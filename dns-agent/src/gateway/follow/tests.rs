@@ -1,6 +1,6 @@
 use std::sync::Mutex;
 
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 
 use super::*;
 use crate::metrics::Metrics;
@@ -126,6 +126,7 @@ async fn an_address_that_cannot_be_reached_is_unhealthy_until_it_can() {
     let mut world = World::start(Some(GatewayProbe {
         interval: Duration::from_millis(50),
         timeout: Duration::from_millis(50),
+        server_name: None,
         failures: 2,
         successes: 2,
     }));

@@ -4,8 +4,12 @@ use std::{path::PathBuf, time::Duration};
 
 use kube::{
     Client, Config,
+    client::ClientBuilder,
     config::{KubeConfigOptions, Kubeconfig},
 };
+use tower::util::MapRequestLayer;
+
+use super::token_file::TokenFile;
 
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -54,8 +58,19 @@ impl Access {
         // Who watches decides how long to wait, and when to try again.
         config.read_timeout = None;
         config.default_retry = false;
-        Client::try_from(config)
-            .map_err(|error| format!("no client can be made: {}", describe(&error)))
+        // A token in the file itself goes first, as in kube.
+        let token_file = config.auth_info.token_file.take();
+        let token_file = token_file.filter(|_| config.auth_info.token.is_none());
+        let builder = ClientBuilder::try_from(config)
+            .map_err(|error| format!("no client can be made: {}", describe(&error)))?;
+        Ok(match token_file {
+            Some(file) => {
+                let file = TokenFile::open(file.into())?;
+                let sign = MapRequestLayer::new(move |request| file.sign(request));
+                builder.with_layer(&sign).build()
+            }
+            None => builder.build(),
+        })
     }
 }
 

@@ -6,16 +6,17 @@ use std::{
 };
 
 use kube::Client;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch::channel};
 
 use super::{
     convert::{self, Kept},
+    gateways::Gateways,
     mesh_networks,
-    objects::{ConfigMap, EndpointSlice, Namespace, Object as _, Service},
+    objects::{ConfigMap, EndpointSlice, GatewayObject, Namespace, Node, Service},
     watch::{self, Event, Resource},
 };
 use crate::{
-    catalog::{self, Catalog, Endpoint, Gateway, GatewayHost, Kind, MeshNetworks},
+    catalog::{self, Catalog, Endpoint, Kind, MeshNetworks},
     sources::board::Seat,
 };
 
@@ -36,6 +37,8 @@ enum Change {
     Services(Event<Service>),
     Namespaces(Event<Namespace>),
     Slices(Event<EndpointSlice>),
+    Gateways(Event<GatewayObject>),
+    Nodes(Event<Node>),
     Mesh(Event<ConfigMap>),
 }
 
@@ -46,6 +49,7 @@ pub(super) async fn follow(client: &Client, about: &About, seat: &Seat) {
         name,
         path: path.to_owned(),
         selector: selector.to_owned(),
+        optional: false,
     };
     let services = resource("services", "/api/v1/services", "");
     let namespaces = resource("namespaces", "/api/v1/namespaces", "");
@@ -55,6 +59,15 @@ pub(super) async fn follow(client: &Client, about: &About, seat: &Seat) {
         "/apis/discovery.k8s.io/v1/endpointslices",
         "&labelSelector=service.kubernetes.io%2Fheadless",
     );
+    let gateways = Resource {
+        optional: true,
+        ..resource(
+            "gateways",
+            "/apis/gateway.networking.k8s.io/v1/gateways",
+            "&labelSelector=topology.istio.io%2Fnetwork",
+        )
+    };
+    let nodes = resource("nodes", "/api/v1/nodes", "");
     let mesh = resource(
         "the ConfigMap istio",
         &format!("/api/v1/namespaces/{}/configmaps", about.istio_namespace),
@@ -66,6 +79,16 @@ pub(super) async fn follow(client: &Client, about: &About, seat: &Seat) {
         }
         std::future::pending::<()>().await;
     };
+    let (select, mut selected) = channel(None);
+    // Few clusters have gateways at nodes, and nodes are many and large.
+    let follow_nodes = async {
+        while selected.wait_for(Option::is_some).await.is_ok() {
+            tokio::select! {
+                _ = watch::follow(client, &nodes, &send, Change::Nodes) => {}
+                _ = selected.changed() => {}
+            }
+        }
+    };
     let take = async {
         let mut view = View::new(about.clone());
         let mut batch = Vec::new();
@@ -73,6 +96,13 @@ pub(super) async fn follow(client: &Client, about: &About, seat: &Seat) {
             for change in batch.drain(..) {
                 view.take(change);
             }
+            select.send_if_modified(|selected| {
+                let other = selected.as_ref() != view.gateways.selected();
+                if other {
+                    *selected = view.gateways.selected().cloned();
+                }
+                other
+            });
             view.tell(seat);
         }
     };
@@ -80,6 +110,8 @@ pub(super) async fn follow(client: &Client, about: &About, seat: &Seat) {
         _ = watch::follow(client, &services, &send, Change::Services) => {}
         _ = watch::follow(client, &namespaces, &send, Change::Namespaces) => {}
         _ = watch::follow(client, &slices, &send, Change::Slices) => {}
+        _ = watch::follow(client, &gateways, &send, Change::Gateways) => {}
+        () = follow_nodes => {}
         () = follow_mesh => {}
         () = take => {}
     }
@@ -90,22 +122,20 @@ pub(super) async fn follow(client: &Client, about: &About, seat: &Seat) {
 struct View {
     about: About,
     services: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Kept>>,
-    /// Services that can be reached from outside, by namespace and name.
-    exposed: BTreeMap<(String, String), (Vec<Gateway>, Vec<GatewayHost>)>,
+    gateways: Gateways,
     namespaces: BTreeSet<Arc<str>>,
     network: Option<String>,
     /// By namespace.
     slices: BTreeMap<Arc<str>, Slices>,
     mesh_networks: Arc<MeshNetworks>,
     listed: Listed,
-    /// What is wrong, by resource; the mesh configuration last, which is not needed.
-    problems: [Option<String>; 4],
+    /// Whether everything was known once. What is listed stays listed; only gateways may need more later.
+    told: bool,
+    /// What is wrong, by resource; those last that answers can do without.
+    problems: [Option<String>; 6],
     /// Namespaces that are not in `built` as they are now.
     changed: BTreeSet<Arc<str>>,
     built: BTreeMap<Arc<str>, Arc<catalog::Namespace>>,
-    gateways: Arc<[Gateway]>,
-    external: Arc<BTreeMap<(String, String), Vec<GatewayHost>>>,
-    exposed_changed: bool,
 }
 
 /// By the slice's own name: the service, and its endpoints there.
@@ -124,7 +154,11 @@ struct Listed {
 const SERVICES: usize = 0;
 const NAMESPACES: usize = 1;
 const SLICES: usize = 2;
+/// So many are needed.
+const NEEDED: usize = 3;
 const MESH: usize = 3;
+const GATEWAYS: usize = 4;
+const NODES: usize = 5;
 
 impl View {
     fn new(about: About) -> Self {
@@ -133,19 +167,17 @@ impl View {
                 mesh: !about.local,
                 ..Listed::default()
             },
+            gateways: Gateways::new(about.local),
             about,
             services: BTreeMap::new(),
-            exposed: BTreeMap::new(),
             namespaces: BTreeSet::new(),
             network: None,
             slices: BTreeMap::new(),
             mesh_networks: Arc::default(),
+            told: false,
             problems: Default::default(),
             changed: BTreeSet::new(),
             built: BTreeMap::new(),
-            gateways: Arc::default(),
-            external: Arc::default(),
-            exposed_changed: false,
         }
     }
 
@@ -154,6 +186,8 @@ impl View {
             Change::Services(event) => (SERVICES, self.take_services(event)),
             Change::Namespaces(event) => (NAMESPACES, self.take_namespaces(event)),
             Change::Slices(event) => (SLICES, self.take_slices(event)),
+            Change::Gateways(event) => (GATEWAYS, self.gateways.take_objects(event)),
+            Change::Nodes(event) => (NODES, self.gateways.take_nodes(event)),
             Change::Mesh(event) => (MESH, self.take_mesh(event)),
         };
         if let (Some(place), Some(problem)) = (self.problems.get_mut(place), problem.told()) {
@@ -172,8 +206,7 @@ impl View {
                 };
                 self.changed.extend(self.services.keys().cloned());
                 self.services.clear();
-                self.exposed.clear();
-                self.exposed_changed = true;
+                self.gateways.keep_services(&objects);
                 for kept in kept {
                     self.put_service(kept);
                 }
@@ -197,7 +230,7 @@ impl View {
                 }
                 self.changed.insert(metadata.namespace.as_str().into());
                 let key = (metadata.namespace, metadata.name);
-                self.exposed_changed |= self.exposed.remove(&key).is_some();
+                self.gateways.put_service(key, None);
                 Word::None
             }
             Event::Problem(problem) => Word::Problem(problem),
@@ -205,17 +238,12 @@ impl View {
         }
     }
 
-    fn put_service(&mut self, kept: Kept) {
+    fn put_service(&mut self, mut kept: Kept) {
         let namespace = Arc::clone(&kept.service.namespace);
         let name = Arc::clone(&kept.service.name);
         let key = (namespace.to_string(), name.to_string());
-        if kept.external.is_empty() {
-            self.exposed_changed |= self.exposed.remove(&key).is_some();
-        } else {
-            self.exposed_changed = true;
-            self.exposed
-                .insert(key, (kept.gateways.clone(), kept.external.clone()));
-        }
+        let exposed = kept.exposed.take().map(|exposed| *exposed);
+        self.gateways.put_service(key, exposed);
         let services = self.services.entry(Arc::clone(&namespace)).or_default();
         services.insert(name, kept);
         self.changed.insert(namespace);
@@ -266,7 +294,7 @@ impl View {
 
     /// A cluster tells its network by a label of the namespace that Istio is in.
     fn take_network(&mut self, object: &Namespace) {
-        let metadata = object.metadata();
+        let metadata = &object.metadata;
         if metadata.name == self.about.istio_namespace {
             let network = metadata.labels.network.clone();
             self.network = network.filter(|name| !name.is_empty());
@@ -362,13 +390,14 @@ impl View {
             slices,
             mesh,
         } = self.listed;
-        if !(services && namespaces && slices && mesh) {
+        if !(services && namespaces && slices && mesh && self.gateways.known()) && !self.told {
             if let Some(problem) = problem {
                 seat.failed(problem);
             }
             return;
         }
-        let current = self.problems.iter().take(MESH).all(Option::is_none);
+        self.told = true;
+        let current = self.problems.iter().take(NEEDED).all(Option::is_none);
         seat.take(self.catalog(), current, problem);
     }
 
@@ -379,18 +408,12 @@ impl View {
                 None => self.built.remove(&namespace),
             };
         }
-        if std::mem::take(&mut self.exposed_changed) {
-            let gateways = self.exposed.values().flat_map(|(gateways, _)| gateways);
-            self.gateways = gateways.cloned().collect();
-            let external = self.exposed.iter();
-            let external = external.map(|(key, (_, hosts))| (key.clone(), hosts.clone()));
-            self.external = Arc::new(external.collect());
-        }
+        let (gateways, external) = self.gateways.found();
         Catalog {
             network: self.network.clone(),
             namespaces: self.built.clone(),
-            gateways: Arc::clone(&self.gateways),
-            external: Arc::clone(&self.external),
+            gateways,
+            external,
             mesh_networks: Arc::clone(&self.mesh_networks),
         }
     }
@@ -439,9 +462,12 @@ impl View {
 }
 
 /// What a change says of its resource's health.
-enum Word {
+pub(super) enum Word {
+    /// Nothing.
     None,
+    /// It is as it should be.
     Well,
+    /// What is wrong.
     Problem(String),
 }
 

@@ -1,13 +1,15 @@
 //! From Kubernetes' objects to what a catalog keeps of them.
 
+mod exposed;
+
 use std::{net::IpAddr, sync::Arc};
 
 use super::objects;
 use crate::{
-    catalog::{Endpoint, Gateway, GatewayHost, Kind, Port, Protocol, Service},
+    catalog::{Endpoint, Kind, Port, Protocol, Service},
     name::is_kubernetes_label,
-    sources::file::GATEWAY_PORT,
 };
+pub(super) use exposed::{Exposed, gateways, node_address};
 
 /// What is kept of a Service.
 #[derive(Clone, Debug)]
@@ -15,19 +17,13 @@ pub(super) struct Kept {
     /// Without its endpoints, if it is headless.
     pub(super) service: Arc<Service>,
     pub(super) headless: bool,
-    /// Its addresses as an east-west gateway, if it is one.
-    pub(super) gateways: Vec<Gateway>,
-    /// Where it can be reached from outside the cluster.
-    pub(super) external: Vec<GatewayHost>,
+    /// How it can be reached from outside the cluster, if it can.
+    pub(super) exposed: Option<Box<Exposed>>,
 }
 
 /// The kind of a service follows its cluster IPs, as in the Kubernetes DNS specification (1.1.0, §2.3 to §2.5).
 pub(super) fn service(object: &objects::Service) -> Result<Kept, String> {
-    let objects::Service {
-        metadata,
-        spec,
-        status,
-    } = object;
+    let objects::Service { metadata, spec, .. } = object;
     label(&metadata.name)?;
     label(&metadata.namespace)?;
     let mut addresses = Vec::new();
@@ -49,10 +45,9 @@ pub(super) fn service(object: &objects::Service) -> Result<Kept, String> {
         _ if addresses.is_empty() => Kind::ExternalName,
         _ => Kind::ClusterIp(addresses),
     };
-    let external = external(spec, status);
     Ok(Kept {
         headless: matches!(kind, Kind::Headless(_)),
-        gateways: gateways(object, &external),
+        exposed: exposed::of_service(object).map(Box::new),
         service: Arc::new(Service {
             name: metadata.name.as_str().into(),
             namespace: metadata.namespace.as_str().into(),
@@ -64,7 +59,6 @@ pub(super) fn service(object: &objects::Service) -> Result<Kept, String> {
                 .collect::<Result<_, _>>()?,
             exported: is_exported(metadata),
         }),
-        external,
     })
 }
 
@@ -135,48 +129,6 @@ fn is_exported(metadata: &objects::Metadata) -> bool {
         .as_deref()
         .is_none_or(|list| list.split(',').any(|namespace| namespace.trim() == "*"));
     shown && metadata.labels.export.as_deref() != Some("false")
-}
-
-fn external(spec: &objects::ServiceSpec, status: &objects::ServiceStatus) -> Vec<GatewayHost> {
-    let ingress = &status.load_balancer.ingress;
-    let ingress = ingress
-        .iter()
-        .flat_map(|at| at.ip.iter().chain(&at.hostname));
-    let mut found: Vec<GatewayHost> = ingress
-        .chain(&spec.external_ips)
-        .filter_map(|text| GatewayHost::parse(text))
-        .collect();
-    found.sort_unstable();
-    found.dedup();
-    found
-}
-
-/// A service is a gateway by its label and by the port of mTLS passthrough (Istio, `controller/network.go`).
-fn gateways(object: &objects::Service, external: &[GatewayHost]) -> Vec<Gateway> {
-    let labels = &object.metadata.labels;
-    let Some(network) = labels.network.as_deref().filter(|name| !name.is_empty()) else {
-        return Vec::new();
-    };
-    let given = labels
-        .gateway_port
-        .as_deref()
-        .and_then(|port| port.parse().ok());
-    let has = |number: u16| object.spec.ports.iter().any(|port| port.port == number);
-    let port = given
-        .filter(|port| *port > 0)
-        .or(has(GATEWAY_PORT).then_some(GATEWAY_PORT));
-    let Some(port) = port else {
-        return Vec::new();
-    };
-    let network: Arc<str> = network.into();
-    let external = external.iter();
-    external
-        .map(|host| Gateway {
-            network: Some(Arc::clone(&network)),
-            host: host.clone(),
-            port,
-        })
-        .collect()
 }
 
 fn address(text: &str) -> Result<IpAddr, String> {

@@ -8,17 +8,24 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 /// An object of a watched resource.
 pub(super) trait Object: Clone + DeserializeOwned + Send + 'static {
-    /// What every object has.
-    fn metadata(&self) -> &Metadata;
+    /// From where on a watch goes on that has seen it.
+    fn resource_version(&self) -> &str;
 }
 
 /// A page of a list. What has no items is none.
 #[derive(Debug, Deserialize)]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
-pub(super) struct List<T> {
+pub(super) struct Page<T> {
     pub(super) metadata: ListMetadata,
     #[serde(deserialize_with = "null_is_empty")]
     pub(super) items: Vec<T>,
+}
+
+/// The groups of resources that an API server has: `APIGroupList`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Groups {
+    pub(super) kind: String,
+    pub(super) groups: Vec<serde::de::IgnoredAny>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -30,15 +37,18 @@ pub(super) struct ListMetadata {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Metadata {
+#[serde(
+    rename_all = "camelCase",
+    bound(deserialize = "L: Default + Deserialize<'de>")
+)]
+pub(super) struct Metadata<L = Labels> {
     pub(super) name: String,
     #[serde(default)]
     pub(super) namespace: String,
     #[serde(default)]
     pub(super) resource_version: String,
     #[serde(default, deserialize_with = "null_is_empty")]
-    pub(super) labels: Labels,
+    pub(super) labels: L,
     #[serde(default, deserialize_with = "null_is_empty")]
     pub(super) annotations: Annotations,
 }
@@ -66,6 +76,9 @@ pub(super) struct Annotations {
     /// To which namespaces Istio shows the service.
     #[serde(rename = "networking.istio.io/exportTo")]
     pub(super) export_to: Option<String>,
+    /// On which nodes a gateway's pods are, whose service is reached at its nodes: labels as JSON.
+    #[serde(rename = "traffic.istio.io/nodeSelector")]
+    pub(super) node_selector: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -96,6 +109,7 @@ pub(super) struct ServiceSpec {
 pub(super) struct ServicePort {
     pub(super) name: Option<String>,
     pub(super) port: u16,
+    pub(super) node_port: Option<u16>,
     pub(super) protocol: Option<String>,
     pub(super) app_protocol: Option<String>,
 }
@@ -148,6 +162,78 @@ pub(super) struct Conditions {
     pub(super) ready: Option<bool>,
 }
 
+/// A machine. Its labels are the one thing that is read whole: a selector may name any of them.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Node {
+    pub(super) metadata: Metadata<BTreeMap<String, String>>,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(super) status: NodeStatus,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct NodeStatus {
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(super) addresses: Vec<NodeAddress>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct NodeAddress {
+    pub(super) r#type: String,
+    #[serde(default)]
+    pub(super) address: String,
+}
+
+/// A Gateway of the Gateway API (`gateway.networking.k8s.io/v1`).
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct GatewayObject {
+    pub(super) metadata: Metadata,
+    pub(super) spec: GatewaySpec,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(super) status: GatewayStatus,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct GatewaySpec {
+    pub(super) gateway_class_name: String,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(super) addresses: Vec<GatewayAddress>,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(super) listeners: Vec<Listener>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct GatewayStatus {
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(super) addresses: Vec<GatewayAddress>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct GatewayAddress {
+    /// Absent means `IPAddress`.
+    pub(super) r#type: Option<String>,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(super) value: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Listener {
+    pub(super) port: u16,
+    pub(super) tls: Option<ListenerTls>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct ListenerTls {
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(super) options: ListenerOptions,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct ListenerOptions {
+    #[serde(rename = "gateway.istio.io/listener-protocol")]
+    pub(super) protocol: Option<String>,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct ConfigMap {
     pub(super) metadata: Metadata,
@@ -171,14 +257,22 @@ pub(super) struct Secret {
 macro_rules! objects {
     ($($object:ty),*) => {$(
         impl Object for $object {
-            fn metadata(&self) -> &Metadata {
-                &self.metadata
+            fn resource_version(&self) -> &str {
+                &self.metadata.resource_version
             }
         }
     )*};
 }
 
-objects!(Service, Namespace, EndpointSlice, ConfigMap, Secret);
+objects!(
+    Service,
+    Namespace,
+    EndpointSlice,
+    Node,
+    GatewayObject,
+    ConfigMap,
+    Secret
+);
 
 /// An absent list is written as `null` by some servers.
 fn null_is_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>

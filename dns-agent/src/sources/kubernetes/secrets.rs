@@ -71,8 +71,8 @@ impl Secrets {
     /// Follows the secrets of the cluster behind `access`. Ends only by being dropped, or when a cluster's task does.
     pub(super) async fn run(mut self, access: Access) -> Result<(), Ended> {
         loop {
-            let client = access.client().await;
             let changed = super::access_changes(&access);
+            let client = access.client().await;
             match client {
                 Ok(client) => tokio::select! {
                     ended = self.follow(&client) => return Err(ended),
@@ -96,6 +96,7 @@ impl Secrets {
             name: "secrets",
             path: format!("/api/v1/namespaces/{namespace}/secrets"),
             selector: "&labelSelector=istio%2FmultiCluster%3Dtrue".to_owned(),
+            optional: false,
         };
         let (send, mut events) = mpsc::channel(16);
         let mut watch = std::pin::pin!(watch::follow(client, &resource, &send, |event| event));

@@ -1,11 +1,10 @@
 //! One resource of one API server: listed, then watched, for ever.
 
 use std::{
-    pin::pin,
+    io::ErrorKind,
     time::{Duration, Instant},
 };
 
-use futures_util::TryStreamExt as _;
 use http::Request;
 use kube::{Client, core::WatchEvent};
 use tokio::{
@@ -16,10 +15,11 @@ use tracing::debug;
 
 use super::{
     access::{describe, one_line},
-    objects::{List, Object},
+    objects::{Groups, Object, Page},
+    reply::{self, Failure, Lines},
 };
 
-/// Objects in a page: what is in memory at a time is bounded.
+/// Objects in a page: what is in memory at a time is bounded. Fewer, where they are so large that a page is too long.
 const PAGE: usize = 500;
 /// How long a page may take.
 const PAGE_PATIENCE: Duration = Duration::from_secs(30);
@@ -42,6 +42,9 @@ pub(super) struct Resource {
     pub(super) path: String,
     /// What else is in the query, with `&` in front, percent-encoded.
     pub(super) selector: String,
+    /// Whether the API server may not know it, because nobody has defined it there: then there are none, until somebody
+    /// has.
+    pub(super) optional: bool,
 }
 
 /// What became known of a resource.
@@ -108,6 +111,7 @@ pub(super) async fn follow<K: Object, T>(
         send,
         wrap,
         well: true,
+        undefined: false,
     };
     match following.run().await {
         Ok(never) => match never {},
@@ -122,6 +126,16 @@ struct Following<'f, K, T> {
     wrap: fn(Event<K>) -> T,
     /// Whether the last word was not of a problem.
     well: bool,
+    /// Whether the last word was that the API server does not know the resource.
+    undefined: bool,
+}
+
+/// What a list comes to.
+enum List<K> {
+    /// All objects, and the version of the list.
+    Known(Vec<K>, String),
+    /// Nobody has defined the resource.
+    Undefined,
 }
 
 impl<K: Object, T> Following<'_, K, T> {
@@ -132,10 +146,19 @@ impl<K: Object, T> Following<'_, K, T> {
         loop {
             let Some(from) = version.take() else {
                 match self.list().await {
-                    Ok((objects, at)) => {
+                    Ok(List::Known(objects, at)) => {
+                        self.undefined = false;
                         self.tell(Event::Listed(objects)).await?;
                         self.well().await?;
                         version = Some(at);
+                    }
+                    Ok(List::Undefined) => {
+                        if !self.undefined {
+                            self.undefined = true;
+                            self.tell(Event::Listed(Vec::new())).await?;
+                        }
+                        self.well().await?;
+                        backoff.wait().await;
                     }
                     Err(problem) => {
                         self.problem(problem).await?;
@@ -171,29 +194,59 @@ impl<K: Object, T> Following<'_, K, T> {
         }
     }
 
-    /// All objects and the version of the list.
-    async fn list(&self) -> Result<(Vec<K>, String), String> {
+    async fn list(&self) -> Result<List<K>, String> {
         let mut objects = Vec::new();
         let mut next = String::new();
+        let mut size = PAGE;
         loop {
             let Resource { path, selector, .. } = self.resource;
-            let mut uri = format!("{path}?limit={PAGE}{selector}");
+            let mut uri = format!("{path}?limit={size}{selector}");
             if !next.is_empty() {
                 uri = format!("{uri}&continue={}", encoded(&next));
             }
-            let request = get(&uri)?;
-            let text = timeout(PAGE_PATIENCE, self.client.request_text(request)).await;
-            let text = text
-                .map_err(|_| format!("no reply within {} s", PAGE_PATIENCE.as_secs()))?
-                .map_err(|error| describe(&error))?;
-            let page: List<K> = serde_json::from_str(&text)
+            let text = match self.text(&uri).await? {
+                Ok(text) => text,
+                Err(Failure::TooLong) if size > 1 => {
+                    size = (size / 8).max(1);
+                    continue;
+                }
+                Err(Failure::TooLong) => {
+                    return Err("the reply is longer than any object can be".to_owned());
+                }
+                Err(Failure::Refused(kube::Error::Api(status)))
+                    if status.code == 404
+                        && self.resource.optional
+                        && self.is_undefined().await =>
+                {
+                    return Ok(List::Undefined);
+                }
+                Err(Failure::Refused(error)) => return Err(describe(&error)),
+            };
+            let page: Page<K> = serde_json::from_str(&text)
                 .map_err(|error| one_line(&format!("the reply is not understood: {error}")))?;
             objects.extend(page.items);
             if page.metadata.r#continue.is_empty() {
-                return Ok((objects, page.metadata.resource_version));
+                return Ok(List::Known(objects, page.metadata.resource_version));
             }
             next = page.metadata.r#continue;
         }
+    }
+
+    /// Whether it is an API server that does not know the resource, and not something in front of it: it tells which
+    /// groups of resources it has. Anybody may ask that (the role `system:discovery`).
+    async fn is_undefined(&self) -> bool {
+        let Ok(Ok(text)) = self.text("/apis").await else {
+            return false;
+        };
+        let groups: Result<Groups, _> = serde_json::from_str(&text);
+        groups.is_ok_and(|groups| groups.kind == "APIGroupList" && !groups.groups.is_empty())
+    }
+
+    async fn text(&self, uri: &str) -> Result<Result<String, Failure>, String> {
+        let request = get(uri)?;
+        timeout(PAGE_PATIENCE, reply::text(self.client, request))
+            .await
+            .map_err(|_| format!("no reply within {} s", PAGE_PATIENCE.as_secs()))
     }
 
     async fn watch(&mut self, version: &mut String) -> Result<End, Unwanted> {
@@ -206,9 +259,13 @@ impl<K: Object, T> Following<'_, K, T> {
             Ok(request) => request,
             Err(problem) => return Ok(End::Failed(problem)),
         };
-        let begun = timeout(PAGE_PATIENCE, self.client.request_events::<K>(request)).await;
-        let events = match begun {
-            Ok(Ok(events)) => events,
+        let begun = timeout(PAGE_PATIENCE, Lines::open(self.client, request)).await;
+        let mut lines = match begun {
+            Ok(Ok(lines)) => lines,
+            // Its definition may be gone, with all objects: the list will tell.
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 && self.resource.optional => {
+                return Ok(End::Relist(None));
+            }
             Ok(Err(error)) => return Ok(ended(&error)),
             Err(_) => {
                 let seconds = PAGE_PATIENCE.as_secs();
@@ -216,24 +273,36 @@ impl<K: Object, T> Following<'_, K, T> {
             }
         };
         self.well().await?;
-        let mut events = pin!(events);
         loop {
-            let event = match timeout(SILENCE, events.try_next()).await {
-                Ok(Ok(Some(event))) => event,
-                Ok(Ok(None)) => return Ok(End::Cut),
-                Ok(Err(error)) => return Ok(ended(&error)),
+            let line = match timeout(SILENCE, lines.next()).await {
+                Ok(Ok(Some(line))) => line,
+                Ok(Err(error)) if error.kind() == ErrorKind::InvalidData => {
+                    return Ok(End::Relist(Some(format!(
+                        "the reply is not understood: {error}"
+                    ))));
+                }
+                // A connection that breaks is how watches end when a server does.
+                Ok(Ok(None) | Err(_)) => return Ok(End::Cut),
                 Err(_) => {
                     debug!(resource = self.resource.name, "a watch was silent for long");
                     return Ok(End::Cut);
                 }
             };
+            let event: WatchEvent<K> = match serde_json::from_slice(&line) {
+                Ok(event) => event,
+                // Cut in the middle of an event.
+                Err(error) if error.is_eof() => return Ok(End::Cut),
+                Err(error) => {
+                    return Ok(End::Relist(Some(describe(&kube::Error::SerdeError(error)))));
+                }
+            };
             match event {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                    version.clone_from(&object.metadata().resource_version);
+                    object.resource_version().clone_into(version);
                     self.tell(Event::Put(object)).await?;
                 }
                 WatchEvent::Deleted(object) => {
-                    version.clone_from(&object.metadata().resource_version);
+                    object.resource_version().clone_into(version);
                     self.tell(Event::Gone(object)).await?;
                 }
                 WatchEvent::Bookmark(bookmark) => *version = bookmark.metadata.resource_version,
@@ -261,15 +330,11 @@ impl<K: Object, T> Following<'_, K, T> {
     }
 }
 
-/// What a watch's error means. A connection that breaks is how watches end when a server does.
+/// What it means that a watch cannot be had, or is ended by the server.
 fn ended(error: &kube::Error) -> End {
     match error {
         kube::Error::Api(status) if status.code == 410 => End::Relist(None),
         kube::Error::Api(status) if status.reason == "Expired" => End::Relist(None),
-        kube::Error::ReadEvents(_) => End::Cut,
-        kube::Error::SerdeError(_) | kube::Error::LinesCodecMaxLineLengthExceeded => {
-            End::Relist(Some(describe(error)))
-        }
         _ => End::Failed(describe(error)),
     }
 }

@@ -2,7 +2,7 @@
 //! runtime of its own, so that it can be killed with all its connections.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
@@ -13,7 +13,7 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::{Request, State},
-    http::StatusCode,
+    http::{StatusCode, header::AUTHORIZATION},
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
@@ -27,6 +27,10 @@ pub(crate) enum Fault {
     Unauthorised,
     /// What it says is no list.
     Garbage,
+    /// Something else answers at its address, which has nothing.
+    NotFound,
+    /// What it says never ends.
+    Endless,
     /// It takes requests and never replies.
     Slow,
     /// It says that a list changed too much to be gone through.
@@ -56,11 +60,19 @@ struct Inner {
     fault: Fault,
     page: usize,
     lists: usize,
+    /// The only one that is let in; else any.
+    token: Option<&'static str>,
+    /// Resources that it does not know, by path.
+    undefined: BTreeSet<String>,
+    /// How often each resource was asked for, by path.
+    asked: BTreeMap<String, usize>,
 }
 
 pub(crate) const SERVICES: &str = "/api/v1/services";
 pub(crate) const NAMESPACES: &str = "/api/v1/namespaces";
 pub(crate) const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
+pub(crate) const NODES: &str = "/api/v1/nodes";
+pub(crate) const GATEWAYS: &str = "/apis/gateway.networking.k8s.io/v1/gateways";
 pub(crate) const SECRETS: &str = "/api/v1/namespaces/istio-system/secrets";
 pub(crate) const MESH: &str = "/api/v1/namespaces/istio-system/configmaps";
 
@@ -76,6 +88,9 @@ impl Api {
                 fault: Fault::None,
                 page: 2,
                 lists: 0,
+                token: None,
+                undefined: BTreeSet::new(),
+                asked: BTreeMap::new(),
             }),
             changed: watch::channel(()).0,
         };
@@ -207,6 +222,14 @@ impl Api {
         });
     }
 
+    /// Lets in only who shows this token from now on, and ends all watches.
+    pub(crate) fn let_in(&self, token: &'static str) {
+        self.change(|inner| {
+            inner.token = Some(token);
+            inner.era += 1;
+        });
+    }
+
     /// Ends all watches; those that go on from before now are told that their version is too old.
     pub(crate) fn expire(&self) {
         self.change(|inner| {
@@ -224,6 +247,24 @@ impl Api {
     /// How many pages of lists were given.
     pub(crate) fn lists(&self) -> usize {
         self.world.lock().lists
+    }
+
+    /// As long as a resource is not defined, requests for it are not found.
+    pub(crate) fn define(&self, resource: &str, defined: bool) {
+        self.change(|inner| {
+            if defined {
+                inner.undefined.remove(resource);
+            } else {
+                inner.undefined.insert(resource.to_owned());
+                inner.era += 1;
+            }
+        });
+    }
+
+    /// How often a resource was asked for.
+    pub(crate) fn asked(&self, resource: &str) -> usize {
+        let inner = self.world.lock();
+        inner.asked.get(resource).copied().unwrap_or_default()
     }
 
     fn change(&self, change: impl FnOnce(&mut Inner)) {
@@ -254,17 +295,46 @@ async fn handle(State(world): State<Arc<World>>, request: Request) -> Response {
         .filter_map(|part| part.split_once('='))
         .map(|(key, value)| (key.to_owned(), decoded(value)))
         .collect();
-    let fault = world.lock().fault;
+    let (fault, token, undefined) = {
+        let mut inner = world.lock();
+        *inner.asked.entry(resource.clone()).or_default() += 1;
+        (
+            inner.fault,
+            inner.token,
+            inner.undefined.contains(&resource),
+        )
+    };
+    let shown = request.headers().get(AUTHORIZATION);
+    if token.is_some_and(|token| shown.is_none_or(|shown| shown != &format!("Bearer {token}"))) {
+        return status(StatusCode::UNAUTHORIZED, "Unauthorized", "not this token");
+    }
     match fault {
         Fault::None => {}
         Fault::Unauthorised => {
             return status(StatusCode::UNAUTHORIZED, "Unauthorized", "no such token");
         }
         Fault::Garbage => return "<html>welcome</html>".into_response(),
+        Fault::NotFound => return (StatusCode::NOT_FOUND, "<html>nothing</html>").into_response(),
+        Fault::Endless => {
+            let blanks = Bytes::from(vec![b' '; 1 << 20]);
+            let more = stream::unfold((world, blanks), |(world, blanks)| async {
+                let still = world.lock().fault == Fault::Endless;
+                still.then(|| (Ok::<_, Infallible>(blanks.clone()), (world, blanks)))
+            });
+            return Body::from_stream(more).into_response();
+        }
         Fault::Slow => {
             tokio::time::sleep(Duration::from_secs(3600)).await;
         }
         Fault::Expired => return status(StatusCode::GONE, "Expired", "too old"),
+    }
+    if resource == "/apis" {
+        return json!({"kind": "APIGroupList", "groups": [{"name": "discovery.k8s.io"}]})
+            .to_string()
+            .into_response();
+    }
+    if undefined {
+        return (StatusCode::NOT_FOUND, "404 page not found\n").into_response();
     }
     if query.get("watch").is_some_and(|watch| watch == "true") {
         let from: u64 = query["resourceVersion"].parse().unwrap();

@@ -68,46 +68,44 @@ fn a_ports_protocol_is_its_app_protocol_else_its_names() {
 
 #[test]
 fn a_gateway_is_a_labelled_service_with_the_port_of_passthrough() {
-    let check = |labels: &str, port: u16, expected: &[&str]| {
+    let check = |labels: &str, port: u16, expected: Option<&str>| {
         let kept = read(
             &format!(r#", "labels": {{{labels}}}"#),
             &format!(
                 r#", "spec": {{"clusterIP": "10.0.0.1", "externalIPs": ["192.0.2.9"], "ports": [{{"name": "tls", "port": {port}}}]}},
-                "status": {{"loadBalancer": {{"ingress": [{{"ip": "192.0.2.8"}}, {{"hostname": "gw.example.com"}}]}}}}"#
+                "status": {{"loadBalancer": {{"ingress": [{{"ip": "192.0.2.8", "hostname": "same.example.com"}}, {{"hostname": "gw.example.com"}}]}}}}"#
             ),
         )
         .unwrap();
-        let found = kept.gateways.iter();
-        let found: Vec<String> = found
-            .map(|gateway| {
-                let network = gateway.network.as_deref().unwrap_or_default();
-                format!("{network} {}:{}", gateway.host, gateway.port)
-            })
-            .collect();
-        assert_eq!(found, expected, "{labels}");
-        assert_eq!(kept.external.len(), 3);
+        let exposed = kept.exposed.unwrap();
+        let gateway = exposed.gateway.as_ref();
+        let found = gateway.map(|(network, port)| format!("{network} {port}"));
+        assert_eq!(found.as_deref(), expected, "{labels}");
+        let hosts: Vec<String> = exposed.hosts.iter().map(ToString::to_string).collect();
+        assert_eq!(hosts, ["192.0.2.8", "192.0.2.9", "gw.example.com"]);
+        assert_eq!(exposed.nodes, None);
     };
     let network = r#""topology.istio.io/network": "n2""#;
-    check(
-        network,
-        15443,
-        &[
-            "n2 192.0.2.8:15443",
-            "n2 192.0.2.9:15443",
-            "n2 gw.example.com:15443",
-        ],
+    check(network, 15443, Some("n2 15443"));
+    check(network, 443, None);
+    check("", 15443, None);
+    let given = format!(r#"{network}, "networking.istio.io/gatewayPort": "443""#);
+    check(&given, 443, Some("n2 443"));
+}
+
+#[test]
+fn of_an_object_only_what_answers_need_is_read() {
+    let large = "x".repeat(100_000);
+    let metadata = format!(
+        r#", "annotations": {{"kubectl.kubernetes.io/last-applied-configuration": "{large}"}}, "labels": {{"app": "{large}"}}"#
     );
-    check(network, 443, &[]);
-    check("", 15443, &[]);
-    check(
-        &format!(r#"{network}, "networking.istio.io/gatewayPort": "443""#),
-        443,
-        &[
-            "n2 192.0.2.8:443",
-            "n2 192.0.2.9:443",
-            "n2 gw.example.com:443",
-        ],
+    let text = format!(
+        r#"{{"metadata": {{"name": "web", "namespace": "shop" {metadata}}}, "spec": {{"selector": {{"app": "{large}"}}}},
+        "status": {{"conditions": [{{"message": "{large}"}}]}}}}"#
     );
+    let read: objects::Service = serde_json::from_str(&text).unwrap();
+    // Whatever is kept of it would be in its debugging text.
+    assert!(format!("{read:?}").len() < 1000);
 }
 
 #[test]

@@ -5,21 +5,24 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use crossmesh_proto::CONTENT_TYPE;
-use crossmesh_proto::admin::v1::Table;
-use prost::Message as _;
+use prost::Message;
 
-/// Of a table, in bytes: some millions of names.
+use crate::args::Agent;
+
+/// Of an answer, in bytes: a table of some millions of names.
 const LARGEST: u64 = 1 << 30;
 
-/// Why there is no table.
+/// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum Unanswered {
     /// Nobody can be asked at this address.
     Unreachable(String),
     /// Nothing came in time.
     TimedOut(Duration),
-    /// Something answered, but not with a table.
-    NoTable(String),
+    /// Something answered, but not what an agent says.
+    NoAgent(String),
+    /// The agent says that the question is wrong.
+    Wrong(String),
 }
 
 impl Unanswered {
@@ -41,22 +44,25 @@ impl fmt::Display for Unanswered {
                     after.as_secs()
                 )
             }
-            Self::NoTable(what) => {
+            Self::NoAgent(what) => {
                 write!(
                     f,
                     "what answers is no dns-agent of this version: {what}; {ADDRESS}"
                 )
             }
+            Self::Wrong(why) => f.write_str(why),
         }
     }
 }
 
-/// Fetches the table of the agent at `HOST:PORT`.
-pub(super) fn table(agent: &str, timeout: Duration) -> anyhow::Result<Table> {
-    fetch(agent, timeout).map_err(|why| why.of(agent))
+/// Fetches a message of the agent.
+pub(super) fn get<M: Message + Default>(agent: &Agent, path: &str) -> anyhow::Result<M> {
+    try_get(agent, path).map_err(|why| why.of(&agent.address))
 }
 
-fn fetch(agent: &str, timeout: Duration) -> Result<Table, Unanswered> {
+/// As [`get`], for whoever wants to know why there is none.
+pub(super) fn try_get<M: Message + Default>(agent: &Agent, path: &str) -> Result<M, Unanswered> {
+    let timeout = agent.timeout;
     let client = ureq::Agent::config_builder()
         .timeout_global(Some(timeout))
         // A proxy from the environment is for the outside world, not for a node's admin port.
@@ -67,29 +73,31 @@ fn fetch(agent: &str, timeout: Duration) -> Result<Table, Unanswered> {
         .new_agent();
     let failed = |error| unanswered(&error, timeout);
     let mut response = client
-        .get(format!("http://{agent}/v1/table"))
+        .get(format!("http://{}{path}", agent.address))
         .header("accept", CONTENT_TYPE)
         .call()
         .map_err(failed)?;
     let status = response.status();
+    let kind = response.body().mime_type().unwrap_or("nothing").to_owned();
+    let mut body = || {
+        let body = response.body_mut().with_config().limit(LARGEST);
+        body.read_to_vec().map_err(failed)
+    };
+    if status == 400 && kind == "text/plain" {
+        let why = String::from_utf8_lossy(&body()?).trim_end().to_owned();
+        return Err(Unanswered::Wrong(why));
+    }
     if status != 200 {
-        return Err(Unanswered::NoTable(format!(
-            "it says {status} to GET /v1/table"
+        return Err(Unanswered::NoAgent(format!(
+            "it says {status} to GET {path}"
         )));
     }
-    let kind = response.body().mime_type().unwrap_or("nothing").to_owned();
     if kind != CONTENT_TYPE {
-        return Err(Unanswered::NoTable(format!(
+        return Err(Unanswered::NoAgent(format!(
             "it sends {kind} instead of {CONTENT_TYPE}"
         )));
     }
-    let body = response
-        .body_mut()
-        .with_config()
-        .limit(LARGEST)
-        .read_to_vec()
-        .map_err(failed)?;
-    Table::decode(body.as_slice()).map_err(|error| Unanswered::NoTable(error.to_string()))
+    M::decode(body()?.as_slice()).map_err(|error| Unanswered::NoAgent(error.to_string()))
 }
 
 fn unanswered(error: &ureq::Error, timeout: Duration) -> Unanswered {
@@ -101,6 +109,6 @@ fn unanswered(error: &ureq::Error, timeout: Duration) -> Unanswered {
         ureq::Error::Io(error) => Unanswered::Unreachable(error.to_string()),
         ureq::Error::HostNotFound => Unanswered::Unreachable("the host has no address".into()),
         ureq::Error::ConnectionFailed => Unanswered::Unreachable("no connection".into()),
-        error => Unanswered::NoTable(error.to_string()),
+        error => Unanswered::NoAgent(error.to_string()),
     }
 }

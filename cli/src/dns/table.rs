@@ -1,6 +1,5 @@
 //! `crossmesh dns table`.
 
-mod fetch;
 mod text;
 
 use std::fmt;
@@ -9,6 +8,8 @@ use std::net::IpAddr;
 use crossmesh_proto::admin::v1 as wire;
 use serde::Serialize;
 
+use super::cluster::{Cluster, State};
+use super::fetch::{self, Unanswered};
 use crate::End;
 use crate::args::{self, Format};
 use crate::output::Output;
@@ -18,9 +19,10 @@ use crate::output::Output;
 /// # Errors
 /// If the agent cannot be asked, or what answers is no agent; or when nothing can be written.
 pub(crate) fn run(args: &args::Table, output: &Output) -> anyhow::Result<End> {
-    let table = Table::try_from(fetch::table(&args.agent, args.timeout)?)
-        .map_err(|error| fetch::Unanswered::NoTable(error.to_string()).of(&args.agent))?;
-    match args.format {
+    let table: wire::Table = fetch::get(&args.agent, "/v1/table")?;
+    let table = Table::try_from(table)
+        .map_err(|error| Unanswered::NoAgent(error.to_string()).of(&args.agent.address))?;
+    match args.agent.format() {
         Format::Text => output.result(&table)?,
         Format::Json => output.json(&table)?,
     }
@@ -37,20 +39,6 @@ struct Table {
     names: Vec<Name>,
 }
 
-/// One cluster as the agent sees it.
-#[derive(Debug, Serialize)]
-struct Cluster {
-    id: String,
-    mesh: String,
-    /// None: a network of its own.
-    network: Option<String>,
-    state: State,
-    /// Since its catalog was last read and found good; none when it never was.
-    age_milliseconds: Option<u64>,
-    problem: Option<String>,
-    services: u32,
-}
-
 /// One name and its answer.
 #[derive(Debug, Serialize)]
 struct Name {
@@ -60,18 +48,6 @@ struct Name {
     clusters: Vec<String>,
     /// The least current of its clusters' states.
     state: State,
-}
-
-/// How current a catalog is; later ones are worse.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum State {
-    Synced,
-    Stale,
-    Pending,
-    TimedOut,
-    /// The agent has a word that this program has not.
-    Unknown,
 }
 
 /// Why a name answers as it does.
@@ -113,31 +89,6 @@ impl TryFrom<wire::Table> for Table {
     }
 }
 
-impl From<wire::Cluster> for Cluster {
-    fn from(cluster: wire::Cluster) -> Self {
-        let state = State::from(cluster.state());
-        let wire::Cluster {
-            id,
-            mesh,
-            network,
-            state: _,
-            age_milliseconds,
-            problem,
-            services,
-        } = cluster;
-        let some = |text: String| (!text.is_empty()).then_some(text);
-        Self {
-            id,
-            mesh,
-            network: some(network),
-            state,
-            age_milliseconds,
-            problem: some(problem),
-            services,
-        }
-    }
-}
-
 impl Name {
     fn new(name: wire::Name, all: &[Cluster]) -> Result<Self, InvalidAddress> {
         let reason = Reason::from(name.reason());
@@ -168,18 +119,6 @@ impl Name {
             clusters,
             state,
         })
-    }
-}
-
-impl From<wire::SyncState> for State {
-    fn from(state: wire::SyncState) -> Self {
-        match state {
-            wire::SyncState::Synced => Self::Synced,
-            wire::SyncState::Stale => Self::Stale,
-            wire::SyncState::Pending => Self::Pending,
-            wire::SyncState::TimedOut => Self::TimedOut,
-            wire::SyncState::Unspecified => Self::Unknown,
-        }
     }
 }
 

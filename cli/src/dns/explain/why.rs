@@ -1,0 +1,304 @@
+//! The sentences: what decided, and what became of each cluster's service.
+
+use super::{Answer, Explanation, Policy, Subject, View};
+use crate::dns::columns::{listed, printable};
+
+/// What decided.
+pub(super) fn sentence(explanation: &Explanation) -> String {
+    match &explanation.answer {
+        Answer::Reply {
+            reason, outcome, ..
+        } => own(explanation, reason, outcome),
+        Answer::Forward {
+            why, in_doubt, to, ..
+        } => elsewhere(explanation, why, *in_doubt, to),
+    }
+}
+
+fn own(explanation: &Explanation, reason: &str, outcome: &str) -> String {
+    let service = service(explanation);
+    let local = &explanation.local_cluster;
+    let peers = listed(&of(explanation, |view| view.fate == "counts"));
+    match reason {
+        "local" => match &explanation.subject {
+            Some(Subject { kind, .. }) if kind == "service" => format!(
+                "The local cluster {local} has {service}; what peers have of that name does not count."
+            ),
+            _ => format!("It is of {service}, which the local cluster {local} has."),
+        },
+        "gateway" => format!(
+            "Only peers have {service} ({peers}); {}: the addresses are their gateways'.",
+            because(explanation, "gateways")
+        ),
+        "cluster-ip" => format!(
+            "Only peers have {service} ({peers}); {}: the addresses are its own there.",
+            because(explanation, "own")
+        ),
+        "nodata" => nothing(explanation),
+        "any" => "All types at once are answered with the least there is (RFC 8482).".to_owned(),
+        "not-found" => format!(
+            "No catalog has it{}, and mode: {} denies what no catalog has.",
+            but(explanation),
+            explanation.mode
+        ),
+        "not-synced" => format!(
+            "A catalog that may have it was never read ({}), so it cannot be denied.",
+            listed(&of(explanation, |view| view.fate == "unread"))
+        ),
+        other => format!("The agent says {outcome} for the reason {other}."),
+    }
+}
+
+/// The name exists and has nothing of this type.
+fn nothing(explanation: &Explanation) -> String {
+    let rtype = &explanation.rtype;
+    let service = service(explanation);
+    match &explanation.subject {
+        Some(subject) if subject.kind == "namespace" => {
+            let namespace = subject.namespace.as_deref().unwrap_or_default();
+            return format!(
+                "{} is a namespace; it exists, and has no records.",
+                printable(namespace)
+            );
+        }
+        Some(subject) if subject.kind == "domain" => {
+            return "It is the domain of all services; it exists, and has no records.".to_owned();
+        }
+        Some(subject) if subject.kind == "below" => {
+            return format!("It is below {service} and exists, and has no {rtype} record.");
+        }
+        _ => {}
+    }
+    let addresses = matches!(&**rtype, "A" | "AAAA");
+    if !addresses {
+        return format!(
+            "{service} exists, and its name has no {rtype} record; a name that exists is never denied."
+        );
+    }
+    if let Some(view) = explanation
+        .clusters
+        .iter()
+        .find(|view| view.fate == "local")
+    {
+        let headless = view.service.as_ref();
+        let idle = headless.is_some_and(|of| of.kind == "headless" && of.addresses.is_empty());
+        return if idle {
+            format!("The local cluster has {service}, which is headless and has no ready endpoint.")
+        } else {
+            format!(
+                "The local cluster has {service}, and that has no address of type {rtype}; none is taken from peers."
+            )
+        };
+    }
+    let counted = || {
+        explanation
+            .clusters
+            .iter()
+            .filter(|view| view.fate == "counts")
+    };
+    if counted().any(|view| !view.addresses.is_empty()) {
+        return format!(
+            "Only peers have {service}, and no address of type {rtype} can be given for it."
+        );
+    }
+    let reasons: Vec<String> = counted()
+        .map(|view| format!("{} ({})", printable(&view.cluster.id), empty(view)))
+        .collect();
+    format!(
+        "Only peers have {service}, and none gives an address: {}.",
+        reasons.join("; ")
+    )
+}
+
+/// Why a peer that counts gives no address.
+fn empty(view: &View) -> String {
+    let headless = view
+        .service
+        .as_ref()
+        .is_some_and(|service| service.kind == "headless");
+    match view.gives.as_deref() {
+        Some("nothing") => "the policy gives nothing".to_owned(),
+        Some("gateways") if view.gateways.is_empty() => "it has no gateway".to_owned(),
+        Some("gateways") => {
+            let mut all = view.gateways.iter().flat_map(|gateway| &gateway.addresses);
+            if all.all(|at| at.health == "unhealthy") {
+                "none of its gateways can be reached".to_owned()
+            } else if view.overlaps > 0 {
+                "its gateways' addresses are local ones here (cluster.ranges)".to_owned()
+            } else {
+                "its gateways have no address of a family that this cluster has".to_owned()
+            }
+        }
+        _ if view.overlaps > 0 => "its addresses are local ones here (cluster.ranges)".to_owned(),
+        _ if headless && !view.same_network => {
+            "its pods' addresses mean nothing on another network".to_owned()
+        }
+        _ if headless => "it has no ready endpoint".to_owned(),
+        _ => "it has no address of a family that this cluster has".to_owned(),
+    }
+}
+
+fn elsewhere(explanation: &Explanation, why: &str, in_doubt: bool, to: &str) -> String {
+    let whom = if to == "cluster" {
+        "the cluster's own DNS"
+    } else {
+        "the general servers"
+    };
+    let doubt = if in_doubt {
+        let unread = of(explanation, |view| view.fate == "unread");
+        let unread = if unread.is_empty() {
+            "a discovery of peers".to_owned()
+        } else {
+            listed(&unread)
+        };
+        format!(" A denial becomes SERVFAIL, because {unread} may have it and was never read.")
+    } else {
+        String::new()
+    };
+    let service = service(explanation);
+    let sentence = match why {
+        "outside" => format!(
+            "It is not below {}: {whom} know.",
+            explanation.cluster_domain
+        ),
+        "reverse" => format!("It is an address's name, which {whom} knows or passes on."),
+        "pod" => format!("It is a pod's name, which {whom} makes."),
+        "upstream" if explanation.clusters.iter().any(|view| view.fate == "local") => {
+            format!("The local cluster has {service} in a form whose answer only {whom} knows.")
+        }
+        "upstream" => match &explanation.policy {
+            Some(policy) => format!(
+                "Only peers have {service}, and {} leaves it to {whom}.",
+                rule(explanation, policy)
+            ),
+            None => format!("Its answer is left to {whom}."),
+        },
+        "not-found" => format!("No catalog has it{}: {whom} is asked.", but(explanation)),
+        "shadow" => match &explanation.ours {
+            Some(ours) => format!(
+                "mode: shadow leaves the answer to {whom}. Otherwise it would be {}.",
+                super::text::told(ours)
+            ),
+            None => format!("mode: shadow leaves the answer to {whom}."),
+        },
+        other => format!("{whom} is asked, for the reason {other}."),
+    };
+    sentence + &doubt
+}
+
+/// The policy's rule as it stands in the configuration.
+pub(super) fn rule(explanation: &Explanation, policy: &Policy) -> String {
+    by(
+        explanation,
+        &policy.answer_by,
+        "remote.answer",
+        &policy.answer,
+    )
+}
+
+/// The same for `failover`.
+pub(super) fn failover_rule(explanation: &Explanation, policy: &Policy) -> String {
+    let value = policy.failover.to_string();
+    by(explanation, &policy.failover_by, "remote.failover", &value)
+}
+
+fn by(explanation: &Explanation, scope: &str, field: &str, value: &str) -> String {
+    let (_, short) = field.rsplit_once('.').unwrap_or(("", field));
+    match scope {
+        "service" => format!(
+            "remote.rules {{service: {}, {short}: {value}}}",
+            service(explanation)
+        ),
+        "namespace" => {
+            let subject = explanation.subject.as_ref();
+            let namespace = subject.and_then(|subject| subject.namespace.as_deref());
+            let namespace = printable(namespace.unwrap_or_default());
+            format!("remote.rules {{namespace: {namespace}, {short}: {value}}}")
+        }
+        "everywhere" => format!("{field}: {value}"),
+        _ => format!("{field}: {value} (default)"),
+    }
+}
+
+fn service(explanation: &Explanation) -> String {
+    match &explanation.subject {
+        Some(Subject {
+            namespace: Some(namespace),
+            service: Some(service),
+            ..
+        }) => printable(&format!("{namespace}/{service}")),
+        _ => printable(&explanation.name),
+    }
+}
+
+/// The clusters whose view is so.
+fn of(explanation: &Explanation, so: impl Fn(&View) -> bool) -> Vec<String> {
+    let views = explanation.clusters.iter().filter(|view| so(view));
+    views.map(|view| printable(&view.cluster.id)).collect()
+}
+
+/// Which clusters have it although it does not count.
+fn but(explanation: &Explanation) -> String {
+    let left = explanation
+        .clusters
+        .iter()
+        .filter(|view| view.service.is_some() && view.fate != "counts" && view.fate != "local");
+    let left: Vec<String> = left
+        .map(|view| {
+            format!(
+                "that of {} does not count: {}",
+                printable(&view.cluster.id),
+                fate(view)
+            )
+        })
+        .collect();
+    if left.is_empty() {
+        String::new()
+    } else {
+        format!(" that counts ({})", left.join("; "))
+    }
+}
+
+/// Why the peers give these.
+fn because(explanation: &Explanation, gives: &str) -> String {
+    let view = explanation.clusters.iter();
+    let mut view = view.filter(|view| view.gives.as_deref() == Some(gives));
+    match (view.next(), &explanation.policy) {
+        (Some(view), Some(policy)) if view.because.as_deref() == Some("policy") => {
+            format!("{} applies", rule(explanation, policy))
+        }
+        (Some(view), _) => gift(view),
+        (None, _) => "so says the policy".to_owned(),
+    }
+}
+
+/// What became of a cluster's service.
+pub(super) fn fate(view: &View) -> String {
+    match &*view.fate {
+        "unread" => "the cluster was never read".to_owned(),
+        "absent" => "it has no such service".to_owned(),
+        "local" => "it is the local cluster".to_owned(),
+        "behind" => "the local cluster has it".to_owned(),
+        "local-unread" => "the local cluster was never read".to_owned(),
+        "not-exported" => "it is not exported there".to_owned(),
+        "external-name" => "it is an ExternalName, which means something only there".to_owned(),
+        "not-imported" => "the import of its entry does not name it".to_owned(),
+        "cluster-local" => "it never comes from a peer (clusterLocal)".to_owned(),
+        "kept-local" => "it was local once, and failover is false".to_owned(),
+        "counts" if view.addresses.is_empty() => empty(view),
+        "counts" => gift(view),
+        other => printable(other),
+    }
+}
+
+/// Why a peer gives what it gives.
+fn gift(view: &View) -> String {
+    match view.because.as_deref() {
+        Some("policy") => "the policy names them".to_owned(),
+        Some("same-network") => "it is on our own network".to_owned(),
+        Some("only-http") => "every port speaks HTTP".to_owned(),
+        Some("not-only-http") => "not every port speaks HTTP".to_owned(),
+        Some("overlap") => "its own addresses are local ones here (cluster.ranges)".to_owned(),
+        other => printable(other.unwrap_or("-")),
+    }
+}

@@ -1,0 +1,95 @@
+{{- define "crossmesh-dns-agent.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "crossmesh-dns-agent.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := include "crossmesh-dns-agent.name" . -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "crossmesh-dns-agent.selector" -}}
+app.kubernetes.io/name: {{ include "crossmesh-dns-agent.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "crossmesh-dns-agent.labels" -}}
+{{ include "crossmesh-dns-agent.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{- define "crossmesh-dns-agent.account" -}}
+{{- default (include "crossmesh-dns-agent.fullname" .) .Values.serviceAccount.name -}}
+{{- end -}}
+
+{{- define "crossmesh-dns-agent.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ default $.Chart.AppVersion .tag }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* An address and a port; an IPv6 address in brackets. */}}
+{{- define "crossmesh-dns-agent.socket" -}}
+{{- if contains ":" .address -}}
+[{{ .address }}]:{{ .port }}
+{{- else -}}
+{{ .address }}:{{ .port }}
+{{- end -}}
+{{- end -}}
+
+{{- define "crossmesh-dns-agent.secretsNamespace" -}}
+{{- default .Release.Namespace .Values.remoteSecrets.namespace -}}
+{{- end -}}
+
+{{/* The agent's configuration. */}}
+{{- define "crossmesh-dns-agent.config" -}}
+{{- $listen := list -}}
+{{- range .Values.listen.addresses -}}
+{{- $listen = append $listen (include "crossmesh-dns-agent.socket" (dict "address" . "port" $.Values.listen.port)) -}}
+{{- end -}}
+{{- $cluster := dict -}}
+{{- range $field, $value := .Values.cluster -}}
+{{- if $value -}}
+{{- $_ := set $cluster $field $value -}}
+{{- end -}}
+{{- end -}}
+{{- $catalogs := list (dict "cluster" .Values.cluster.id "inCluster" true) -}}
+{{- if .Values.remoteSecrets.enabled -}}
+{{- $secrets := dict "namespace" (include "crossmesh-dns-agent.secretsNamespace" .) -}}
+{{- with .Values.remoteSecrets.clusters -}}
+{{- $_ := set $secrets "clusters" . -}}
+{{- end -}}
+{{- $catalogs = append $catalogs (dict "remoteSecrets" $secrets) -}}
+{{- end -}}
+{{- $config := dict
+      "schema" "crossmesh-dns/v1"
+      "listen" $listen
+      "admin" (include "crossmesh-dns-agent.socket" .Values.admin)
+      "adminSocket" .Values.admin.socket
+      "cluster" $cluster
+      "catalogs" (concat $catalogs .Values.catalogs)
+      "istioNamespace" .Values.istioNamespace
+      "upstreams" .Values.upstreams -}}
+{{- if .Values.snapshot.enabled -}}
+{{- $_ := set $config "snapshot" (dict "directory" "/var/lib/crossmesh") -}}
+{{- end -}}
+{{- toYaml (merge $config .Values.config) -}}
+{{- end -}}
+
+{{/* Ports below 1024 of the node's network are only for processes with a capability, which only root's keep. */}}
+{{- define "crossmesh-dns-agent.privilegedPort" -}}
+{{- if lt (int .Values.listen.port) 1024 }}yes{{ end -}}
+{{- end -}}

@@ -1,0 +1,159 @@
+//! Why a service is answered as it is: the rules that build the index, asked once more about one service. Nothing of this
+//! is kept, so it costs only whoever asks.
+
+use std::{net::IpAddr, sync::Arc};
+
+use super::{
+    Because, Give, Index, LeftOut, RemoteAnswer, Scope, build::inputs_of, remote::Found,
+    rules::Rules,
+};
+use crate::catalog::{Class, Service};
+
+/// What a name below the service domain speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject<'n> {
+    /// The service domain itself.
+    Domain,
+    /// A namespace, by its label.
+    Namespace(&'n [u8]),
+    /// A service, or something below it.
+    Service {
+        /// The namespace's label.
+        namespace: &'n [u8],
+        /// The service's label.
+        service: &'n [u8],
+        /// Whether it is something below the service.
+        below: bool,
+    },
+}
+
+/// What decides the answers for one service.
+#[derive(Debug)]
+pub struct Why {
+    /// What every cluster has of it, in the order of [`Index::clusters`].
+    pub views: Vec<View>,
+    /// What its ports speak together; `None` when no cluster's service counts.
+    pub class: Option<Class>,
+    /// The answer that the policy gives services that only peers have, and who says so.
+    pub answer: (RemoteAnswer, Scope),
+    /// Whether it may become remote once it was local, and who says so.
+    pub failover: (bool, Scope),
+}
+
+/// One cluster's part.
+#[derive(Debug)]
+pub struct View {
+    /// The service as the cluster has it.
+    pub service: Option<Arc<Service>>,
+    /// What becomes of it.
+    pub fate: Fate,
+    /// Whether the cluster is on the local one's network.
+    pub same_network: bool,
+}
+
+/// What becomes of one cluster's service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The cluster was never read.
+    Unread,
+    /// The cluster has no such service.
+    Absent,
+    /// It is local, and so the only one that counts.
+    Local,
+    /// It does not count, because the local cluster has a service of this name.
+    Behind,
+    /// It does not count yet, because nobody knows what the local cluster has.
+    LocalUnread,
+    /// It does not count for what it is.
+    LeftOut(LeftOut),
+    /// It does not count any more: the service was local once, and the policy keeps it there.
+    KeptLocal,
+    /// It counts.
+    Counts {
+        /// Whose addresses it gives.
+        give: Give,
+        /// Why.
+        because: Because,
+        /// The addresses.
+        addresses: Vec<IpAddr>,
+        /// How many of its addresses are not given because they are local ones here.
+        overlaps: usize,
+    },
+}
+
+impl Index {
+    /// Why a service is answered as it is.
+    pub fn why(&self, namespace: &str, name: &str) -> Why {
+        let rules = Rules {
+            settings: &self.settings,
+            context: &self.context,
+        };
+        let inputs = inputs_of(&self.clusters, namespace);
+        let parts = rules.clusters_of(name, &inputs);
+        let remotes = rules.remotes(&parts);
+        let class = Class::of(parts.iter().map(|(_, service)| &***service));
+        let kept = self
+            .once_local
+            .iter()
+            .any(|(of, service)| **of == *namespace && **service == *name);
+        let has = |at: usize| inputs.get(at)?.as_ref()?.services().get(name);
+        let local = self.context.local;
+        let local_has_it = local.is_some_and(|at| has(at).is_some());
+        let fate = |at: usize, service: Option<&Arc<Service>>| {
+            let (Some(cluster), Some(peer)) = (self.clusters.get(at), self.context.peers.get(at))
+            else {
+                return Fate::Absent;
+            };
+            let Some(service) = service else {
+                return if cluster.catalog.is_none() {
+                    Fate::Unread
+                } else {
+                    Fate::Absent
+                };
+            };
+            if let Some(why) = (!cluster.local)
+                .then(|| rules.left_out(peer, service))
+                .flatten()
+            {
+                return Fate::LeftOut(why);
+            }
+            let part = parts.iter().position(|(counted, _)| *counted == at);
+            match part.and_then(|part| remotes.get(part)) {
+                Some(_) if cluster.local => Fate::Local,
+                Some(_) if kept => Fate::KeptLocal,
+                Some(remote) => {
+                    let mut found = Found::default();
+                    let (give, because) = found.add(remote, class, &rules.asked(service));
+                    let pods = found.endpoints.iter().filter(|endpoint| endpoint.ready);
+                    let pods = pods.map(|endpoint| endpoint.address);
+                    Fate::Counts {
+                        give,
+                        because,
+                        addresses: pods.chain(found.addresses.iter().copied()).collect(),
+                        overlaps: found.overlaps,
+                    }
+                }
+                None if local_has_it => Fate::Behind,
+                None => Fate::LocalUnread,
+            }
+        };
+        let views = (0..self.clusters.len()).map(|at| {
+            let service = has(at);
+            View {
+                service: service.cloned(),
+                fate: fate(at, service),
+                same_network: self
+                    .context
+                    .peers
+                    .get(at)
+                    .is_some_and(|peer| peer.same_network),
+            }
+        });
+        Why {
+            views: views.collect(),
+            class: (!parts.is_empty()).then_some(class),
+            answer: self.settings.remote.answer(namespace, name),
+            failover: self.settings.remote.failover(namespace, name),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! From Kubernetes' objects to where a cluster can be entered from outside: its services, nodes and Gateway objects.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use tracing::warn;
+
+use super::super::objects;
+use crate::{
+    catalog::{Gateway, GatewayHost},
+    sources::file::GATEWAY_PORT,
+};
+
+/// How a service can be reached from outside its cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) struct Exposed {
+    /// If it is an east-west gateway: the network whose traffic it takes, and the port for it.
+    pub(in super::super) gateway: Option<(Arc<str>, u16)>,
+    /// Its own places.
+    pub(in super::super) hosts: Vec<GatewayHost>,
+    /// Without any: the nodes that it is reached at, if it says which.
+    pub(in super::super) nodes: Option<NodePorts>,
+}
+
+/// A service that is reached at nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) struct NodePorts {
+    /// The labels of the nodes; none are those of every node.
+    pub(in super::super) selector: BTreeMap<String, String>,
+    /// The nodes' port for each of the service's.
+    pub(in super::super) ports: BTreeMap<u16, u16>,
+}
+
+/// How a service can be reached from outside its cluster, if it can.
+pub(super) fn of_service(object: &objects::Service) -> Option<Exposed> {
+    let hosts = hosts(object);
+    let nodes = node_ports(object).filter(|_| hosts.is_empty());
+    (!hosts.is_empty() || nodes.is_some()).then(|| Exposed {
+        gateway: gateway(object),
+        hosts,
+        nodes,
+    })
+}
+
+/// The address of a load balancer goes before its name, as in Istio (`kube/conversion.go`).
+fn hosts(object: &objects::Service) -> Vec<GatewayHost> {
+    let ingress = &object.status.load_balancer.ingress;
+    let ingress = ingress.iter().filter_map(|at| {
+        at.ip
+            .as_ref()
+            .filter(|ip| !ip.is_empty())
+            .or(at.hostname.as_ref())
+    });
+    let mut found: Vec<GatewayHost> = ingress
+        .chain(&object.spec.external_ips)
+        .filter_map(|text| GatewayHost::parse(text))
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// A service is a gateway by its label and by the port of mTLS passthrough (Istio, `controller/network.go`).
+fn gateway(object: &objects::Service) -> Option<(Arc<str>, u16)> {
+    let labels = &object.metadata.labels;
+    let network = labels.network.as_deref().filter(|name| !name.is_empty())?;
+    let has = |number: u16| object.spec.ports.iter().any(|port| port.port == number);
+    let port = given_port(labels).or(has(GATEWAY_PORT).then_some(GATEWAY_PORT))?;
+    Some((network.into(), port))
+}
+
+fn given_port(labels: &objects::Labels) -> Option<u16> {
+    let given = labels.gateway_port.as_deref();
+    given
+        .and_then(|port| port.parse().ok())
+        .filter(|port| *port > 0)
+}
+
+/// The nodes are chosen by an annotation, without which a node port is nobody's gateway. What cannot be read there
+/// chooses all of them, as in Istio (`controller/util.go`, getNodeSelectorsForService).
+fn node_ports(object: &objects::Service) -> Option<NodePorts> {
+    if object.spec.r#type.as_deref() != Some("NodePort") {
+        return None;
+    }
+    let written = object.metadata.annotations.node_selector.as_deref()?;
+    let selector = match written {
+        "" => BTreeMap::new(),
+        text => serde_json::from_str(text).unwrap_or_else(|error| {
+            let objects::Metadata {
+                namespace, name, ..
+            } = &object.metadata;
+            warn!(
+                namespace,
+                name,
+                %error,
+                "the annotation traffic.istio.io/nodeSelector is no map of labels: every node counts, as in Istio"
+            );
+            BTreeMap::new()
+        }),
+    };
+    let ports = object.spec.ports.iter();
+    let ports = ports.filter_map(|port| Some((port.port, port.node_port.filter(|to| *to > 0)?)));
+    Some(NodePorts {
+        selector,
+        ports: ports.collect(),
+    })
+}
+
+/// Where traffic from other networks enters by a Gateway object: at each of its addresses, at each port whose TLS is
+/// passed on. `local`: in the cluster that the agent serves, whose objects may stand in for gateways that no API server
+/// of ours knows. Source: Istio, `controller/network.go`, handleGatewayResource, and `kube/conversion.go`,
+/// IsAutoPassthrough.
+pub(in super::super) fn gateways(object: &objects::GatewayObject, local: bool) -> Vec<Gateway> {
+    let objects::GatewayObject {
+        metadata,
+        spec,
+        status,
+    } = object;
+    let labels = &metadata.labels;
+    let network = labels.network.as_deref().filter(|name| !name.is_empty());
+    let Some(network) = network else {
+        return Vec::new();
+    };
+    if spec.gateway_class_name == "istio-remote" && !local {
+        return Vec::new();
+    }
+    let network: Arc<str> = network.into();
+    let given = places(&spec.addresses);
+    // What the controller allotted; names in the cluster itself lead nobody there from outside.
+    let hosts = if given.is_empty() {
+        places(&status.addresses)
+            .into_iter()
+            .filter(|host| !host.to_string().contains(".svc."))
+            .collect()
+    } else {
+        given
+    };
+    let passthrough = given_port(labels).unwrap_or(GATEWAY_PORT);
+    let listeners = spec.listeners.iter().filter(|listener| {
+        let tls = listener.tls.as_ref();
+        tls.is_some_and(|tls| tls.options.protocol.as_deref() == Some("auto-passthrough"))
+            || tls.is_some() && listener.port == passthrough
+    });
+    let ports = listeners.map(|listener| listener.port);
+    let ports: BTreeSet<u16> = ports.filter(|port| *port > 0).collect();
+    let at = |port: u16| {
+        let network = Arc::clone(&network);
+        hosts.iter().map(move |host| Gateway {
+            network: Some(Arc::clone(&network)),
+            host: host.clone(),
+            port,
+        })
+    };
+    ports.into_iter().flat_map(at).collect()
+}
+
+fn places(addresses: &[objects::GatewayAddress]) -> Vec<GatewayHost> {
+    let known = addresses.iter().filter(|address| {
+        matches!(
+            address.r#type.as_deref(),
+            None | Some("IPAddress" | "Hostname")
+        )
+    });
+    let hosts = known.filter_map(|address| GatewayHost::parse(&address.value));
+    hosts.collect()
+}
+
+/// Where a node can be reached from outside its cluster, as Istio picks it (`controller/controller.go`, onNodeEvent).
+pub(in super::super) fn node_address(node: &objects::Node) -> Option<GatewayHost> {
+    let addresses = node.status.addresses.iter();
+    let mut external = addresses.filter(|at| at.r#type == "ExternalIP" && !at.address.is_empty());
+    GatewayHost::parse(&external.next()?.address)
+}

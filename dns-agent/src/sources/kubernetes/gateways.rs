@@ -1,0 +1,258 @@
+//! The gateways of one cluster: what its services, its Gateway objects and its nodes say together.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::{
+    cluster::Word,
+    convert::{self, Exposed},
+    objects::{GatewayObject, Node, Service},
+    watch::Event,
+};
+use crate::catalog::{External, Gateway, GatewayHost};
+
+/// A namespace and a name.
+type Key = (String, String);
+
+/// Everything that gateways are made of, and what it makes.
+#[derive(Debug)]
+pub(super) struct Gateways {
+    /// Whether the cluster is the one that the agent serves.
+    local: bool,
+    services: BTreeMap<Key, Exposed>,
+    objects: BTreeMap<Key, Vec<Gateway>>,
+    /// Whether the Gateway objects have been listed, or are known not to be had.
+    objects_known: bool,
+    /// Nodes that can be reached from outside, with those of their labels that a selector names.
+    nodes: BTreeMap<String, (GatewayHost, BTreeMap<String, String>)>,
+    /// As `objects_known`.
+    nodes_known: bool,
+    /// The labels that selectors name; `None`: nodes do not matter.
+    selected: Option<BTreeSet<String>>,
+    changed: bool,
+    found: Arc<[Gateway]>,
+    external: Arc<BTreeMap<Key, External>>,
+}
+
+impl Gateways {
+    /// None yet.
+    pub(super) fn new(local: bool) -> Self {
+        Self {
+            local,
+            services: BTreeMap::new(),
+            objects: BTreeMap::new(),
+            objects_known: false,
+            nodes: BTreeMap::new(),
+            nodes_known: false,
+            selected: None,
+            changed: false,
+            found: Arc::default(),
+            external: Arc::default(),
+        }
+    }
+
+    /// Takes a service as it is now; `None`: it cannot be reached from outside, or is gone.
+    pub(super) fn put_service(&mut self, key: Key, exposed: Option<Exposed>) {
+        if self.services.get(&key) == exposed.as_ref() {
+            return;
+        }
+        self.changed = true;
+        let has_nodes = |exposed: &Exposed| exposed.nodes.is_some();
+        let selects = exposed.as_ref().is_some_and(has_nodes);
+        let before = match exposed {
+            Some(exposed) => self.services.insert(key, exposed),
+            None => self.services.remove(&key),
+        };
+        if selects || before.as_ref().is_some_and(has_nodes) {
+            self.select();
+        }
+    }
+
+    /// Forgets all services but these, which are all that there are.
+    pub(super) fn keep_services(&mut self, all: &[Service]) {
+        let all: BTreeSet<(&str, &str)> = all
+            .iter()
+            .map(|object| (&*object.metadata.namespace, &*object.metadata.name))
+            .collect();
+        let before = self.services.len();
+        self.services
+            .retain(|(namespace, name), _| all.contains(&(&**namespace, &**name)));
+        self.changed |= self.services.len() != before;
+        self.select();
+    }
+
+    /// The labels of nodes that matter; `None`: nodes do not.
+    pub(super) fn selected(&self) -> Option<&BTreeSet<String>> {
+        self.selected.as_ref()
+    }
+
+    /// Takes what became known of Gateway objects. While they cannot be had those that are known stay, and nobody waits
+    /// for others.
+    pub(super) fn take_objects(&mut self, event: Event<GatewayObject>) -> Word {
+        match event {
+            Event::Listed(objects) => {
+                self.objects.clear();
+                self.objects_known = true;
+                self.changed = true;
+                for object in objects {
+                    self.put_object(&object);
+                }
+                Word::Well
+            }
+            Event::Put(object) => {
+                self.put_object(&object);
+                Word::None
+            }
+            Event::Gone(object) => {
+                self.changed |= self.objects.remove(&key(&object)).is_some();
+                Word::None
+            }
+            Event::Problem(problem) => {
+                self.objects_known = true;
+                Word::Problem(problem)
+            }
+            Event::Well => Word::Well,
+        }
+    }
+
+    /// Takes what became known of nodes; else as [`Gateways::take_objects`].
+    pub(super) fn take_nodes(&mut self, event: Event<Node>) -> Word {
+        match event {
+            Event::Listed(nodes) => {
+                self.nodes.clear();
+                self.nodes_known = true;
+                self.changed = true;
+                for node in nodes {
+                    self.put_node(&node);
+                }
+                Word::Well
+            }
+            Event::Put(node) => {
+                self.put_node(&node);
+                Word::None
+            }
+            Event::Gone(node) => {
+                self.changed |= self.nodes.remove(&node.metadata.name).is_some();
+                Word::None
+            }
+            Event::Problem(problem) => {
+                self.nodes_known = true;
+                Word::Problem(problem)
+            }
+            Event::Well => Word::Well,
+        }
+    }
+
+    /// Whether everything has been listed that gateways need.
+    pub(super) fn known(&self) -> bool {
+        self.objects_known && (self.nodes_known || self.selected.is_none())
+    }
+
+    /// The gateways, and where services can be reached from outside. While something that they need is being listed they
+    /// are as before: a gateway that is not known yet must not look gone.
+    pub(super) fn found(&mut self) -> (Arc<[Gateway]>, Arc<BTreeMap<Key, External>>) {
+        if self.known() && std::mem::take(&mut self.changed) {
+            self.make();
+        }
+        (Arc::clone(&self.found), Arc::clone(&self.external))
+    }
+
+    fn put_object(&mut self, object: &GatewayObject) {
+        let found = convert::gateways(object, self.local);
+        let before = self.objects.insert(key(object), found.clone());
+        self.changed |= before.as_ref() != Some(&found);
+    }
+
+    /// Nothing is kept of one that cannot be reached from outside.
+    fn put_node(&mut self, node: &Node) {
+        let name = &node.metadata.name;
+        let Some(address) = convert::node_address(node) else {
+            self.changed |= self.nodes.remove(name).is_some();
+            return;
+        };
+        let labels = node.metadata.labels.iter();
+        let labels = labels.filter(|(label, _)| {
+            let selected = self.selected.as_ref();
+            selected.is_some_and(|selected| selected.contains(*label))
+        });
+        let labels = labels.map(|(label, value)| (label.clone(), value.clone()));
+        let kept = (address, labels.collect());
+        // Nodes are told every few minutes, without having changed.
+        if self.nodes.get(name) != Some(&kept) {
+            self.nodes.insert(name.clone(), kept);
+            self.changed = true;
+        }
+    }
+
+    fn make(&mut self) {
+        let mut found = Vec::new();
+        let mut external = BTreeMap::new();
+        for (key, exposed) in &self.services {
+            let places = self.places(exposed);
+            if let Some((network, port)) = &exposed.gateway {
+                let port = places.port(*port);
+                found.extend(places.hosts.iter().map(|host| Gateway {
+                    network: Some(Arc::clone(network)),
+                    host: host.clone(),
+                    port,
+                }));
+            }
+            external.insert(key.clone(), places);
+        }
+        found.extend(self.objects.values().flatten().cloned());
+        found.sort_unstable();
+        found.dedup();
+        self.found = found.into();
+        self.external = Arc::new(external);
+    }
+
+    fn places(&self, exposed: &Exposed) -> External {
+        let Some(nodes) = &exposed.nodes else {
+            return External {
+                hosts: exposed.hosts.clone(),
+                ports: BTreeMap::new(),
+            };
+        };
+        let chosen = self.nodes.values().filter(|(_, labels)| {
+            let mut selector = nodes.selector.iter();
+            selector.all(|(label, value)| labels.get(label) == Some(value))
+        });
+        External {
+            hosts: chosen.map(|(host, _)| host.clone()).collect(),
+            ports: nodes.ports.clone(),
+        }
+    }
+
+    /// Settles which labels of nodes matter. Those that were dropped can only be had by listing the nodes anew.
+    fn select(&mut self) {
+        let nodes = self
+            .services
+            .values()
+            .filter_map(|exposed| exposed.nodes.as_ref());
+        let mut nodes = nodes.peekable();
+        let selected = nodes.peek().is_some().then_some(());
+        let selected = selected.map(|()| {
+            nodes
+                .flat_map(|nodes| nodes.selector.keys().cloned())
+                .collect()
+        });
+        if self.selected == selected {
+            return;
+        }
+        self.selected = selected;
+        self.nodes_known = false;
+        if self.selected.is_none() {
+            self.nodes.clear();
+        }
+    }
+}
+
+fn key(object: &GatewayObject) -> Key {
+    let metadata = &object.metadata;
+    (metadata.namespace.clone(), metadata.name.clone())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! How long the engine takes by itself: reads a policy, decides one request again and again, prints medians as JSON.
+//!
+//! `cargo run --release --package crossmesh-policy --example decide -- POLICY SPIFFE-ID HOST PATH`; `cargo xtask bench filter`
+//! does, beside what the same policy costs in Envoy.
+
+use std::error::Error;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use crossmesh_policy::{HttpRequest, Node, Peer, Program, Protocol, Request};
+
+/// How long anything is measured, at least once.
+const TIME: Duration = Duration::from_millis(200);
+/// How many decisions are timed together: one alone takes no longer than looking at the watch.
+const TOGETHER: u32 = 1_000;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [policy, peer, host, path] = arguments.as_slice() else {
+        return Err("the arguments are: POLICY SPIFFE-ID HOST PATH".into());
+    };
+    let bytes = std::fs::read(policy).map_err(|error| format!("{policy}: {error}"))?;
+    let node = Node::default();
+
+    let spec = crossmesh_policy::parse(&bytes)?;
+    let program = Program::compile(&spec)?;
+    let bound = program.bind(&node)?;
+    let source = bound.identify(&Peer::Certificate {
+        uri_sans: &[peer.as_bytes()],
+    });
+    let request = Request {
+        source_ip: None,
+        port: None,
+        sni: None,
+        protocol: Protocol::Http(HttpRequest {
+            host: Some(host.as_bytes()),
+            method: Some(b"GET"),
+            path: Some(path.as_bytes()),
+            headers: &[],
+        }),
+    };
+    let decision = bound.decide(&source, &request);
+    let decision = format!("{} {}", decision.verdict.as_str(), decision.decided_by);
+
+    let parse = median(|| crossmesh_policy::parse(&bytes));
+    let compile = median(|| Program::compile(&spec));
+    let bind = median(|| program.bind(&node));
+    let decide = median(|| {
+        for _ in 0..TOGETHER {
+            black_box(bound.decide(black_box(&source), black_box(&request)));
+        }
+    });
+    let figures = serde_json::json!({
+        "parse_us": parse * 1e6,
+        "compile_us": compile * 1e6,
+        "bind_us": bind * 1e6,
+        "decide_ns": decide * 1e9 / f64::from(TOGETHER),
+        "decision": decision,
+    });
+    println!("{figures}");
+    Ok(())
+}
+
+/// The median duration in seconds. What is made is dropped outside of it.
+fn median<T>(mut measured: impl FnMut() -> T) -> f64 {
+    let end = Instant::now() + TIME;
+    let mut durations = Vec::new();
+    while durations.is_empty() || Instant::now() < end {
+        let begun = Instant::now();
+        let made = black_box(measured());
+        durations.push(begun.elapsed());
+        drop(made);
+    }
+    durations.sort_unstable();
+    durations
+        .get(durations.len() / 2)
+        .map_or(f64::NAN, Duration::as_secs_f64)
+}

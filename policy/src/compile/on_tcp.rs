@@ -1,0 +1,68 @@
+//! What rules that ask about HTTP come to where the filter sees connections and no requests.
+
+use super::lists::{At, Report};
+use crate::policy::Program;
+use crate::problem::Problem;
+use crate::rule::{Rule, To};
+use crate::spec::Action;
+
+const UNKNOWN: &str = "of a TCP connection no host, method, path or header is known, so this";
+const MEND: &str = "ask on TCP for source, ports and snis alone, or give the rule to the policy of the HTTP filter";
+
+/// The rules that mean more, or nothing, on TCP.
+pub(crate) fn warnings(program: &Program) -> Vec<Problem> {
+    let mut report = Report::default();
+    let http_ports = &program.common.http_ports;
+    let sets = [
+        ("", Some(&program.active)),
+        ("candidate.", program.candidate.as_ref()),
+    ];
+    for (within, rules) in sets {
+        for (i, rule) in rules.into_iter().flat_map(|set| &set.rules).enumerate() {
+            let at = At::rule(&rule.name, within, i);
+            warn(rule, &at, http_ports, &mut report);
+        }
+    }
+    report.into_warnings()
+}
+
+fn warn(rule: &Rule, at: &At<'_>, http_ports: &[u16], report: &mut Report) {
+    let conditions = !rule.when.is_empty();
+    let asks = |to: &To| (conditions || asks_http(to)) && !is_followed(to, http_ports);
+    let everywhere = To::default();
+    let items = match rule.to.as_deref() {
+        Some(items) => items,
+        None => std::slice::from_ref(&everywhere),
+    };
+    let asking = items.iter().filter(|to| asks(to)).count();
+    match rule.action {
+        // With ports that the HTTP filter follows on, the rule may be meant for those.
+        Action::Allow if asking == items.len() && http_ports.is_empty() => {
+            report.warn(at, &format!("{UNKNOWN} lets none in"), MEND);
+        }
+        Action::Deny | Action::Audit if asking > 0 => {
+            let verb = if rule.action == Action::Deny {
+                "denies"
+            } else {
+                "matches"
+            };
+            let whose = if rule.from.is_some() {
+                "all that its sources open"
+            } else {
+                "all, whoever opens them, and TLS that passes through too"
+            };
+            report.warn(at, &format!("{UNKNOWN} {verb} {whose}"), MEND);
+        }
+        Action::Allow | Action::Deny | Action::Audit => {}
+    }
+}
+
+fn asks_http(to: &To) -> bool {
+    to.hosts.is_given() || to.methods.is_given() || to.paths.is_given()
+}
+
+/// Whether the item is for ports alone on which the HTTP filter follows.
+fn is_followed(to: &To, http_ports: &[u16]) -> bool {
+    let ports = to.ports.any.as_deref().unwrap_or_default();
+    !ports.is_empty() && ports.iter().all(|port| http_ports.contains(port))
+}

@@ -1,0 +1,87 @@
+//! The same rules in three languages: ours, Envoy's RBAC as Istio writes it, and Lua.
+//!
+//! Each lets one account read `/v1/…`. The caller's is the last, so that whoever looks at one rule after the other looks at
+//! all of them.
+
+use serde_json::{Value, json};
+
+/// Where the requests go: what every rule lets its account read.
+pub(super) const PATH: &str = "/v1/items";
+/// The host that they name.
+pub(super) const HOST: &str = "catalog.shop.svc.cluster.local";
+
+/// The path of the SPIFFE ID (after `spiffe://`) of the account that a rule is about.
+fn account(rule: usize) -> String {
+    format!("foo.com/ns/web/sa/caller-{rule:05}")
+}
+
+/// The SPIFFE ID of the caller, whom the last of so many rules lets in.
+pub(super) fn caller(rules: usize) -> String {
+    format!("spiffe://{}", account(rules))
+}
+
+/// The name of a rule. In lexicographic order too, which is RBAC's, the last rule is last.
+pub(super) fn name(rule: usize) -> String {
+    format!("rule-{rule:05}")
+}
+
+/// Rules number 1 to `rules`, but as they are numbered among `most`: the last one is always the same.
+fn numbers(rules: usize, most: usize) -> impl Iterator<Item = usize> {
+    (most + 1 - rules)..=most
+}
+
+/// As our policy, with everything that is measured only where it is asked for, or without.
+pub(super) fn policy(rules: usize, most: usize, full_telemetry: bool) -> Value {
+    let rules = numbers(rules, most).map(|rule| {
+        json!({
+            "name": name(rule),
+            "action": "ALLOW",
+            "from": [{"principals": [account(rule)]}],
+            "to": [{"methods": ["GET"], "paths": ["/v1/*"]}],
+        })
+    });
+    json!({
+        "schema": "crossmesh/v1",
+        "mesh": "west",
+        "meshes": [
+            {"id": "east", "trustDomains": ["foo.com"]},
+            {"id": "west", "trustDomains": ["bar.com"]},
+        ],
+        "rules": rules.collect::<Vec<_>>(),
+        "telemetry": {"bytes": full_telemetry, "duration": full_telemetry},
+    })
+}
+
+/// As Istio translates AuthorizationPolicy with `principals`, `methods` and `paths`, one rule each.
+pub(super) fn rbac(rules: usize, most: usize) -> Value {
+    let policies = numbers(rules, most).map(|rule| {
+        let principal = format!("spiffe://{}", account(rule));
+        let policy = json!({
+            "permissions": [{"and_rules": {"rules": [
+                {"or_rules": {"rules": [{"header": {"name": ":method", "string_match": {"exact": "GET"}}}]}},
+                {"or_rules": {"rules": [{"url_path": {"path": {"prefix": "/v1/"}}}]}},
+            ]}}],
+            "principals": [{"and_ids": {"ids": [
+                {"or_ids": {"ids": [{"authenticated": {"principal_name": {"exact": principal}}}]}},
+            ]}}],
+        });
+        (name(rule), policy)
+    });
+    json!({"action": "ALLOW", "policies": policies.collect::<serde_json::Map<_, _>>()})
+}
+
+/// As a script: the peer's SAN looked up in a table. It does less than the others, neither method nor path, nothing counted.
+pub(super) fn lua(rules: usize, most: usize) -> String {
+    let rows =
+        numbers(rules, most).map(|rule| format!("  [\"spiffe://{}\"] = true,\n", account(rule)));
+    format!(
+        "local allowed = {{\n{}}}\n\
+         function envoy_on_request(handle)\n\
+         \x20 local peer = handle:streamInfo():downstreamSslConnection():uriSanPeerCertificate()[1]\n\
+         \x20 if not allowed[peer] then\n\
+         \x20   handle:respond({{[\":status\"] = \"403\"}}, \"access denied\\n\")\n\
+         \x20 end\n\
+         end\n",
+        rows.collect::<String>()
+    )
+}

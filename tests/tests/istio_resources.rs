@@ -1,0 +1,102 @@
+//! The resources that operators apply are what a real API server takes, by Istio's own definitions of them.
+#![cfg(test)]
+
+use std::fs;
+
+use crossmesh_e2e::block::Block;
+use crossmesh_e2e::kubernetes::api_server::{self, ApiServer};
+use crossmesh_e2e::kubernetes::objects::{Objects, namespace};
+use crossmesh_e2e::plugin::{documented, resource};
+use crossmesh_e2e::process::PATIENCE;
+use crossmesh_e2e::tools::{Tool, workspace};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+const KINDS: [&str; 4] = ["WasmPlugin", "TrafficExtension", "EnvoyFilter", "Telemetry"];
+
+/// Makes Istio's kinds known.
+async fn define(objects: &Objects) {
+    let path = Tool::IstioCrds.path().unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    let mut defined = Vec::new();
+    for document in text.split("\n---\n") {
+        let definition: Value = serde_saphyr::from_str(document).unwrap();
+        let kind = definition["spec"]["names"]["kind"].as_str().unwrap_or("");
+        if KINDS.contains(&kind) {
+            objects.apply(&definition).await.unwrap();
+            defined.push(kind.to_owned());
+        }
+    }
+    assert_eq!(defined.len(), KINDS.len(), "{defined:?}");
+}
+
+/// Every file of `wasm-plugins` that is applied, and what the operators' page shows.
+fn resources() -> Vec<(String, Value)> {
+    let root = workspace().unwrap().join("wasm-plugins");
+    let mut found = vec![(
+        "docs/filter.md".to_owned(),
+        documented("istio:telemetry").unwrap(),
+    )];
+    for folder in ["", "traffic-extension/"] {
+        for entry in fs::read_dir(root.join(folder)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if name.ends_with(".yaml") && !name.ends_with(".cases.yaml") {
+                let name = format!("{folder}{name}");
+                let value = resource(&name).unwrap();
+                found.push((name, value));
+            }
+        }
+    }
+    assert!(found.len() > 11, "{found:?}");
+    found
+}
+
+/// Applies it, once the server knows its kind: that takes a moment.
+async fn apply(objects: &Objects, name: &str, value: &Value) -> Value {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match objects.apply(value).await {
+            Ok(stored) => return stored,
+            Err(error) if Instant::now() > deadline => panic!("{name}: {error:#}"),
+            Err(_) => sleep(std::time::Duration::from_millis(100)).await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_api_server_takes_every_resource_and_keeps_all_of_it() {
+    let block = Block::claim().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let setup = api_server::Setup {
+        name: "cluster-1",
+        address: block.at(2),
+        service_range: "10.96.0.0/16".to_owned(),
+    };
+    let api = ApiServer::start(&folder.path().join("api"), &setup)
+        .await
+        .unwrap();
+    let objects = api.objects().await.unwrap();
+    define(&objects).await;
+    for name in ["shop", "data", "istio-ingress", "istio-system"] {
+        objects.apply(&namespace(name, &json!({}))).await.unwrap();
+    }
+    let resources = resources();
+    for (name, value) in &resources {
+        let stored = apply(&objects, name, value).await;
+        assert_eq!(stored["spec"], value["spec"], "{name}");
+    }
+    // It is a check: a field that Istio has not, and a value.
+    for (field, value, says) in [
+        (
+            "failStrategie",
+            "FAIL_RELOAD",
+            "field not declared in schema",
+        ),
+        ("failStrategy", "FAIL_RELAOD", "Unsupported value"),
+    ] {
+        let mut wrong = resource("sidecar.yaml").unwrap();
+        wrong["spec"][field] = json!(value);
+        let error = format!("{:#}", objects.apply(&wrong).await.unwrap_err());
+        assert!(error.contains(says), "{error}");
+    }
+}

@@ -1,0 +1,165 @@
+//! What the agent answers while the world around it fails: servers that vanish, a clock that jumps, a peer that never comes.
+//! Every query of every stream is answered, and each answer is one that was to be expected.
+#![cfg(test)]
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crossmesh_e2e::clock::Clock;
+use crossmesh_e2e::kubernetes::clusters::{Clusters, OUTSIDE, OUTSIDE_ADDRESS};
+use crossmesh_e2e::kubernetes::relay::Weather;
+use crossmesh_e2e::kubernetes::relay::datagrams::Datagrams;
+use crossmesh_e2e::kubernetes::streams::{
+    CART, CART_SERVICE, REVIEWS_SERVICE, Streams, Wanted, check, is, is_empty, is_failure,
+    is_unknown,
+};
+use crossmesh_e2e::kubernetes::witness::Witness;
+use crossmesh_e2e::musl;
+use crossmesh_e2e::names::REVIEWS;
+use serde_json::json;
+
+#[tokio::test]
+async fn servers_that_vanish_or_refuse_fail_what_only_they_know_and_nothing_else() {
+    let stand = Streams::start().await.unwrap();
+    let clusters = &stand.clusters;
+    let dns = clusters.dns.address();
+    let way = Datagrams::start(clusters.address(0), dns).unwrap();
+    let servers = |servers: &[String]| json!({"upstreams": {"servers": servers, "timeout": "100ms", "deadline": "300ms"}});
+    // One agent knows no other server, the other one has a second.
+    let one = servers(&[way.address().to_string()]);
+    let two = servers(&[way.address().to_string(), dns.to_string()]);
+    let mut one = clusters.launch_agent(&one, &[]).await.unwrap();
+    let mut two = clusters.launch_agent(&two, &[]).await.unwrap();
+    one.until_ready().await.unwrap();
+    two.until_ready().await.unwrap();
+
+    // Names that no cache can know.
+    let alone = Witness::start_anew(one.dns(), OUTSIDE).unwrap();
+    let helped = Witness::start_anew(two.dns(), OUTSIDE).unwrap();
+    let cart = Witness::start(one.dns(), CART).unwrap();
+    alone.until(is(OUTSIDE_ADDRESS)).await.unwrap();
+    cart.until(is_unknown).await.unwrap();
+    let exchanges = async |result: &str| {
+        let name = format!(
+            "crossmesh_dns_upstream_exchanges_total{{server=\"{}\",result=\"{result}\"}}",
+            way.address()
+        );
+        one.metric(&name).await.unwrap().unwrap_or_default()
+    };
+    for (weather, result) in [
+        (Weather::Silent, "timed-out"),
+        (Weather::Cut, "unreachable"),
+    ] {
+        let before = exchanges(result).await;
+        way.set(weather);
+        alone.until(is_failure).await.unwrap();
+        assert!(exchanges(result).await > before, "in {weather:?}");
+        // What a cluster has needs no server.
+        let address = clusters.east.objects.create_service(&CART_SERVICE).await;
+        cart.until(is(address.unwrap())).await.unwrap();
+        way.set(Weather::Fair);
+        alone.until(is(OUTSIDE_ADDRESS)).await.unwrap();
+        let gone = clusters.east.objects.delete(&CART_SERVICE.object()).await;
+        gone.unwrap();
+        cart.until(is_unknown).await.unwrap();
+    }
+
+    let outside = is(OUTSIDE_ADDRESS);
+    let seen: [Wanted<'_>; 5] = [&outside, &is_failure, &outside, &is_failure, &outside];
+    check(&alone, &seen);
+    check(&helped, &[&outside]);
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_changes_no_answer_and_stops_nothing() {
+    const HOUR: i64 = 3600;
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::new(folder.path()).await.unwrap();
+    let mut stand = Streams::start_in(&json!({}), &clock.environment())
+        .await
+        .unwrap();
+    let gateway = stand.gateway();
+    let anew = Witness::start_anew(stand.agent.dns(), OUTSIDE).unwrap();
+    let mut addresses = Vec::new();
+    let jumps = [HOUR, 24 * HOUR, -HOUR, -24 * HOUR, 0];
+    for jump in jumps {
+        clock.set(jump).unwrap();
+        // New connections, with all that has a time in it: certificates, tokens.
+        stand.clusters.east.relay.set(Weather::Fair);
+        stand.clusters.west.relay.set(Weather::Fair);
+        let east = &stand.clusters.east.objects;
+        let address = east.create_service(&CART_SERVICE).await.unwrap();
+        stand.cart.until(is(address)).await.unwrap();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let last = stand
+            .agent
+            .metric("crossmesh_dns_last_change_timestamp_seconds")
+            .await
+            .unwrap()
+            .unwrap();
+        let off = last - now.as_secs_f64();
+        assert!(
+            (off - jump as f64).abs() < HOUR as f64 / 2.0,
+            "the agent's clock is {off} s off, not {jump}"
+        );
+        east.delete(&CART_SERVICE.object()).await.unwrap();
+        stand.cart.until(is_unknown).await.unwrap();
+        // The probes go on, and so does their damping.
+        stand.clusters.close_gateway();
+        stand.catalog.until(is_empty).await.unwrap();
+        stand.clusters.open_gateway().unwrap();
+        stand.catalog.until(is(gateway)).await.unwrap();
+        addresses.push(is(address));
+    }
+    let here = is(gateway);
+    let (mut cart, mut catalog): (Vec<Wanted<'_>>, Vec<Wanted<'_>>) =
+        (vec![&is_unknown], vec![&here]);
+    for address in &addresses {
+        cart.extend([address as Wanted<'_>, &is_unknown]);
+        catalog.extend([&is_empty as Wanted<'_>, &here]);
+    }
+    check(&stand.cart, &cart);
+    check(&stand.catalog, &catalog);
+    check(&stand.reviews, &[&is(stand.local)]);
+    check(&stand.ledger, &[&is(stand.remote)]);
+    check(&stand.outside, &[&is(OUTSIDE_ADDRESS)]);
+    check(&anew, &[&is(OUTSIDE_ADDRESS)]);
+}
+
+#[tokio::test]
+async fn while_a_peer_never_comes_a_client_with_musl_finds_what_is_outside_and_what_is_here() {
+    let clusters = Clusters::start().await.unwrap();
+    let local = clusters.east.objects.create_service(&REVIEWS_SERVICE).await;
+    let local = local.unwrap();
+    clusters.west.relay.set(Weather::Silent);
+    clusters.introduce(&clusters.way_west()).await.unwrap();
+    let listen = clusters.address(0);
+    let besides = json!({"listen": [format!("{listen}:53")], "peerSyncTimeout": "600s"});
+    let agent = clusters.launch_agent(&besides, &[]).await.unwrap();
+    let [cart, reviews] = [CART, REVIEWS].map(|name| Witness::start(agent.dns(), name).unwrap());
+    reviews.until(is(local)).await.unwrap();
+    cart.until(is_failure).await.unwrap();
+
+    // A pod of the namespace that the peer is needed for: what a search in it finds may be the peer's.
+    let folder = clusters.folder().join("musl");
+    let client = musl::Client::compile(&folder, listen, "shop")
+        .await
+        .unwrap();
+    // With few labels, so that with the search list behind it each has the form of a service, of a port or of an endpoint.
+    let outside = ["example.com", OUTSIDE, "a.b.example.com"];
+    let said = client.look_up(&outside).await.unwrap();
+    let lines = outside.map(|name| format!("{name} {OUTSIDE_ADDRESS}\n"));
+    assert_eq!(said.stdout, lines.concat(), "{said:?}");
+    for name in ["reviews", "reviews.shop", "reviews.shop.svc", REVIEWS] {
+        let said = client.look_up(&[name]).await.unwrap();
+        assert_eq!(said.stdout, format!("{name} {local}\n"), "{said:?}");
+    }
+
+    // Such a client takes a failure for the end of its search.
+    let said = client.look_up(&["cart"]).await.unwrap();
+    assert_eq!(said.stdout, "cart: Try again\n", "{said:?}");
+
+    // The peer was missing all the time.
+    cart.until(is_failure).await.unwrap();
+    check(&cart, &[&is_failure]);
+    check(&reviews, &[&is(local)]);
+}
