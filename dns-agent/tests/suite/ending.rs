@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{
     agent::{Files, PATIENCE, upstream},
-    message::{QUESTION, query, record, reply},
-    servers::Scripted,
+    message::query,
+    servers::good,
 };
 
 const LOCAL: &str = "reviews.shop.svc.cluster.local";
@@ -35,14 +35,6 @@ fn run_ended(app: App) -> JoinSet<()> {
     let mut running = JoinSet::new();
     running.spawn(async move { app.run(shutdown).await.unwrap() });
     running
-}
-
-async fn good() -> Scripted {
-    Scripted::start(|query, _| {
-        let answer = record(QUESTION, 1, 300, &[192, 0, 2, 1]);
-        Some(reply(query, 0x8180, [&[answer], &[], &[]]))
-    })
-    .await
 }
 
 #[tokio::test]

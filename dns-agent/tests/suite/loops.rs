@@ -7,8 +7,8 @@ use tokio::{net::UdpSocket, sync::watch, task::JoinSet};
 
 use crate::support::{
     agent::{Agent, ask_udp},
-    message::{QUESTION, query, record, reply},
-    servers::Scripted,
+    message::query,
+    servers::good,
 };
 
 /// Sends every question on to where it is told, once it is told, as a resolver does.
@@ -49,14 +49,6 @@ impl Resolver {
             _tasks: tasks,
         }
     }
-}
-
-async fn good() -> Scripted {
-    Scripted::start(|query, _| {
-        let answer = record(QUESTION, 1, 300, &[192, 0, 2, 1]);
-        Some(reply(query, 0x8180, [&[answer], &[], &[]]))
-    })
-    .await
 }
 
 #[tokio::test]

@@ -25,6 +25,8 @@ use tokio::{
     task::JoinSet,
 };
 
+use super::message::{QUESTION, record, reply};
+
 /// A hickory server for `example.com`.
 pub(crate) struct Hickory {
     pub(crate) address: SocketAddr,
@@ -122,12 +124,21 @@ impl RequestHandler for Zone {
     }
 }
 
+/// A server that has 192.0.2.1 for every name.
+pub(crate) async fn good() -> Scripted {
+    Scripted::start(|query, _| {
+        let answer = record(QUESTION, 1, 300, &[192, 0, 2, 1]);
+        Some(reply(query, 0x8180, [&[answer], &[], &[]]))
+    })
+    .await
+}
+
 /// The reply to a question by which the agent looks for forwarding loops: these are none of a test's.
 fn looking_for_loops(query: &[u8]) -> Option<Vec<u8>> {
     let is_one = query
         .windows(16)
         .any(|bytes| bytes == b"\x04loop\x09crossmesh\x08");
-    is_one.then(|| super::message::reply(query, 0x8183, [&[], &[], &[]]))
+    is_one.then(|| reply(query, 0x8183, [&[], &[], &[]]))
 }
 
 /// A server that sends what a function of the query's bytes gives; nothing for `None`. The function is told whether the
@@ -227,7 +238,7 @@ impl HangingTcp {
             let mut buffer = [0; 4096];
             loop {
                 let (length, client) = udp.recv_from(&mut buffer).await.unwrap();
-                let cut = super::message::reply(&buffer[..length], 0x8380, [&[], &[], &[]]);
+                let cut = reply(&buffer[..length], 0x8380, [&[], &[], &[]]);
                 udp.send_to(&cut, client).await.unwrap();
             }
         });
