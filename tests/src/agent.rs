@@ -191,7 +191,8 @@ impl Agent {
         let line = [&line[..], &[&program, "--config", &file]].concat();
         let (first, rest) = line.split_first().context("a program")?;
         let log = folder.join("dns-agent.log");
-        let mut process = Process::start_in("the dns-agent", first.as_ref(), rest, environment, &log)?;
+        let mut process =
+            Process::start_in("the dns-agent", first.as_ref(), rest, environment, &log)?;
         let (dns, admin) = process
             .until("it listened", async || listening(&log))
             .await?;

@@ -73,6 +73,8 @@ impl Command {
     /// What gives a process a clock of its own.
     pub fn faketime() -> Result<Self> {
         Self::of_tool("faketime", Tool::Faketime)
+    }
+
     /// helm.
     pub fn helm() -> Result<Self> {
         Self::of_tool("helm", Tool::Helm)
