@@ -2,8 +2,8 @@
 
 mod follow;
 mod health;
-mod report;
 mod probe;
+mod report;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,8 +13,8 @@ use std::{
 
 pub use follow::{Follower, Lookup};
 pub use health::{Damping, Health};
-pub use report::{Probed, Report, SharedReport};
 pub use probe::is_server_name;
+pub use report::{Probed, Report, SharedReport};
 
 use crate::catalog::{Cluster, Gateway, GatewayHost, MeshGateway, MeshNetworks};
 
