@@ -3,6 +3,7 @@
 mod bench;
 mod cache;
 mod demo;
+mod fuzz;
 mod parts;
 mod process;
 mod progress;
@@ -46,6 +47,7 @@ enum Verb {
     Test(test::Args),
     Wasm(wasm::Args),
     Bench(bench::Args),
+    Fuzz(fuzz::Args),
     Tools(tools::Args),
 }
 
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Verb::Test(args) => test::run(&args),
         Verb::Wasm(args) => wasm::run(&args),
         Verb::Bench(args) => bench::run(&args),
+        Verb::Fuzz(args) => fuzz::run(&args),
         Verb::Tools(args) => tools::run(&args),
     };
     done.unwrap_or_else(|error| {

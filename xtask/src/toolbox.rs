@@ -41,6 +41,8 @@ pub(crate) enum Users {
     DemoAndTests,
     /// Only tests.
     Tests,
+    /// Only the fuzzer.
+    Fuzzer,
 }
 
 /// How a tool is had.
@@ -163,8 +165,18 @@ const ISTIO_CRDS: Tool = Tool {
     purpose: "the definitions by which an API server checks Istio's resources",
 };
 
+/// What libFuzzer is compiled by.
+pub(crate) const CXX: Tool = Tool {
+    name: "c++",
+    variable: None,
+    version_arguments: &["--version"],
+    source: Source::Debian { package: "g++" },
+    users: Users::Fuzzer,
+    purpose: "compiles libFuzzer, for `cargo xtask fuzz`",
+};
+
 /// Every tool.
-pub(crate) const TOOLS: [Tool; 10] = [
+pub(crate) const TOOLS: [Tool; 11] = [
     WASM_TARGET,
     ENVOY,
     DIG,
@@ -175,6 +187,7 @@ pub(crate) const TOOLS: [Tool; 10] = [
     FAKETIME,
     MUSL_GCC,
     ISTIO_CRDS,
+    CXX,
 ];
 
 /// By convention of Kubernetes' own test tools (envtest), a folder of ready binaries of a control plane.

@@ -61,7 +61,10 @@ pub(crate) struct Filter {
 /// Builds and checks the filter, setting up the compiler's target if it is missing.
 pub(crate) fn build(workspace: &Workspace, cache: &Cache) -> Result<Filter> {
     WASM_TARGET.ensure(cache)?;
-    let build = format!("build --package crossmesh-filter --target {WASM} --profile wasm");
+    // The cdylib alone: link-time optimisation is not done for one that has an rlib beside it.
+    let build = format!(
+        "rustc --package crossmesh-filter --lib --crate-type cdylib --target {WASM} --profile wasm"
+    );
     let mut cargo = workspace.cargo(&build);
     process::logged(
         "filter: building for Envoy",
