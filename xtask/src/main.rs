@@ -7,6 +7,7 @@ mod fuzz;
 mod parts;
 mod process;
 mod progress;
+mod soak;
 mod table;
 mod test;
 mod toolbox;
@@ -48,6 +49,7 @@ enum Verb {
     Wasm(wasm::Args),
     Bench(bench::Args),
     Fuzz(fuzz::Args),
+    Soak(soak::Args),
     Tools(tools::Args),
 }
 
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Verb::Wasm(args) => wasm::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Fuzz(args) => fuzz::run(&args),
+        Verb::Soak(args) => soak::run(&args),
         Verb::Tools(args) => tools::run(&args),
     };
     done.unwrap_or_else(|error| {
