@@ -224,7 +224,7 @@ impl Fuzzer {
         fs::remove_dir_all(&fewest).and_then(|()| fs::create_dir(&fewest))?;
         let mut fuzzer = self.fuzzer(target);
         fuzzer
-            .args(["-merge=1", &format!("-max_len={LONGEST}")])
+            .args(["-set_cover_merge=1", &format!("-max_len={LONGEST}")])
             .args([&fewest, &known, &kept]);
         process::logged(
             &format!("fuzz: {target}: the fewest inputs that reach as much"),
