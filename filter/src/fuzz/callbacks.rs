@@ -1,7 +1,7 @@
 //! Everything that Envoy may do, in any order and with any bytes and statuses: nothing traps, and nothing passes that
 //! the policy refuses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crossmesh_policy::{Mode, Policy, Program, SourceClass};
 use proxy_wasm::types::Action;
@@ -37,8 +37,10 @@ pub fn callbacks(bytes: &[u8]) {
 enum Kind {
     /// A stream whose request has not come.
     Stream,
-    /// A stream whose request has come.
+    /// A stream whose request has passed.
     Asked,
+    /// A stream whose request is over, or was answered by the filter: Envoy brings no more of it.
+    Over,
     /// A connection of which nothing was heard.
     Accepted,
     /// A connection of which something was.
@@ -53,6 +55,10 @@ struct World {
     open: BTreeMap<u32, (Kind, Option<Policy>)>,
     /// Envoy contradicted itself about a certificate once; by its digest that may be remembered.
     contradicted: bool,
+    /// It was a gateway once, where the direction of a listener means nothing.
+    gateway: bool,
+    /// Requests of others that passed.
+    passed: BTreeSet<u32>,
     /// Connections that an earlier world, which panicked, left behind.
     left: usize,
 }
@@ -72,6 +78,8 @@ impl World {
             roots: BTreeMap::new(),
             open: BTreeMap::new(),
             contradicted: false,
+            gateway: false,
+            passed: BTreeSet::new(),
             left: tcp::open(),
         };
         world.certificate(None);
@@ -101,6 +109,19 @@ impl World {
                     self.vm.response_headers(context);
                 }
             }
+            Event::Trailers(which) => {
+                if let Some(context) = self.of_kind(which, Kind::Asked) {
+                    let policy = self.set(context, Kind::Over);
+                    let action = self.vm.request_trailers(context);
+                    if self.passed.contains(&context)
+                        && action == Action::Continue
+                        && let Some(policy) = policy
+                    {
+                        host(|host| survivors(host, &host.trailers, &policy));
+                    }
+                }
+            }
+            Event::Trailer(name, value) => host(|host| host.trailers.push((name, value))),
             Event::Downstream(which, size) => {
                 if let Some(context) = self.any(which) {
                     self.downstream(context, size);
@@ -161,10 +182,16 @@ impl World {
         let expected = self.expect(policy.as_ref(), expected::request);
         let action = self.vm.request_headers(context);
         check("request", expected, action);
+        if action == Action::Pause {
+            self.set(context, Kind::Over);
+        }
         if action == Action::Continue
             && let Some(policy) = policy
+            && policy.mode() == Mode::Enforce
+            && inbound()
         {
-            survivors(&policy);
+            self.passed.insert(context);
+            host(|host| survivors(host, &host.headers, &policy));
         }
     }
 
@@ -180,7 +207,7 @@ impl World {
         };
         let action = self.vm.downstream(context, size);
         self.heard(context);
-        if matches!(kind, Kind::Stream | Kind::Asked) {
+        if matches!(kind, Kind::Stream | Kind::Asked | Kind::Over) {
             assert_eq!(action, Action::Pause, "bytes of no connection");
         }
         check("connection", expected, action);
@@ -202,7 +229,7 @@ impl World {
         });
         let expected = host(|host| of(host, policy));
         let failing = host(|host| host.statuses.contains_key("proxy_get_property"));
-        if self.contradicted && !failing && policy.mode() == Mode::Enforce {
+        if (self.contradicted || self.gateway) && !failing && policy.mode() == Mode::Enforce {
             return Expected::Either;
         }
         expected
@@ -217,6 +244,7 @@ impl World {
         let policy = policy();
         let reads = host(|host| !host.statuses.contains_key("proxy_get_buffer_bytes"));
         let taken = self.vm.configure(bytes);
+        self.gateway |= node::is_gateway();
         if reads {
             assert_eq!(taken, policy.is_some(), "what is valid is taken");
         }
@@ -297,31 +325,31 @@ impl World {
     }
 }
 
-/// No header that pretends to be ours passes inwards.
-fn survivors(policy: &Policy) {
+/// Whether what comes now is somebody else's: the workload's own requests pass untouched.
+fn inbound() -> bool {
+    let direction = |host: &mut Host| host.attributes.get("xds.listener_direction").cloned();
+    host(direction).is_some_and(|direction| direction == 1_i64.to_le_bytes())
+}
+
+/// No line that pretends to be ours passes inwards, unless the host would not let it be read or removed.
+fn survivors(host: &Host, lines: &[(Vec<u8>, Vec<u8>)], policy: &Policy) {
+    if !host.statuses.is_empty() || host.raw_headers.is_some() {
+        return;
+    }
     let mut ours: Vec<&str> = Vec::new();
     if policy.telemetry().headers {
         ours.extend(policy.meshes());
         ours.extend(SourceClass::ALL.iter().map(|class| class.as_str()));
     }
-    host(|host| {
-        // The workload's own requests pass untouched; a dry run passes whatever else happens.
-        let direction = host.attributes.get("xds.listener_direction");
-        let inbound = direction.is_some_and(|direction| *direction == 1_i64.to_le_bytes());
-        let dry_run = policy.mode() == Mode::DryRun;
-        if !inbound || dry_run || !host.statuses.is_empty() || host.raw_headers.is_some() {
-            return;
-        }
-        for (name, value) in &host.headers {
-            let is_ours = ours.iter().any(|own| own.as_bytes() == value);
-            assert!(
-                is_ours || !telemetry::is_reserved_header(name),
-                "{}: {} came from outside",
-                name.escape_ascii(),
-                value.escape_ascii()
-            );
-        }
-    });
+    for (name, value) in lines {
+        let is_ours = ours.iter().any(|own| own.as_bytes() == value);
+        assert!(
+            is_ours || !telemetry::is_reserved_header(name),
+            "{}: {} came from outside",
+            name.escape_ascii(),
+            value.escape_ascii()
+        );
+    }
 }
 
 fn check(what: &str, expected: Expected, action: Action) {

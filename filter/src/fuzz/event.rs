@@ -133,6 +133,10 @@ pub(super) enum Event<'a> {
     /// A client's certificate, as PEM; none if it has none.
     Certificate(Option<Vec<u8>>),
     Header(Vec<u8>, Vec<u8>),
+    /// A line of what every request ends with.
+    Trailer(Vec<u8>, Vec<u8>),
+    /// The request's trailers are there.
+    Trailers(usize),
     NoHeaders,
     /// Bytes in place of the encoded headers.
     RawHeaders(&'a [u8]),
@@ -146,7 +150,7 @@ impl<'a> Event<'a> {
         if input.is_empty() {
             return None;
         }
-        Some(match input.byte() % 20 {
+        Some(match input.byte() % 22 {
             0 => Self::Open,
             1 | 2 => Self::Request(usize::from(input.byte())),
             3 => Self::Response(usize::from(input.byte())),
@@ -164,6 +168,8 @@ impl<'a> Event<'a> {
             16 => Self::Header(input.bytes().into(), value(input)),
             17 => Self::NoHeaders,
             18 => Self::RawHeaders(input.bytes()),
+            19 => Self::Trailer(input.one_of(&HEADERS).into(), value(input)),
+            20 => Self::Trailers(usize::from(input.byte())),
             _ => match input.byte() % 24 {
                 function @ 0..=16 => Self::Status(FUNCTIONS[usize::from(function)], status(input)),
                 _ => Self::AllIsWell,

@@ -157,15 +157,10 @@ fn whom(host: &Host, policy: &Policy, tcp: bool) -> Whom {
             Some(direction) => direction == 2,
         },
     };
-    let sni = get(host, "connection.requested_server_name");
     if outbound {
-        // Whether it is a gateway was asked when it was configured.
-        return if tcp && !tls && sni.is_some() {
-            Whom::Contradicted
-        } else {
-            Whom::Own
-        };
+        return Whom::Own;
     }
+    let sni = get(host, "connection.requested_server_name");
     match get(host, "filter_state.io.istio.peer_principal") {
         Some(principal) if !tls => identify(&Peer::Certificate {
             uri_sans: &[principal],

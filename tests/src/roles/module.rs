@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{cluster, router};
+use super::{cluster, router, tcp_proxy_without_log};
 use crate::access_log::AccessLog;
 use crate::block::Block;
 use crate::envoy::{Envoy, Setup, socket_address};
@@ -55,7 +55,13 @@ impl Host {
             node: node("west", "shop", "module"),
             listeners: vec![
                 listener(http, &[http_connection_manager(plugin, &access_log)?]),
-                listener(tcp, &[plugin.network_filter()?, tcp_proxy()]),
+                listener(
+                    tcp,
+                    &[
+                        plugin.network_filter()?,
+                        tcp_proxy_without_log("echo", &json!({})),
+                    ],
+                ),
             ],
             clusters: vec![cluster("echo", echo.address())],
         };
@@ -159,15 +165,4 @@ fn http_connection_manager(plugin: &Plugin, access_log: &AccessLog) -> Result<Va
             "http_filters": [plugin.http_filter()?, router()],
         },
     }))
-}
-
-fn tcp_proxy() -> Value {
-    json!({
-        "name": "envoy.filters.network.tcp_proxy",
-        "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-            "stat_prefix": "tcp",
-            "cluster": "echo",
-        },
-    })
 }
