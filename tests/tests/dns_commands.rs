@@ -1,7 +1,7 @@
 //! The commands below `crossmesh dns` against real agents: every example of `docs/dns.md`, and the sessions in `cases`.
 //!
 //! In both, `$ crossmesh-dns-agent --config FILE` starts an agent, which runs until the next or the end, and is whom the
-//! commands behind it ask. `$ until TEXT crossmesh …` repeats a command until it says TEXT. Addresses of 127.0.0.1 stand
+//! commands behind it ask. `$ until 'TEXT … TEXT' crossmesh …` repeats a command until it says all that. Addresses of 127.0.0.1 stand
 //! for a loopback address of the test's own, as long as that.
 //!
 //! `CROSSMESH_BLESS=1` writes down what is answered now.
@@ -29,6 +29,8 @@ mod replay;
 use command::{Answer, words};
 
 const WRITTEN_HOST: &str = "127.0.0.1";
+/// A port beside the samples', by which tests tell each other that an address is taken.
+const CLAIM: u16 = 5299;
 const PAGE: &str = "docs/dns.md";
 
 /// A folder with files, and the agent that runs there.
@@ -37,19 +39,23 @@ struct Node {
     runtime: Runtime,
     /// What 127.0.0.1 stands for.
     host: String,
+    /// Held, so that no other test takes that.
+    _claim: UdpSocket,
     agent: Option<Agent>,
     commands: usize,
 }
 
 impl Node {
     fn new() -> Self {
+        let (host, claim) = free_host();
         Self {
             folder: tempfile::Builder::new()
                 .prefix("crossmesh-")
                 .tempdir()
                 .unwrap(),
             runtime: Builder::new_current_thread().enable_all().build().unwrap(),
-            host: free_host(),
+            host,
+            _claim: claim,
             agent: None,
             commands: 0,
         }
@@ -79,7 +85,8 @@ impl Node {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let answer = self.answer(&Tool::Cli, &words);
-            if answer.stdout.contains(until.trim_matches('\'')) {
+            let mut parts = until.trim_matches('\'').split(" … ");
+            if parts.all(|part| answer.stdout.contains(part)) {
                 return answer;
             }
             assert!(
@@ -149,20 +156,21 @@ impl Node {
 }
 
 /// A loopback address as long as 127.0.0.1 on which the samples' ports are free. Another checkout may use its neighbour.
-fn free_host() -> String {
+fn free_host() -> (String, UdpSocket) {
     let hosts =
         (1..10).flat_map(|second| (2..10).map(move |last| format!("127.{second}.0.{last}")));
-    let free = |host: &String| {
+    let free = |host: String| {
+        let claim = UdpSocket::bind((host.as_str(), CLAIM)).ok()?;
         let udp = UdpSocket::bind((host.as_str(), 5300));
         let tcp = [5300, 15054].map(|port| TcpListener::bind((host.as_str(), port)));
-        udp.is_ok() && tcp.iter().all(Result::is_ok)
+        (udp.is_ok() && tcp.iter().all(Result::is_ok)).then_some((host, claim))
     };
     let mut hosts: Vec<String> = hosts.collect();
     let mine = usize::try_from(std::process::id()).unwrap() % hosts.len();
     hosts.rotate_left(mine);
     hosts
         .into_iter()
-        .find(free)
+        .find_map(free)
         .expect("a free loopback address")
 }
 
