@@ -18,6 +18,10 @@ use std::path::{Path, PathBuf};
 use crossmesh_policy::{Invalid, Program, parse};
 use serde_json::Value;
 
+#[path = "session/command.rs"]
+mod command;
+#[path = "session/page.rs"]
+mod page;
 #[path = "session/refusals.rs"]
 mod refusals;
 #[path = "session/crossmesh.rs"]
@@ -52,15 +56,7 @@ fn every_example_is_true() {
         if written.contains(ERRORS.0) {
             now = with_errors(&now);
         }
-        if std::env::var_os("CROSSMESH_BLESS").is_some() {
-            fs::write(&path, now).unwrap();
-            continue;
-        }
-        let mut lines = written.lines().zip(now.lines()).enumerate();
-        if let Some((at, (was, is))) = lines.find(|(_, (was, is))| was != is) {
-            panic!("{name}:{}: says\n  {was}\nwhere it is now\n  {is}", at + 1);
-        }
-        assert_eq!(written, now);
+        page::hold(name, &path, &written, &now);
         assert!(
             tried.policies > policies,
             "{name}: {} policies",
@@ -140,36 +136,19 @@ impl Tried {
 
     /// The document with the answers that are given now.
     fn document(&mut self, written: &str) -> String {
-        let mut now = String::new();
-        let mut lines = written.lines().enumerate();
-        while let Some((at, line)) = lines.next() {
-            now += line;
-            now.push('\n');
-            let Some(kind) = line.strip_prefix("```") else {
-                continue;
-            };
-            let block: Vec<&str> = lines
-                .by_ref()
-                .map(|(_, line)| line)
-                .take_while(|line| *line != "```")
-                .collect();
-            let place = format!("{}:{}", self.name, at + 2);
-            let text: String = block.iter().map(|line| format!("{line}\n")).collect();
-            let answered = match kind.split_once(' ').unwrap_or((kind, "")) {
+        page::page(self.name, written, |kind, text, place| {
+            match kind.split_once(' ').unwrap_or((kind, "")) {
                 ("yaml", name) if name.contains(':') => {
                     let parsed: Result<Value, _> = serde_saphyr::from_str(&text);
                     assert!(parsed.is_ok(), "{place}: {parsed:?}");
                     text
                 }
-                ("yaml", name) => self.policy(text, name, &place),
-                ("console", "") => self.session(&text, &place),
+                ("yaml", name) => self.policy(text, name, place),
+                ("console", "") => self.session(&text, place),
                 ("text", "") => text,
                 _ => panic!("{place}: a block of the kind {kind:?}, which nothing tries"),
-            };
-            now += &answered;
-            now += "```\n";
-        }
-        now
+            }
+        })
     }
 
     fn policy(&mut self, text: String, name: &str, place: &str) -> String {
@@ -184,30 +163,13 @@ impl Tried {
     }
 
     fn session(&mut self, text: &str, place: &str) -> String {
-        let mut now = String::new();
-        let mut lines = text.lines();
-        while let Some(line) = lines.next() {
-            let Some(first) = line.strip_prefix("$ crossmesh ") else {
-                continue;
-            };
-            now += line;
-            now.push('\n');
-            let mut command = first.to_owned();
-            while let Some(begun) = command.strip_suffix('\\') {
-                let more = lines.next().unwrap_or_else(|| panic!("{place}: goes on"));
-                now += more;
-                now.push('\n');
-                command = format!("{begun}{}", more.trim_start());
-            }
-            let answer = crossmesh(&command, self.dir.path());
-            for line in answer.stdout.lines().chain(answer.stderr.lines()) {
-                now += line.trim_end();
-                now.push('\n');
-            }
+        page::session(text, place, |command| {
+            let command = command.strip_prefix("crossmesh ");
+            let command = command.unwrap_or_else(|| panic!("{place}: no command of crossmesh"));
+            let answer = crossmesh(command, self.dir.path());
             self.commands += 1;
-        }
-        assert!(!now.is_empty(), "{place}: no command in it");
-        now
+            answer.stdout + &answer.stderr
+        })
     }
 }
 

@@ -106,6 +106,16 @@ pub enum Elsewhere {
     Shadow,
 }
 
+/// All of them.
+pub const ELSEWHERE: [Elsewhere; 6] = [
+    Elsewhere::Outside,
+    Elsewhere::Reverse,
+    Elsewhere::Upstream,
+    Elsewhere::Pod,
+    Elsewhere::NotFound,
+    Elsewhere::Shadow,
+];
+
 impl Elsewhere {
     /// The word for logs.
     pub fn as_str(self) -> &'static str {

@@ -23,10 +23,10 @@ use prometheus_client::{
 use crate::{answer::Reason, wire::Transport};
 
 use labels::{
-    AnswerLabels, CatalogLabels, CatalogStateLabels, GatewayLabels, OUTCOMES, QueryLabels, REASONS,
-    SOURCES, STATES, ServerLabels, ShadowLabels, TRANSPORTS, WriteLabels, Written,
+    AnswerLabels, CatalogLabels, CatalogStateLabels, GatewayLabels, OUTCOMES, QueryLabels, SOURCES,
+    STATES, ServerLabels, ShadowLabels, TRANSPORTS, WriteLabels, Written,
 };
-pub use labels::{Exchange, ExchangeLabels, Outcome, ShadowResult, Source};
+pub use labels::{Exchange, ExchangeLabels, Outcome, REASONS, RESULTS, ShadowResult, Source};
 
 /// All metrics of the agent, under the prefix `crossmesh_dns`.
 #[derive(Debug)]

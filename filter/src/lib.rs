@@ -27,10 +27,14 @@
 
 mod certificate;
 mod encoding;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod host;
 mod http;
 mod identities;
 mod line;
+#[cfg(any(test, feature = "fuzz"))]
+mod mock_host;
 mod node;
 mod peer;
 mod root;

@@ -25,6 +25,8 @@ use crate::peer::{self, End};
 use crate::root::Active;
 use registry::{Counted, State};
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use registry::open;
 pub(crate) use registry::{context_created, removed};
 
 /// After a configuration the open connections take it on in this time: soon, but not while Envoy is still distributing

@@ -1,18 +1,14 @@
 //! The callbacks, driven natively against a mock host. What real Envoys do with them is tested end to end.
 
-pub(crate) mod certificates;
-pub(crate) mod mock_host;
-
 mod configure;
 mod connection;
 mod failures;
 mod gateway;
-mod hostile;
 mod identity;
 mod request;
 mod told;
 
-use mock_host::{Reply, Vm, host};
+use crate::mock_host::{Reply, Vm, certificates, host};
 
 /// Runs a case in a VM of its own: what a VM remembers, here as in the filter, is its thread's.
 fn apart(case: impl FnOnce() + Send) {

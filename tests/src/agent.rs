@@ -157,42 +157,27 @@ impl Agent {
 
     /// As [`Agent::start_configured`], but waits no longer than until it listens.
     pub async fn launch(folder: &Path, config: &str) -> Result<Self> {
-        Self::launch_in(folder, config, &[]).await
-    }
-
-    /// As [`Agent::launch`], with these variables besides in its environment.
-    pub async fn launch_in(
-        folder: &Path,
-        config: &str,
-        environment: &[(&str, String)],
-    ) -> Result<Self> {
-        Self::run(folder, config, environment, &[]).await
+        Self::launch_under(&[], folder, config).await
     }
 
     /// As [`Agent::launch`], in what a container has of its pod's account. It needs root, for a view of `/run` of its own.
     pub async fn launch_in_pod(folder: &Path, config: &str, account: &Account) -> Result<Self> {
+        let environment = account.environment();
+        let environment = environment.map(|(name, value)| format!("{name}={value}"));
         let view = account.view(folder)?;
-        Self::run(folder, config, &account.environment(), &view).await
+        let under = [&["env".to_owned()], &environment[..], &view[..]].concat();
+        Self::launch_under(&under, folder, config).await
     }
 
-    /// `view`: what comes before the program.
-    async fn run(
-        folder: &Path,
-        config: &str,
-        environment: &[(&str, String)],
-        view: &[String],
-    ) -> Result<Self> {
+    /// As [`Agent::launch`], under a command that gives it other surroundings: a clock of its own, a small disk.
+    pub async fn launch_under(under: &[String], folder: &Path, config: &str) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
         let file = folder.join("dns-agent.yaml");
         fs::write(&file, config).with_context(|| format!("writing {}", file.display()))?;
-        let program = Tool::DnsAgent.path()?.display().to_string();
-        let file = file.display().to_string();
-        let line: Vec<&str> = view.iter().map(String::as_str).collect();
-        let line = [&line[..], &[&program, "--config", &file]].concat();
-        let (first, rest) = line.split_first().context("a program")?;
+        let program = Tool::DnsAgent.path()?;
+        let args = ["--config", &file.display().to_string()];
         let log = folder.join("dns-agent.log");
-        let mut process =
-            Process::start_in("the dns-agent", first.as_ref(), rest, environment, &log)?;
+        let mut process = Process::start_under(under, "the dns-agent", &program, &args, &log)?;
         let (dns, admin) = process
             .until("it listened", async || listening(&log))
             .await?;

@@ -1,9 +1,13 @@
-//! What the filter costs, beside nothing, native RBAC and Lua: `cargo xtask bench filter`.
+//! What things cost. Here: the filter, beside nothing, native RBAC and Lua, `cargo xtask bench filter`. Of the agent:
+//! [`changes`], `dns-changes`; [`memory`], `dns-memory`.
 
+pub mod changes;
 mod decide;
+mod fleet;
 mod http;
 mod load;
 mod machine;
+pub mod memory;
 mod report;
 mod rules;
 mod tls;

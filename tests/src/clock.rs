@@ -29,19 +29,19 @@ impl Clock {
         Ok(clock)
     }
 
-    /// What makes a process live by it.
+    /// The command under which a process lives by it.
     #[must_use]
-    pub fn environment(&self) -> Vec<(&'static str, String)> {
-        let on = || "1".to_owned();
+    pub fn under(&self) -> Vec<String> {
         vec![
-            ("LD_PRELOAD", self.library.clone()),
-            ("FAKETIME_TIMESTAMP_FILE", self.file.display().to_string()),
+            "env".to_owned(),
+            format!("LD_PRELOAD={}", self.library),
+            format!("FAKETIME_TIMESTAMP_FILE={}", self.file.display()),
             // The file counts at once.
-            ("FAKETIME_NO_CACHE", on()),
+            "FAKETIME_NO_CACHE=1".to_owned(),
             // As when somebody sets the time: the wall clock jumps, the monotonic one does not, and the times of files are
             // what they were.
-            ("FAKETIME_DONT_FAKE_MONOTONIC", on()),
-            ("NO_FAKE_STAT", on()),
+            "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned(),
+            "NO_FAKE_STAT=1".to_owned(),
         ]
     }
 

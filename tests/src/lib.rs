@@ -33,6 +33,7 @@ pub mod pki;
 pub mod plugin;
 pub mod process;
 pub mod roles;
+pub mod soak;
 pub mod speaker;
 pub mod stand;
 pub mod story;

@@ -20,6 +20,30 @@ pub enum Plugin {
     Given(String),
     /// By extension discovery, as Istio delivers it, from this file; see [`write_discovery`].
     Discovered(PathBuf),
+    /// Another module than the filter, written into the bootstrap.
+    Module(Module),
+}
+
+/// Any module, as Envoy is told of it.
+#[derive(Clone, Debug)]
+pub struct Module {
+    /// Its file.
+    pub file: PathBuf,
+    /// What Envoy does when it fails: `FAIL_CLOSED`, `FAIL_OPEN` or `FAIL_RELOAD`.
+    pub failure_policy: &'static str,
+    /// Its configuration, if it has one.
+    pub configuration: Option<String>,
+}
+
+impl Module {
+    /// The filter with a policy (JSON), as our resources have it.
+    pub fn filter(policy: &str) -> Result<Self> {
+        Ok(Self {
+            file: Tool::Wasm.path()?,
+            failure_policy: "FAIL_RELOAD",
+            configuration: Some(policy.to_owned()),
+        })
+    }
 }
 
 impl Plugin {
@@ -35,7 +59,10 @@ impl Plugin {
 
     fn filter(&self, kind: &str) -> Result<Value> {
         Ok(match self {
-            Self::Given(policy) => json!({"name": NAME, "typed_config": wasm(kind, policy)?}),
+            Self::Given(policy) => {
+                json!({"name": NAME, "typed_config": wasm(kind, &Module::filter(policy)?)})
+            }
+            Self::Module(module) => json!({"name": NAME, "typed_config": wasm(kind, module)}),
             Self::Discovered(file) => json!({
                 "name": NAME,
                 "config_discovery": {
@@ -49,12 +76,17 @@ impl Plugin {
 
 /// Writes (or replaces, in one step) the file of a discovered HTTP plugin.
 pub fn write_discovery(file: &Path, version: &str, policy: &str) -> Result<()> {
-    write(file, version, &wasm(HTTP, policy)?)
+    write_module_discovery(file, version, &Module::filter(policy)?)
+}
+
+/// Likewise with another module than the filter.
+pub fn write_module_discovery(file: &Path, version: &str, module: &Module) -> Result<()> {
+    write(file, version, &wasm(HTTP, module))
 }
 
 /// Likewise of a discovered network plugin.
 pub fn write_network_discovery(file: &Path, version: &str, policy: &str) -> Result<()> {
-    write(file, version, &wasm(NETWORK, policy)?)
+    write(file, version, &wasm(NETWORK, &Module::filter(policy)?))
 }
 
 fn write(file: &Path, version: &str, filter: &Value) -> Result<()> {
@@ -112,18 +144,18 @@ fn yaml(file: &Path) -> Result<Value> {
 }
 
 /// As Istio writes it: the configuration a string of JSON, the VM without an ID.
-fn wasm(kind: &str, policy: &str) -> Result<Value> {
-    Ok(json!({
-        "@type": kind,
-        "config": {
-            "name": NAME,
-            "root_id": NAME,
-            "failure_policy": "FAIL_RELOAD",
-            "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": policy},
-            "vm_config": {
-                "runtime": "envoy.wasm.runtime.v8",
-                "code": {"local": {"filename": Tool::Wasm.path()?}},
-            },
+fn wasm(kind: &str, module: &Module) -> Value {
+    let mut config = json!({
+        "name": NAME,
+        "root_id": NAME,
+        "failure_policy": module.failure_policy,
+        "vm_config": {
+            "runtime": "envoy.wasm.runtime.v8",
+            "code": {"local": {"filename": module.file}},
         },
-    }))
+    });
+    if let Some(configuration) = &module.configuration {
+        config["configuration"] = json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": configuration});
+    }
+    json!({"@type": kind, "config": config})
 }

@@ -30,24 +30,24 @@ impl Process {
     /// that happens; and in a process group of its own, so that Ctrl-C in a terminal reaches us alone and we stop it in
     /// order.
     pub fn start(name: &str, program: &Path, args: &[&str], log: &Path) -> Result<Self> {
-        Self::start_in(name, program, args, &[], log)
+        Self::start_under(&[], name, program, args, log)
     }
 
-    /// As [`Process::start`], with these variables besides in its environment.
-    pub fn start_in(
+    /// As [`Process::start`], under a command that gives it other surroundings and then becomes it, as `env` does.
+    pub fn start_under(
+        under: &[String],
         name: &str,
         program: &Path,
         args: &[&str],
-        environment: &[(&str, String)],
         log: &Path,
     ) -> Result<Self> {
         use std::os::unix::process::CommandExt;
         let file = File::create(log).with_context(|| format!("writing {}", log.display()))?;
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--"])
+            .args(under)
             .arg(program)
             .args(args)
-            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file)

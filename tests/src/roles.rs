@@ -5,6 +5,7 @@ pub mod client;
 
 pub mod forwarder;
 pub mod gateway;
+pub mod module;
 pub mod server;
 pub mod tcp;
 
@@ -25,6 +26,16 @@ pub fn cluster(name: &str, endpoint: SocketAddr) -> Value {
         "load_assignment": {
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket_address(endpoint)}}]}],
+        },
+    })
+}
+
+/// The options of a cluster that is asked in HTTP/2 what came in HTTP/2.
+fn as_the_client_speaks() -> Value {
+    json!({
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "use_downstream_protocol_config": {"http2_protocol_options": {}},
         },
     })
 }

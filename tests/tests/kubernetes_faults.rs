@@ -74,9 +74,7 @@ async fn a_clock_that_jumps_changes_no_answer_and_stops_nothing() {
     const HOUR: i64 = 3600;
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::new(folder.path()).await.unwrap();
-    let mut stand = Streams::start_in(&json!({}), &clock.environment())
-        .await
-        .unwrap();
+    let mut stand = Streams::start_in(&json!({}), &clock.under()).await.unwrap();
     let gateway = stand.gateway();
     let anew = Witness::start_anew(stand.agent.dns(), OUTSIDE).unwrap();
     let mut addresses = Vec::new();

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: what things cost, measured on this machine.
 
+mod dns;
 mod filter;
 
 use std::process::ExitCode;
@@ -16,10 +17,14 @@ pub(crate) struct Args {
 #[derive(clap::Subcommand)]
 enum What {
     Filter(filter::Args),
+    DnsChanges(dns::Changes),
+    DnsMemory(dns::Memory),
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     match &args.what {
         What::Filter(args) => filter::run(args),
+        What::DnsChanges(args) => dns::changes(args),
+        What::DnsMemory(args) => dns::memory(args),
     }
 }

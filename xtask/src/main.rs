@@ -3,9 +3,11 @@
 mod bench;
 mod cache;
 mod demo;
+mod fuzz;
 mod parts;
 mod process;
 mod progress;
+mod soak;
 mod table;
 mod test;
 mod toolbox;
@@ -46,6 +48,8 @@ enum Verb {
     Test(test::Args),
     Wasm(wasm::Args),
     Bench(bench::Args),
+    Fuzz(fuzz::Args),
+    Soak(soak::Args),
     Tools(tools::Args),
 }
 
@@ -55,6 +59,8 @@ fn main() -> ExitCode {
         Verb::Test(args) => test::run(&args),
         Verb::Wasm(args) => wasm::run(&args),
         Verb::Bench(args) => bench::run(&args),
+        Verb::Fuzz(args) => fuzz::run(&args),
+        Verb::Soak(args) => soak::run(&args),
         Verb::Tools(args) => tools::run(&args),
     };
     done.unwrap_or_else(|error| {

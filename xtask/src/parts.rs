@@ -31,6 +31,13 @@ impl Parts {
             ("CROSSMESH_CLI", workspace.binary("crossmesh")),
             ("CROSSMESH_DECIDE", workspace.binary(DECIDE)),
         ];
+        parts.extend(Self::of_tools(cache, users)?.0);
+        Ok(Self(parts))
+    }
+
+    /// Finds the tools of these users, and nothing that is built here.
+    pub(crate) fn of_tools(cache: &Cache, users: &[Users]) -> Result<Self> {
+        let mut parts = Vec::new();
         for tool in TOOLS.iter().filter(|tool| users.contains(&tool.users)) {
             if let Some(variable) = tool.variable {
                 parts.push((variable, tool.ensure(cache)?));
@@ -67,5 +74,16 @@ pub(crate) fn build_bench(workspace: &Workspace) -> Result<()> {
         "bench: building it in release",
         &mut workspace.cargo(build),
         &workspace.log("bench"),
+    )
+}
+
+/// Builds, to be as it is in a cluster, the agent, and what measures it.
+pub(crate) fn build_dns_bench(workspace: &Workspace) -> Result<()> {
+    let build = "build --release --bin crossmesh-dns-agent --bin crossmesh-bench --package crossmesh-dns-agent \
+                 --package crossmesh-e2e";
+    process::logged(
+        "bench: building the dns-agent and what measures it in release",
+        &mut workspace.cargo(build),
+        &workspace.log("dns-bench"),
     )
 }

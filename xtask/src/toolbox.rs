@@ -41,6 +41,8 @@ pub(crate) enum Users {
     DemoAndTests,
     /// Only tests.
     Tests,
+    /// Only the fuzzer.
+    Fuzzer,
 }
 
 /// How a tool is had.
@@ -185,6 +187,16 @@ const HELM: Tool = Tool {
     purpose: "renders the chart that deploys the dns-agent",
 };
 
+/// What libFuzzer is compiled by.
+pub(crate) const CXX: Tool = Tool {
+    name: "c++",
+    variable: None,
+    version_arguments: &["--version"],
+    source: Source::Debian { package: "g++" },
+    users: Users::Fuzzer,
+    purpose: "compiles libFuzzer, for `cargo xtask fuzz`",
+};
+
 /// Every tool.
 pub(crate) const TOOLS: [Tool; 12] = [
     WASM_TARGET,
@@ -199,6 +211,7 @@ pub(crate) const TOOLS: [Tool; 12] = [
     FAKETIME,
     MUSL_GCC,
     ISTIO_CRDS,
+    CXX,
 ];
 
 /// By convention of Kubernetes' own test tools (envtest), a folder of ready binaries of a control plane.

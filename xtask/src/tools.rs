@@ -25,6 +25,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     if args.install {
         install(&cache, Users::DemoAndTests)?;
         install(&cache, Users::Tests)?;
+        install(&cache, Users::Fuzzer)?;
     }
     let mut rows = vec![["TOOL", "VERSION", "STATE", "PATH", "WHAT FOR"].map(str::to_owned)];
     let mut troubles = Vec::new();

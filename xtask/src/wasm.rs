@@ -2,6 +2,7 @@
 
 mod exports;
 mod module;
+mod oci;
 
 use std::fs;
 use std::io::{Write as _, stdout};
@@ -24,9 +25,13 @@ const SIZE_BUDGET: usize = 768 * 1024;
 /// Builds crossmesh-filter for wasm32-unknown-unknown, removes the callbacks that it does not use, checks what the module
 /// imports and exports and how big it is, and leaves it as `wasm/crossmesh_filter.wasm` in the target folder.
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Also write the filter into this folder as an OCI image layout that Istio's agent can load, and print its digest
+    #[arg(long, value_name = "DIR")]
+    oci: Option<PathBuf>,
+}
 
-pub(crate) fn run(_: &Args) -> Result<ExitCode> {
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let filter = build(&Workspace::find()?, &Cache::find()?)?;
     let Filter {
         path,
@@ -45,6 +50,12 @@ pub(crate) fn run(_: &Args) -> Result<ExitCode> {
         "host functions: {}, all of which Envoy provides",
         imports.len()
     )?;
+    if let Some(folder) = &args.oci {
+        let module = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        let digest = oci::write(folder, &module)?;
+        writeln!(out, "image layout: {}", folder.display())?;
+        writeln!(out, "sha256: {digest}")?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -61,7 +72,10 @@ pub(crate) struct Filter {
 /// Builds and checks the filter, setting up the compiler's target if it is missing.
 pub(crate) fn build(workspace: &Workspace, cache: &Cache) -> Result<Filter> {
     WASM_TARGET.ensure(cache)?;
-    let build = format!("build --package crossmesh-filter --target {WASM} --profile wasm");
+    // The cdylib alone: link-time optimisation is not done for one that has an rlib beside it.
+    let build = format!(
+        "rustc --package crossmesh-filter --lib --crate-type cdylib --target {WASM} --profile wasm"
+    );
     let mut cargo = workspace.cargo(&build);
     process::logged(
         "filter: building for Envoy",

@@ -146,7 +146,8 @@ pub(super) const OUTCOMES: [Outcome; 9] = [
     Outcome::BadVers,
     Outcome::Other,
 ];
-pub(super) const REASONS: [Reason; 9] = [
+/// All reasons of answers of our own.
+pub const REASONS: [Reason; 9] = [
     Reason::Local,
     Reason::Gateway,
     Reason::ClusterIp,
@@ -156,6 +157,16 @@ pub(super) const REASONS: [Reason; 9] = [
     Reason::NotSynced,
     Reason::Class,
     Reason::Transfer,
+];
+/// All results of a comparison.
+pub const RESULTS: [ShadowResult; 7] = [
+    ShadowResult::Same,
+    ShadowResult::Differs,
+    ShadowResult::OursOnly,
+    ShadowResult::TheirsOnly,
+    ShadowResult::Racing,
+    ShadowResult::Failed,
+    ShadowResult::Skipped,
 ];
 pub(super) const STATES: [SyncState; 4] = [
     SyncState::Synced,

@@ -3,15 +3,41 @@
 use std::{collections::BTreeSet, fs, path::Path, process::Command, time::SystemTime};
 
 use crossmesh_dns_agent::{
-    answer::Reason,
+    answer::{ELSEWHERE, Elsewhere, Reason},
     catalog::Cluster,
     config::Config,
-    metrics::{Exchange, ExchangeLabels, Metrics, ShadowResult},
+    metrics::{Exchange, ExchangeLabels, Metrics, REASONS, RESULTS, ShadowResult},
 };
 
 fn page() -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/dns.md");
     fs::read_to_string(file).unwrap()
+}
+
+/// What a part of a configuration is put behind.
+const FRAME: &str = "schema: crossmesh-dns/v1\nlisten: [127.0.0.1:0]\nadmin: 127.0.0.1:0\n\
+                     cluster: {id: cluster-1, mesh: east}\ncatalogs: [{cluster: cluster-1, file: unread}]\n\
+                     upstreams: {servers: [127.0.0.1]}\n";
+
+/// Whoever meets a word in a log or a metric finds it on the page.
+#[test]
+fn the_page_tells_every_reason() {
+    let page = page();
+    let missing = |words: &[&str]| -> Vec<String> {
+        let missing = words
+            .iter()
+            .filter(|word| !page.contains(&format!("`{word}`")));
+        missing.map(ToString::to_string).collect()
+    };
+    assert_eq!(missing(&REASONS.map(Reason::as_str)), Vec::<String>::new());
+    assert_eq!(
+        missing(&ELSEWHERE.map(Elsewhere::as_str)),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        missing(&RESULTS.map(ShadowResult::as_str)),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
@@ -21,14 +47,19 @@ fn the_pages_configurations_are_good() {
     let blocks: Vec<&str> = blocks
         .map(|rest| rest.split("```").next().unwrap())
         .collect();
-    let is_configuration = |block: &&str| block.starts_with("schema: crossmesh-dns/");
-    let (configurations, others): (Vec<&str>, Vec<&str>) =
-        blocks.into_iter().partition(is_configuration);
-    assert!(!configurations.is_empty() && !others.is_empty());
+    let (commands, configurations): (Vec<&str>, Vec<&str>) = blocks
+        .into_iter()
+        .partition(|block| block.contains("command: "));
+    assert!(!configurations.is_empty() && !commands.is_empty());
     for block in configurations {
-        Config::parse(Path::new("dns.yaml"), block).unwrap();
+        let whole = if block.contains("schema:") {
+            block.to_owned()
+        } else {
+            format!("{FRAME}{block}")
+        };
+        Config::parse(Path::new("dns.yaml"), &whole).unwrap_or_else(|error| panic!("{error}"));
     }
-    for block in others {
+    for block in commands {
         check_commands(block);
     }
 }

@@ -1,5 +1,5 @@
 use super::uri_sans;
-use crate::tests::certificates::{element, extension, pem, with_extensions, with_uris};
+use crate::mock_host::certificates::{element, extension, pem, with_extensions, with_uris};
 
 const SAN: &[u8] = &[0x55, 0x1d, 0x11];
 

@@ -4,7 +4,7 @@ use super::*;
 
 /// A map as the host encodes it.
 fn encoded(pairs: &[Pair<'_>]) -> Vec<u8> {
-    crate::tests::mock_host::encode_pairs(pairs.iter().copied())
+    crate::mock_host::encode_pairs(pairs.iter().copied())
 }
 
 #[test]

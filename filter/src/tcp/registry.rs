@@ -139,6 +139,12 @@ pub(super) fn take_on(context: u32, active: &Rc<Active>) -> Option<State> {
     })
 }
 
+/// How many connections are known.
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) fn open() -> usize {
+    CONNECTIONS.with_borrow(BTreeMap::len)
+}
+
 fn change(context: u32, how: impl FnOnce(&mut Connection)) {
     CONNECTIONS.with_borrow_mut(|connections| connections.get_mut(&context).map(how));
 }

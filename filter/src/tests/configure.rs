@@ -106,7 +106,7 @@ fn the_proxy_is_known_by_its_node_metadata() {
                 let labels: [(&[u8], &[u8]); 2] = [(b"app", b"catalog"), (b"version", b"v1")];
                 host.attributes.insert(
                     "xds.node.metadata.LABELS".into(),
-                    mock_host::encode_pairs(labels.into_iter()),
+                    crate::mock_host::encode_pairs(labels.into_iter()),
                 );
             });
             let mut vm = vm(&rule(to));

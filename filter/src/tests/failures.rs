@@ -3,6 +3,7 @@
 use proxy_wasm::types::Action;
 
 use super::*;
+use crate::fuzz::FUNCTIONS;
 
 /// All that the ABI defines, and some that it does not.
 const STATUSES: [i32; 18] = [
@@ -24,26 +25,6 @@ const STATUSES: [i32; 18] = [
     -1,
     i32::MAX,
     i32::MIN,
-];
-
-pub(super) const FUNCTIONS: [&str; 17] = [
-    "proxy_log",
-    "proxy_get_log_level",
-    "proxy_get_buffer_bytes",
-    "proxy_get_property",
-    "proxy_set_property",
-    "proxy_get_header_map_pairs",
-    "proxy_replace_header_map_value",
-    "proxy_remove_header_map_value",
-    "proxy_define_metric",
-    "proxy_increment_metric",
-    "proxy_send_local_response",
-    "proxy_call_foreign_function",
-    "proxy_record_metric",
-    "proxy_get_current_time_nanoseconds",
-    "proxy_set_tick_period_milliseconds",
-    "proxy_set_effective_context",
-    "proxy_close_stream",
 ];
 
 #[test]

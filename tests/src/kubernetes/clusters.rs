@@ -209,13 +209,9 @@ impl Clusters {
         Ok(agent)
     }
 
-    /// As [`Clusters::start_agent`], with these fields besides in its configuration and these variables in its environment,
-    /// and without waiting for more than that it listens.
-    pub async fn launch_agent(
-        &self,
-        besides: &Value,
-        environment: &[(&str, String)],
-    ) -> Result<Agent> {
+    /// As [`Clusters::start_agent`], with these fields besides in its configuration, under a command that gives it other
+    /// surroundings (see [`Agent::launch_under`]), and without waiting for more than that it listens.
+    pub async fn launch_agent(&self, besides: &Value, under: &[String]) -> Result<Agent> {
         // Each has its own files: there may be several.
         let agent = format!("agent-{}", self.agents.fetch_add(1, Ordering::Relaxed));
         let way = self
@@ -240,7 +236,7 @@ impl Clusters {
             config[field] = value.clone();
         }
         let folder = self.folder.path().join(agent);
-        Agent::launch_in(&folder, &config.to_string(), environment).await
+        Agent::launch_under(under, &folder, &config.to_string()).await
     }
 
     /// A folder for a test's own files, removed with everything else.

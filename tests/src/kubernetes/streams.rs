@@ -65,9 +65,9 @@ impl Streams {
         Self::start_in(&json!({}), &[]).await
     }
 
-    /// As [`Streams::start`], with an agent that has these fields besides in its configuration and these variables in its
-    /// environment.
-    pub async fn start_in(besides: &Value, environment: &[(&str, String)]) -> Result<Self> {
+    /// As [`Streams::start`], with an agent that has these fields besides in its configuration, and other surroundings (see
+    /// [`Agent::launch_under`]).
+    pub async fn start_in(besides: &Value, under: &[String]) -> Result<Self> {
         let clusters = Clusters::start().await?;
         let (east, west) = (&clusters.east.objects, &clusters.west.objects);
         let local = east.create_service(&REVIEWS_SERVICE).await?;
@@ -75,7 +75,7 @@ impl Streams {
         west.create_service(&CATALOG_SERVICE).await?;
         let remote = west.create_service(&LEDGER_SERVICE).await?;
         clusters.introduce(&clusters.way_west()).await?;
-        let mut agent = clusters.launch_agent(besides, environment).await?;
+        let mut agent = clusters.launch_agent(besides, under).await?;
         agent.until_ready().await?;
         let witness = |name| Witness::start(agent.dns(), name);
         let streams = Self {

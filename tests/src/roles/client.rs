@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::{cluster, router, tls_context};
+use super::{as_the_client_speaks, cluster, router, tls_context};
 use crate::envoy::{Envoy, Node, Setup, socket_address};
 use crate::names::passthrough_sni;
 use crate::pki::Identity;
@@ -135,6 +135,7 @@ fn cluster_name(pod: &Pod, destination: &Destination, service: &Service) -> Stri
 
 fn mutual_tls(pod: &Pod, destination: &Destination, service: &Service) -> Value {
     let mut cluster = cluster(&cluster_name(pod, destination, service), service.endpoint);
+    cluster["typed_extension_protocol_options"] = as_the_client_speaks();
     cluster["transport_socket"] = json!({
         "name": "envoy.transport_sockets.tls",
         "typed_config": {

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::{cluster, router, tls_context, tls_inspector};
+use super::{as_the_client_speaks, cluster, router, tls_context, tls_inspector};
 use crate::access_log::AccessLog;
 use crate::envoy::{Envoy, Node, Setup, socket_address};
 use crate::pki::Identity;
@@ -115,12 +115,7 @@ impl Server {
 
     fn application_cluster(&self) -> Value {
         let mut cluster = cluster("application", self.application);
-        cluster["typed_extension_protocol_options"] = json!({
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                "use_downstream_protocol_config": {"http2_protocol_options": {}},
-            },
-        });
+        cluster["typed_extension_protocol_options"] = as_the_client_speaks();
         cluster
     }
 }

@@ -68,15 +68,13 @@ impl Search {
         })
     }
 
-    /// The explanation in full: of the name that ends the search, else of the first that the agent knows, else of the
-    /// first.
+    /// The explanation in full: of the name that ends the search, else of one that exists, else of the last.
     fn deciding(&self) -> Option<&Explanation> {
-        let known = |of: &&Explanation| matches!(of.answer, Answer::Reply { .. });
         let all = || self.asked.iter();
         all()
             .find(|of| ends(of))
-            .or_else(|| all().find(known))
-            .or_else(|| all().next())
+            .or_else(|| all().find(|of| exists(of)))
+            .or_else(|| all().last())
     }
 }
 
@@ -86,6 +84,11 @@ fn ends(explanation: &Explanation) -> bool {
         Answer::Reply { outcome, .. } => outcome == "noerror" || outcome == "servfail",
         Answer::Forward { kept, .. } => kept.as_ref().is_some_and(|kept| kept.outcome == "noerror"),
     }
+}
+
+/// Whether the agent knows the name, and that it has nothing of this type.
+fn exists(explanation: &Explanation) -> bool {
+    matches!(&explanation.answer, Answer::Reply { outcome, .. } if outcome == "nodata")
 }
 
 impl fmt::Display for Search {
@@ -102,8 +105,7 @@ impl fmt::Display for Search {
                 let end = if ends(asked) { "   <- ends here" } else { "" };
                 writeln!(f, "  {}. {name} {}: {answer}{end}", at + 1, asked.rtype)?;
             }
-            let nodata = |of: &Explanation| matches!(&of.answer, Answer::Reply { outcome, .. } if outcome == "nodata");
-            if self.asked.iter().any(nodata) {
+            if self.asked.iter().any(exists) {
                 writeln!(
                     f,
                     "  (at NOERROR without records musl ends too, and glibc goes on)"

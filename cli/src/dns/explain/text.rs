@@ -43,7 +43,16 @@ impl fmt::Display for Explanation {
                 writeln!(f, "         {}", failover_rule(self, policy))?;
             }
         }
-        if let Some(class) = &self.class {
+        let has_ports = |view: &View| {
+            view.service
+                .as_ref()
+                .is_some_and(|of| of.kind != "external-name")
+        };
+        let of_ports = self
+            .class
+            .as_ref()
+            .filter(|_| self.clusters.iter().any(has_ports));
+        if let Some(class) = of_ports {
             writeln!(f, "ports    {}", class_of(class))?;
         }
         writeln!(

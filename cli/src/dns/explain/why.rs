@@ -244,13 +244,7 @@ fn but(explanation: &Explanation) -> String {
         .iter()
         .filter(|view| view.service.is_some() && view.fate != "counts" && view.fate != "local");
     let left: Vec<String> = left
-        .map(|view| {
-            format!(
-                "that of {} does not count: {}",
-                printable(&view.cluster.id),
-                fate(view)
-            )
-        })
+        .map(|view| format!("{}: {}", printable(&view.cluster.id), fate(view)))
         .collect();
     if left.is_empty() {
         String::new()

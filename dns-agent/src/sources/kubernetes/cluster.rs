@@ -390,7 +390,8 @@ impl View {
             slices,
             mesh,
         } = self.listed;
-        if !(services && namespaces && slices && mesh && self.gateways.known()) && !self.told {
+        let known = services && namespaces && slices && mesh && self.gateways.known();
+        if !known && !self.told {
             if let Some(problem) = problem {
                 seat.failed(problem);
             }
