@@ -198,7 +198,7 @@ pub(crate) const CXX: Tool = Tool {
 };
 
 /// Every tool.
-pub(crate) const TOOLS: [Tool; 12] = [
+pub(crate) const TOOLS: [Tool; 13] = [
     WASM_TARGET,
     ENVOY,
     DIG,
