@@ -204,3 +204,22 @@ fn ede(message: &Message) -> Option<u16> {
     let bytes = Vec::<u8>::try_from(&option.1).unwrap();
     Some(u16::from_be_bytes([bytes[0], bytes[1]]))
 }
+
+#[tokio::test]
+async fn the_age_of_a_state_grows_from_its_last_sync_and_ends_with_the_next() {
+    let agent = Agent::start(&upstream(nobody().await)).await;
+    let age = "crossmesh_dns_catalog_age_seconds{cluster=\"cluster-2\"}";
+    assert_eq!(agent.metric(age).await, Some(0.0));
+    agent.replace("cluster-2.yaml", "nonsense");
+    agent.readyz_says("catalog cluster-2: stale").await;
+    let before = agent.metric(age).await.unwrap();
+    assert!(before > 0.0);
+    assert!(agent.metric(age).await.unwrap() > before);
+    agent.replace("cluster-2.yaml", PEER);
+    agent.metric_becomes(age, 0.0).await;
+    // So far no name has changed. From here on one does, and that is measured.
+    let measured = "crossmesh_dns_change_to_answer_seconds_count";
+    assert_eq!(agent.metric(measured).await, Some(0.0));
+    agent.replace("cluster-1.yaml", EMPTY);
+    agent.metric_becomes(measured, 1.0).await;
+}

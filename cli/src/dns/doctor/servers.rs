@@ -58,7 +58,7 @@ pub(super) fn upstream(status: &Status, network: &impl Ask) -> Vec<Check> {
     let mut checks = Vec::new();
     for all in [general.collect::<Vec<_>>(), cluster.collect()] {
         let some = all.iter().any(|one| one.reply.is_ok());
-        checks.extend(all.iter().map(|one| one.check(some)));
+        checks.extend(all.iter().map(|one| one.check(some, all.len())));
     }
     checks.extend(stub(status));
     checks.push(loops(status, network));
@@ -79,7 +79,8 @@ impl Upstream {
         }
     }
 
-    fn check(&self, another_answers: bool) -> Check {
+    /// As one of `all`, of whom perhaps another answers.
+    fn check(&self, another_answers: bool, all: usize) -> Check {
         let about = self.about.clone();
         match &self.reply {
             Ok(reply) if matches!(reply.rcode, SERVFAIL | REFUSED) => Check::warning(
@@ -99,7 +100,10 @@ impl Upstream {
             ),
             Err(why) => Check::problem(
                 about,
-                format!("does not answer, nor does another: {why}"),
+                match all {
+                    1 => format!("does not answer, and there is no other: {why}"),
+                    _ => format!("does not answer, nor does another: {why}"),
+                },
                 "names that are not the agent's own fail now; look for a firewall, or correct upstreams",
             ),
         }

@@ -304,7 +304,7 @@ fn upstream_servers_must_answer_and_not_ask_the_agent() {
     Case::default().says(UPSTREAM, None).check(&[(
         Problem,
         "upstream 10.0.0.2:53",
-        "nor does another",
+        "there is no other",
     )]);
     let two = Case::with(|status| status.general_servers.push("10.0.0.3:53".to_owned()));
     two.check(&[(Warning, "upstream 10.0.0.3:53", "silence")]);
