@@ -107,11 +107,17 @@ async fn values_that_cannot_work_are_refused_by_name() {
     .await;
     refused("/listen/port", json!(0), "/listen/port").await;
     refused("/config/listen", json!(["127.0.0.1:53"]), "/config/listen").await;
+    refused(
+        "/interface/name",
+        json!("longer-than-linux"),
+        "/interface/name",
+    )
+    .await;
+    refused("/interface/name", json!("of more"), "/interface/name").await;
     refused("/snapshots", json!({}), "'snapshots' not allowed").await;
     // Nobody without root can write to a folder that is made for root.
     let mut all = least();
     all["listen"] = json!({"port": 5353});
-    all["snapshot"] = json!({"enabled": true});
     let said = chart::template(&values(&folder, &all), &[]).await.unwrap();
     assert!(
         said.stderr.contains("snapshot.ownedByAgent"),
@@ -121,29 +127,42 @@ async fn values_that_cannot_work_are_refused_by_name() {
 }
 
 #[tokio::test]
-async fn an_agent_has_only_the_powers_that_its_port_needs() {
+async fn an_agent_has_only_the_powers_that_its_port_and_interface_need() {
     let folder = tempfile::tempdir().unwrap();
-    let pod = async |port: u16| {
+    let pod = async |port: u16, interface: &str| {
         let mut all = least();
         all["listen"] = json!({"port": port});
+        all["interface"] = json!({"name": interface});
+        all["snapshot"] = json!({"enabled": false});
         let objects = chart::objects(&values(&folder, &all), &[]).await.unwrap();
         let set = objects.iter().find(|object| object["kind"] == "DaemonSet");
         set.unwrap()["spec"]["template"]["spec"].clone()
     };
-    let low = pod(53).await;
-    let container = &low["containers"][0]["securityContext"];
-    assert_eq!(
-        container["capabilities"],
-        json!({"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]})
-    );
-    assert_eq!(container["readOnlyRootFilesystem"], true);
-    assert_eq!(container["allowPrivilegeEscalation"], false);
-    // A port in the list would be a port of the node, and no second agent could join beside the first.
-    assert_eq!(low["containers"][0]["ports"], Value::Null);
-    let high = pod(5353).await;
-    assert_eq!(high["securityContext"]["runAsNonRoot"], true);
-    let container = &high["containers"][0]["securityContext"];
-    assert_eq!(container["capabilities"], json!({"drop": ["ALL"]}));
+    let check = async |port: u16, interface: &str, added: Option<&[&str]>| {
+        let pod = pod(port, interface).await;
+        let container = &pod["containers"][0];
+        let context = &container["securityContext"];
+        let mut capabilities = json!({"drop": ["ALL"]});
+        if let Some(added) = added {
+            capabilities["add"] = json!(added);
+        }
+        assert_eq!(context["capabilities"], capabilities);
+        assert_eq!(context["readOnlyRootFilesystem"], true);
+        assert_eq!(context["allowPrivilegeEscalation"], false);
+        let no_root = pod["securityContext"]["runAsNonRoot"] == true;
+        assert_eq!(no_root, added.is_none());
+        // A port in the list would be a port of the node, and no second agent could join beside the first.
+        assert_eq!(container["ports"], Value::Null);
+    };
+    check(53, "", Some(&["NET_BIND_SERVICE"])).await;
+    check(
+        53,
+        "crossmesh-dns",
+        Some(&["NET_BIND_SERVICE", "NET_ADMIN"]),
+    )
+    .await;
+    check(5353, "crossmesh-dns", Some(&["NET_ADMIN"])).await;
+    check(5353, "", None).await;
 }
 
 #[tokio::test]
@@ -366,12 +385,9 @@ async fn the_accounts_of_chart_and_peer_have_the_rights_that_the_agent_uses_and_
         "image": {"repository": "registry.example.com/dns-agent"},
         "cluster": {"id": "cluster-1", "mesh": "east", "network": "network-1"},
         "listen": listen,
-        "admin": {
-            "address": clusters.other(1),
-            "port": clusters.free_port().unwrap(),
-            "socket": folder.path().join("admin.sock"),
-        },
+        "admin": {"address": clusters.other(1), "port": clusters.free_port().unwrap()},
         "remoteSecrets": {"clusters": [{"cluster": WEST, "mesh": "west", "import": {"namespaces": ["shop"]}}]},
+        "snapshot": {"enabled": false},
         "upstreams": {
             "resolvConf": null,
             "servers": [clusters.dns.address().to_string()],

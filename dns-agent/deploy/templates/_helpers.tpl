@@ -89,7 +89,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- toYaml (merge $config .Values.config) -}}
 {{- end -}}
 
-{{/* Ports below 1024 of the node's network are only for processes with a capability, which only root's keep. */}}
-{{- define "crossmesh-dns-agent.privilegedPort" -}}
-{{- if lt (int .Values.listen.port) 1024 }}yes{{ end -}}
+{{/* The capabilities that it needs. Ports below 1024 of the node's network, and its interfaces, are only for processes with
+one, and only root's keep them. */}}
+{{- define "crossmesh-dns-agent.capabilities" -}}
+{{- $needed := list -}}
+{{- if lt (int .Values.listen.port) 1024 -}}
+{{- $needed = append $needed "NET_BIND_SERVICE" -}}
+{{- end -}}
+{{- if .Values.interface.name -}}
+{{- $needed = append $needed "NET_ADMIN" -}}
+{{- end -}}
+{{- join "," $needed -}}
 {{- end -}}

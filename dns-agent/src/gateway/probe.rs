@@ -69,6 +69,9 @@ async fn certificate_comes(stream: TcpStream, name: &str) -> Option<()> {
     seen.certificate.load(Ordering::Relaxed).then_some(())
 }
 
+/// Why a handshake fails whose certificate has come.
+const ENDED: Error = Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure);
+
 /// Looks for a certificate and ends the handshake.
 #[derive(Debug)]
 struct Seen {
@@ -86,7 +89,7 @@ impl ServerCertVerifier for Seen {
         _: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         self.certificate.store(true, Ordering::Relaxed);
-        Err(CertificateError::ApplicationVerificationFailure.into())
+        Err(ENDED)
     }
 
     fn verify_tls12_signature(
@@ -95,7 +98,7 @@ impl ServerCertVerifier for Seen {
         _: &CertificateDer<'_>,
         _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(CertificateError::ApplicationVerificationFailure.into())
+        Err(ENDED)
     }
 
     fn verify_tls13_signature(
@@ -104,7 +107,7 @@ impl ServerCertVerifier for Seen {
         _: &CertificateDer<'_>,
         _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(CertificateError::ApplicationVerificationFailure.into())
+        Err(ENDED)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

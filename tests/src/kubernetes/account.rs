@@ -71,14 +71,14 @@ impl Account {
     }
 
     /// What comes before a program so that it runs as in a pod of this account: with the token and the certificates where
-    /// kubelet mounts them. The files are kept in `folder`.
+    /// kubelet mounts them, and a folder for its sockets. The files are kept in `folder`.
     pub fn view(&self, folder: &Path) -> Result<Vec<String>> {
         let files = folder.join("account");
         fs::create_dir_all(&files).with_context(|| format!("making {}", files.display()))?;
         fs::write(files.join("token"), &self.access.token)?;
         fs::write(files.join("ca.crt"), &self.access.bundle)?;
         fs::write(files.join("namespace"), &self.namespace)?;
-        let script = "mount -t tmpfs none /run && mkdir -p /run/secrets/kubernetes.io \
+        let script = "mount -t tmpfs none /run && mkdir -p /run/crossmesh /run/secrets/kubernetes.io \
                       && cp -r \"$1\" /run/secrets/kubernetes.io/serviceaccount && shift && exec \"$@\"";
         let files = files.display().to_string();
         let view = ["unshare", "--mount", "sh", "-c", script, "pod", &files];
