@@ -3,8 +3,11 @@
 //! One file a cluster, so that a change costs what changed. Nothing here can hurt serving: what cannot be read is ignored,
 //! what cannot be written is tried again, and both are told.
 
-mod convert;
+mod decode;
+mod encode;
 mod file;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -223,7 +226,7 @@ impl Saver {
         let mut problem = None;
         for cluster in due {
             let discovered = !self.configured.contains_key(&*cluster.id);
-            let bytes = convert::encode(cluster, discovered);
+            let bytes = encode::encode(cluster, discovered);
             let written = file::write(&self.settings.directory, &cluster.id, &bytes);
             let well = written.is_ok();
             self.metrics.snapshots.count(well);

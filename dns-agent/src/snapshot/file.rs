@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Restored, convert};
+use super::{Restored, decode};
 
 const MAGIC: &[u8; 6] = b"XMSNAP";
 const VERSION: u16 = 1;
@@ -54,7 +54,7 @@ fn read(path: &Path) -> Result<(String, Restored), String> {
     File::open(path)
         .and_then(|file| file.take(LARGEST).read_to_end(&mut bytes))
         .map_err(|error| format!("it cannot be read: {error}"))?;
-    let (cluster, restored) = convert::decode(content(&bytes)?)?;
+    let (cluster, restored) = decode::decode(content(&bytes)?)?;
     // Copied from elsewhere, or two names for one cluster: which is newer cannot be known.
     if path.file_name() != Some(name(&cluster).as_ref()) {
         return Err(format!(
@@ -146,11 +146,12 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use crate::snapshot::tests::sample;
 
     fn written() -> (tempfile::TempDir, PathBuf, Vec<u8>) {
         let folder = tempfile::tempdir().unwrap();
         let directory = folder.path().join("snapshot");
-        let content = convert::tests::sample();
+        let content = sample();
         write(&directory, "Cluster/1", &content).unwrap();
         let path = directory.join("Cluster%2f1.snapshot");
         let bytes = fs::read(&path).unwrap();
