@@ -21,7 +21,7 @@ Examples:
   crossmesh policy check wasm-plugins/*.yaml
   crossmesh policy explain sidecar.yaml --node-mesh west \\
       --principal spiffe://foo.com/ns/web/sa/frontend --host catalog.shop
-  crossmesh dns table --agent 10.0.0.7:15054
+  crossmesh dns explain catalog.shop.svc.cluster.local --agent 10.0.0.7:15054
 
 Exit status: 0 all is well, 1 something unexpected failed, 2 the input is
 wrong.";

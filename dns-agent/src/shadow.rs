@@ -194,7 +194,8 @@ impl Watcher {
     }
 }
 
-/// What we would answer, and the type asked for; `None` when we would ask the cluster's DNS as well.
+/// What we would answer, and the type asked for; `None` when we would ask the cluster's DNS as well, and for all types at
+/// once, which whoever is asked answers with the least there is.
 fn ours<'i>(index: &'i Index, key: &Key) -> Option<(Reply<'i>, u16)> {
     let question = Question {
         name: key.name(),
@@ -202,7 +203,7 @@ fn ours<'i>(index: &'i Index, key: &Key) -> Option<(Reply<'i>, u16)> {
         class: key.class(),
     };
     match answer(index, question, 0) {
-        Answer::Reply(reply) => Some((reply, question.rtype)),
-        Answer::Forward(_) => None,
+        Answer::Reply(reply) if question.rtype != rtype::ANY => Some((reply, question.rtype)),
+        Answer::Reply(_) | Answer::Forward(_) => None,
     }
 }

@@ -42,7 +42,11 @@ pub(crate) fn run(args: &DnsExplain, output: &Output) -> anyhow::Result<End> {
 }
 
 fn explain(agent: &Agent, name: &str, rtype: &str) -> Result<Explanation, Unanswered> {
-    let plain = |text: &str| !text.is_empty() && !text.contains(['/', '?', '#', '%', ' ']);
+    // What goes into a path as it is; whether it is a name, the agent says.
+    let plain = |text: &str| {
+        let fits = |c: char| c.is_ascii_graphic() && !"/?#%".contains(c);
+        !text.is_empty() && text.chars().all(fits)
+    };
     if !plain(name) || !plain(rtype) {
         return Err(Unanswered::Wrong(format!(
             "{name:?} of type {rtype:?} is no question; give a name such as catalog.shop.svc.cluster.local, and a type \

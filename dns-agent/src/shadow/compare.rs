@@ -30,10 +30,6 @@ enum Data {
 
 /// Compares what we would say with what the cluster's DNS said.
 pub(super) fn compare(ours: &Reply<'_>, theirs: &Kept, rtype: u16) -> ShadowResult {
-    // That is answered with the least there is, by whoever is asked.
-    if rtype == rtype::ANY {
-        return ShadowResult::Same;
-    }
     let theirs = theirs
         .as_deref()
         .ok()

@@ -68,6 +68,7 @@ async fn clients_get_what_the_clusters_dns_says_and_the_rest_is_counted() {
     // What would be asked there anyway is not compared.
     agent.ask(&query("nothing.shop.svc.cluster.local")).await;
     agent.ask(&query("www.example.com")).await;
+    agent.ask(&query(REVIEWS).rtype(255)).await;
     let (_, text) = agent.text("/metrics").await;
     let compared = text
         .lines()
