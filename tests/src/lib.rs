@@ -23,6 +23,7 @@ pub mod block;
 pub mod clock;
 pub mod command;
 pub mod curl;
+pub mod disk;
 pub mod dns;
 pub mod envoy;
 pub mod kubernetes;

@@ -2,10 +2,14 @@
 //! Every query of every stream is answered, and each answer is one that was to be expected.
 #![cfg(test)]
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossmesh_e2e::clock::Clock;
+use crossmesh_e2e::disk::Disk;
 use crossmesh_e2e::kubernetes::clusters::{Clusters, OUTSIDE, OUTSIDE_ADDRESS};
+use crossmesh_e2e::kubernetes::coredns::CoreDns;
+use crossmesh_e2e::kubernetes::port;
 use crossmesh_e2e::kubernetes::relay::Weather;
 use crossmesh_e2e::kubernetes::relay::datagrams::Datagrams;
 use crossmesh_e2e::kubernetes::streams::{
@@ -15,7 +19,9 @@ use crossmesh_e2e::kubernetes::streams::{
 use crossmesh_e2e::kubernetes::witness::Witness;
 use crossmesh_e2e::musl;
 use crossmesh_e2e::names::REVIEWS;
+use crossmesh_e2e::process::PATIENCE;
 use serde_json::json;
+use tokio::time::sleep;
 
 #[tokio::test]
 async fn servers_that_vanish_or_refuse_fail_what_only_they_know_and_nothing_else() {
@@ -87,18 +93,22 @@ async fn a_clock_that_jumps_changes_no_answer_and_stops_nothing() {
         let east = &stand.clusters.east.objects;
         let address = east.create_service(&CART_SERVICE).await.unwrap();
         stand.cart.until(is(address)).await.unwrap();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let last = stand
-            .agent
-            .metric("crossmesh_dns_last_change_timestamp_seconds")
-            .await
-            .unwrap()
-            .unwrap();
-        let off = last - now.as_secs_f64();
-        assert!(
-            (off - jump as f64).abs() < HOUR as f64 / 2.0,
-            "the agent's clock is {off} s off, not {jump}"
-        );
+        // Told a moment after the answer is there.
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            let metric = "crossmesh_dns_last_change_timestamp_seconds";
+            let last = stand.agent.metric(metric).await.unwrap().unwrap();
+            let off = last - now.as_secs_f64();
+            if (off - jump as f64).abs() < HOUR as f64 / 2.0 {
+                break;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "the agent's clock is {off} s off, not {jump}"
+            );
+            sleep(Duration::from_millis(10)).await;
+        }
         east.delete(&CART_SERVICE.object()).await.unwrap();
         stand.cart.until(is_unknown).await.unwrap();
         // The probes go on, and so does their damping.
@@ -121,6 +131,92 @@ async fn a_clock_that_jumps_changes_no_answer_and_stops_nothing() {
     check(&stand.ledger, &[&is(stand.remote)]);
     check(&stand.outside, &[&is(OUTSIDE_ADDRESS)]);
     check(&anew, &[&is(OUTSIDE_ADDRESS)]);
+}
+
+#[tokio::test]
+async fn a_forwarding_loop_is_named_and_costs_nothing_but_what_goes_round_in_it() {
+    let clusters = Clusters::start().await.unwrap();
+    let east = &clusters.east;
+    let local = east.objects.create_service(&REVIEWS_SERVICE).await.unwrap();
+    // The agent asks the cluster's DNS, which asks the agent.
+    let listen = port::free(clusters.address(0)).unwrap();
+    let folder = clusters.folder().join("looped");
+    let (ip, access) = (clusters.address(1), east.api.kubeconfig());
+    let looped = CoreDns::start_looped(&folder, ip, &access, listen).await;
+    let looped = looped.unwrap();
+    let config = |servers: &[SocketAddr]| json!({"listen": [listen.to_string()], "upstreams": {"servers": servers}});
+    let mut agent = clusters
+        .launch_agent(&config(&[looped.address()]), &[])
+        .await
+        .unwrap();
+    agent.until_ready().await.unwrap();
+    let reviews = Witness::start(agent.dns(), REVIEWS).unwrap();
+    let outside = Witness::start_anew(agent.dns(), OUTSIDE).unwrap();
+    reviews.until(is(local)).await.unwrap();
+    outside.until(is_failure).await.unwrap();
+    check(&outside, &[&is_failure]);
+    agent.until_logs("forwarding loop").await.unwrap();
+    let metric = |server: SocketAddr| format!("crossmesh_dns_upstream_loop{{server=\"{server}\"}}");
+    let shown = agent.metric(&metric(looped.address())).await.unwrap();
+    assert_eq!(shown, Some(1.0));
+    check(&reviews, &[&is(local)]);
+    agent.terminate().await.unwrap();
+
+    // With a server that leads elsewhere, what is outside is found as soon as the loop is known.
+    let good = clusters.dns.address();
+    let mut agent = clusters
+        .launch_agent(&config(&[looped.address(), good]), &[])
+        .await
+        .unwrap();
+    agent.until_ready().await.unwrap();
+    agent.until_logs("forwarding loop").await.unwrap();
+    let outside = Witness::start_anew(agent.dns(), OUTSIDE).unwrap();
+    outside.until(is(OUTSIDE_ADDRESS)).await.unwrap();
+    let shown = agent.metric(&metric(good)).await.unwrap();
+    assert_eq!(shown, Some(0.0));
+    check(&outside, &[&is(OUTSIDE_ADDRESS)]);
+}
+
+#[tokio::test]
+async fn a_full_disk_hurts_no_answer_and_is_written_to_when_it_has_room_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::new(folder.path().join("snapshot"), 256 << 10).unwrap();
+    let besides = json!({"snapshot": {"directory": disk.folder(), "interval": "100ms"}});
+    let stand = Streams::start_in(&besides, &disk.under()).await.unwrap();
+    let east = &stand.clusters.east.objects;
+    let writes = async |result: &str| {
+        let name = format!("crossmesh_dns_snapshot_writes_total{{result=\"{result}\"}}");
+        stand.agent.metric(&name).await.unwrap().unwrap_or_default()
+    };
+    let more = async |result: &str, than: f64| {
+        let deadline = Instant::now() + PATIENCE;
+        while writes(result).await <= than {
+            assert!(Instant::now() < deadline, "never {result}");
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    more("written", 0.0).await;
+    disk.fill(stand.agent.pid()).unwrap();
+    let cart = east.create_service(&CART_SERVICE).await.unwrap();
+    stand.cart.until(is(cart)).await.unwrap();
+    stand
+        .agent
+        .until_logs("snapshot not written")
+        .await
+        .unwrap();
+    more("failed", 0.0).await;
+    let written = writes("written").await;
+    east.delete(&CART_SERVICE.object()).await.unwrap();
+    stand.cart.until(is_unknown).await.unwrap();
+    assert_eq!(writes("written").await, written, "there is no room");
+    disk.empty(stand.agent.pid()).unwrap();
+    // Without any change, too.
+    more("written", written).await;
+    check(&stand.cart, &[&is_unknown, &is(cart), &is_unknown]);
+    check(&stand.reviews, &[&is(stand.local)]);
+    check(&stand.catalog, &[&is(stand.gateway())]);
+    check(&stand.ledger, &[&is(stand.remote)]);
+    check(&stand.outside, &[&is(OUTSIDE_ADDRESS)]);
 }
 
 #[tokio::test]

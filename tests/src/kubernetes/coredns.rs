@@ -29,6 +29,26 @@ impl CoreDns {
         kubeconfig: &Kubeconfig,
         upstream: SocketAddr,
     ) -> Result<Self> {
+        Self::start_with(folder, ip, kubeconfig, upstream, "loop").await
+    }
+
+    /// The same without its own look at the start for a forwarding loop, on which it would end.
+    pub async fn start_looped(
+        folder: &Path,
+        ip: IpAddr,
+        kubeconfig: &Kubeconfig,
+        upstream: SocketAddr,
+    ) -> Result<Self> {
+        Self::start_with(folder, ip, kubeconfig, upstream, "").await
+    }
+
+    async fn start_with(
+        folder: &Path,
+        ip: IpAddr,
+        kubeconfig: &Kubeconfig,
+        upstream: SocketAddr,
+        look: &str,
+    ) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
         let access = folder.join("kubeconfig");
         fs::write(&access, kubeconfig.to_string())
@@ -53,7 +73,7 @@ impl CoreDns {
              \x20       disable success cluster.local\n\
              \x20       disable denial cluster.local\n\
              \x20   }}\n\
-             \x20   loop\n\
+             \x20   {look}\n\
              \x20   loadbalance\n\
              }}\n",
             port = address.port(),
