@@ -37,7 +37,7 @@ fn validator(arguments: &[&str]) -> Validator {
 fn files(folder: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(checkout(folder)).unwrap();
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    files.retain(|path| path.is_file());
+    files.retain(|path| path.extension().is_some_and(|kind| kind == "yaml"));
     files.sort();
     assert!(!files.is_empty(), "{folder}");
     files
