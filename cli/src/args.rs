@@ -18,7 +18,7 @@ pub(crate) struct Cli {
 
 const TOP_EXAMPLES: &str = "\
 Examples:
-  crossmesh policy check wasm-plugins/*.yaml
+  crossmesh policy check sidecar.yaml gateway.yaml
   crossmesh policy explain sidecar.yaml --node-mesh west \\
       --principal spiffe://foo.com/ns/web/sa/frontend --host catalog.shop
   crossmesh dns explain catalog.shop.svc.cluster.local --agent 10.0.0.7:15054

@@ -38,11 +38,9 @@ fn utf8(bytes: &[u8]) -> Option<String> {
     std::str::from_utf8(bytes).ok().map(str::to_owned)
 }
 
-/// Whether this proxy is a gateway, by the form that Istio gives proxies' IDs: `router~<ip>~<name>~<domain>`. A proxy
-/// whose ID cannot be read is none: then its outbound listeners carry only what its workload sends.
-pub(crate) fn is_gateway() -> bool {
-    host::attribute(Attribute::NODE_ID)
-        .ok()
-        .flatten()
-        .is_some_and(|id| id.starts_with(b"router~"))
+/// Whether this proxy is a gateway, by the form that Istio gives proxies' IDs: `router~<ip>~<name>~<domain>`. One without
+/// an ID is none.
+pub(crate) fn is_gateway() -> Result<bool, Failure> {
+    let id = host::attribute(Attribute::NODE_ID)?;
+    Ok(id.is_some_and(|id| id.starts_with(b"router~")))
 }

@@ -59,11 +59,13 @@ impl RootContext for Root {
             Ok(bytes) => bytes,
             Err(failure) => return refuse(&[format!("cannot be read: {failure}")]),
         };
-        let node = match node::read() {
-            Ok(node) => node,
+        // Were a gateway that cannot be told from a sidecar to pass for one, all that comes without a certificate would pass.
+        let proxy = node::read().and_then(|node| Ok((node, node::is_gateway()?)));
+        let (node, is_gateway) = match proxy {
+            Ok(proxy) => proxy,
             Err(failure) => return refuse(&[format!("node metadata cannot be read: {failure}")]),
         };
-        match activate(&bytes, &node) {
+        match activate(&bytes, &node, is_gateway) {
             Ok(active) => {
                 let active = Rc::new(active);
                 self.active = Some(Rc::clone(&active));
@@ -99,7 +101,7 @@ impl Drop for Root {
     }
 }
 
-fn activate(bytes: &[u8], node: &Node) -> Result<Active, Invalid> {
+fn activate(bytes: &[u8], node: &Node, is_gateway: bool) -> Result<Active, Invalid> {
     if bytes.is_empty() {
         return Err(Invalid {
             problems: vec![Problem {
@@ -121,7 +123,7 @@ fn activate(bytes: &[u8], node: &Node) -> Result<Active, Invalid> {
     Ok(Active {
         telemetry: Telemetry::define(&policy),
         identities: Identities::new(),
-        is_gateway: node::is_gateway(),
+        is_gateway,
         plugin: plugin_id().ok(),
         policy,
     })

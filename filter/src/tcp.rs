@@ -23,7 +23,7 @@ use crate::identities::Identity;
 use crate::line::Line;
 use crate::peer::{self, End};
 use crate::root::Active;
-use registry::{Counted, State};
+use registry::State;
 
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use registry::open;
@@ -80,14 +80,14 @@ pub(crate) fn deleted(context: u32) {
     let Some(connection) = registry::forget(context) else {
         return;
     };
-    let State::Passed(Some(Counted { label, verdict })) = connection.state else {
+    let (State::Passed(Some(counted)) | State::CutOff(Some(counted))) = connection.state else {
         return;
     };
     let lasted = connection
         .opened
         .and_then(|opened| host::now().ok()?.checked_sub(opened));
     let telemetry = &connection.active.telemetry;
-    telemetry.connection_over(label, verdict, connection.received, connection.sent, lasted);
+    telemetry.connection_over(counted, connection.received, connection.sent, lasted);
 }
 
 /// Lets the connections of earlier configurations take on this one: whom it refuses is cut off.
@@ -105,14 +105,14 @@ fn take_on_one(context: u32, active: &Rc<Active>) -> Result<(), Failure> {
     let Some(state) = registry::take_on(context, active) else {
         return Ok(());
     };
-    if !matches!(state, State::Passed(_)) {
+    let State::Passed(counted) = state else {
         return Ok(());
-    }
+    };
     host::speak_of(context)?;
     // Bytes have passed, so the handshake is over.
     let judged = judge(active, true, true).unwrap_or_else(|failure| undecided(active, &failure));
     if judged == State::Refused {
-        registry::set(context, State::Refused);
+        registry::set(context, State::CutOff(counted));
         close(Some(active));
     }
     Ok(())
@@ -133,7 +133,7 @@ fn heard(context: u32, speaker: Speaker, size: usize) -> Action {
         }
     }
     match state {
-        State::Undecided | State::Refused => Action::Pause,
+        State::Undecided | State::Refused | State::CutOff(_) => Action::Pause,
         State::Own => {
             if speaker == Speaker::Server && tag_upstream(&active) {
                 registry::set(context, State::Passed(None));
@@ -196,7 +196,7 @@ fn act(active: &Active, identity: &Identity, decision: &Decision<'_>, again: boo
         telemetry.connection_cut_off(&active.policy, identity, decision);
         return State::Refused;
     }
-    telemetry.connection(&active.policy, identity, decision, refused);
+    let counted = telemetry.connection(&active.policy, identity, decision, refused);
     for rule in &decision.audits {
         line(&format!("connection audit rule:{rule}"));
     }
@@ -207,10 +207,7 @@ fn act(active: &Active, identity: &Identity, decision: &Decision<'_>, again: boo
     if denied {
         line("connection would be refused, but the policy is a dry run");
     }
-    State::Passed(Some(Counted {
-        label: identity.label,
-        verdict: decision.verdict,
-    }))
+    State::Passed(Some(counted))
 }
 
 /// No answer of Envoy's may open what a policy closes; a dry run refuses nothing whatever happens.

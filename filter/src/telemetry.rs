@@ -15,7 +15,7 @@ use std::cell::OnceCell;
 use crossmesh_policy::{DecidedBy, Decision, Mode, Policy, Source, SourceClass, Verdict};
 
 use crate::encoding;
-use crate::host::{self, Attribute, Counter, Failure, Level};
+use crate::host::{self, Attribute, Counter, Failure, Histogram, Level};
 use crate::identities::{Flaw, Identity};
 use pairs::{Pairs, Traffic};
 use rules::Rules;
@@ -108,6 +108,15 @@ struct Connections {
     traffic: Traffic,
 }
 
+/// Where the bytes and the duration of a connection are told once it is over: in the metrics of the policy that counted it,
+/// whichever is active by then. None where that policy does not ask for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Counted {
+    received: Option<Counter>,
+    sent: Option<Counter>,
+    duration: Option<Histogram>,
+}
+
 /// What a candidate would decide, by what the active rules do decide.
 #[derive(Debug)]
 struct Candidate {
@@ -186,17 +195,23 @@ impl Telemetry {
         }
     }
 
-    /// Records a decision about a connection, likewise.
+    /// Records a decision about a connection, likewise. What passes on it is told by what this returns.
     pub(crate) fn connection(
         &self,
         policy: &Policy,
         identity: &Identity,
         decision: &Decision<'_>,
         refused: bool,
-    ) {
+    ) -> Counted {
         let connections = self.connections(policy);
-        self.count(connections.counted.get(identity.label, decision.verdict));
+        let (label, verdict) = (identity.label, decision.verdict);
+        self.count(connections.counted.get(label, verdict));
         self.decided(policy, identity, decision, refused);
+        Counted {
+            received: connections.traffic.received(label, verdict),
+            sent: connections.traffic.sent(label, verdict),
+            duration: connections.traffic.duration(label, verdict),
+        }
     }
 
     /// Records that an open connection is cut off by this policy, which is not the one that let it in.
@@ -212,28 +227,22 @@ impl Telemetry {
         self.keep(STATE_DECISION, &decision_text(decision));
     }
 
-    /// Records that a connection is over, as far as the policy asks for that. It lasted so many nanoseconds, if known.
+    /// Records that a connection is over, as far as the policy that counted it asks for that. It lasted so many
+    /// nanoseconds, if known.
     pub(crate) fn connection_over(
         &self,
-        source: SourceLabel,
-        verdict: Verdict,
+        counted: Counted,
         received: i64,
         sent: i64,
         lasted: Option<u64>,
     ) {
-        // Counted as one, so its metrics are there.
-        let Some(Connections { traffic, .. }) = self.connections.get() else {
-            return;
-        };
-        if let Some(counter) = traffic.received(source, verdict) {
+        if let Some(counter) = counted.received {
             self.add(counter, Some(received));
         }
-        if let Some(counter) = traffic.sent(source, verdict) {
+        if let Some(counter) = counted.sent {
             self.add(counter, Some(sent));
         }
-        if let Some(duration) = traffic.duration(source, verdict)
-            && let Some(lasted) = lasted
-        {
+        if let (Some(duration), Some(lasted)) = (counted.duration, lasted) {
             self.tell(host::record(duration, milliseconds(lasted)));
         }
     }

@@ -5,10 +5,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crossmesh_policy::Verdict;
-
 use crate::root::Active;
-use crate::telemetry::SourceLabel;
+use crate::telemetry::Counted;
 
 /// A connection.
 #[derive(Debug)]
@@ -31,15 +29,10 @@ pub(super) enum State {
     Passed(Option<Counted>),
     /// It is the workload's own; which mesh it goes to is not known yet.
     Own,
-    /// It is being closed.
+    /// It is being closed, and nothing has passed.
     Refused,
-}
-
-/// As what a connection was counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Counted {
-    pub(super) label: SourceLabel,
-    pub(super) verdict: Verdict,
+    /// It is being closed, and something has passed; how it was counted, if it was.
+    CutOff(Option<Counted>),
 }
 
 thread_local! {

@@ -122,6 +122,36 @@ fn bytes_and_durations_of_connections_are_told_where_they_are_asked_for() {
 }
 
 #[test]
+fn bytes_of_connections_stay_with_the_policy_that_counted_them() {
+    let both =
+        r#", "defaults": {"peerMesh": "ALLOW"}, "telemetry": {"bytes": true, "duration": true}"#;
+    // The next one has another number for the source's mesh, and lets the connection be or cuts it off.
+    for (next, stays) in [("ALLOW", true), ("DENY", false)] {
+        apart(|| {
+            let mut vm = vm(&policy(both));
+            let attributes = attributes(Some(&[FRONTEND.as_bytes()]));
+            let (connection, _) = vm.accept();
+            host(|host| {
+                host.attributes_of
+                    .insert(connection, attributes.into_iter().collect())
+            });
+            vm.downstream(connection, 100);
+            let first = r#""meshes": [{"id": "north", "trustDomains": ["north.com"]}, "#;
+            let next = policy(&both.replace("ALLOW", next)).replace(r#""meshes": ["#, first);
+            assert!(vm.configure(next.as_bytes()));
+            vm.tick(1);
+            if stays {
+                vm.close(connection);
+            }
+            let named = |name| requests("east", "ALLOW").replace("requests_total", name);
+            assert_eq!(count_of(&named("connection_received_bytes_total")), 100);
+            let duration = named("connection_duration_milliseconds");
+            assert_eq!(histograms(), [(duration, vec![0])]);
+        });
+    }
+}
+
+#[test]
 fn the_clients_side_tells_which_mesh_answered() {
     for (server, address, mesh) in [
         (Some(FRONTEND), true, Some("east")),
