@@ -63,7 +63,8 @@ pub(crate) enum PolicyCommand {
     ///
     /// The request, its source and the proxy that decides are given by flags. What is not given is absent, and no
     /// rule that asks for it matches: without --method, a rule for certain methods does not allow (and a rule that
-    /// excludes methods denies). Nothing is assumed for you, so give all that the rules ask for.
+    /// excludes methods denies). Every peer has an address: without --source-ip it is not known, and a rule that denies
+    /// addresses denies. Nothing is assumed for you, so give all that the rules ask for.
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(Box<Explain>),
     /// Print the JSON Schema from which an editor completes policies

@@ -30,9 +30,12 @@ pub(crate) fn port(bytes: &[u8]) -> Option<u16> {
 
 /// The address in `192.0.2.1:80` or `[2001:db8::1]:80`. An IPv4 address mapped into IPv6 is given as IPv4, so that
 /// one block in a policy covers a listener of either kind.
+///
+/// None of one with port 0. No connection has that: Envoy took the address from a header, such as `x-forwarded-for` where
+/// `use_remote_address` is not set (Istio's sidecars), and keeps the connection's own to itself.
 pub(crate) fn ip_of_address(bytes: &[u8]) -> Option<IpAddr> {
     let address: SocketAddr = std::str::from_utf8(bytes).ok()?.parse().ok()?;
-    Some(address.ip().to_canonical())
+    (address.port() != 0).then(|| address.ip().to_canonical())
 }
 
 /// A map: the number of pairs, then the sizes of each key and value, then each key and value followed by a NUL.

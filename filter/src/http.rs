@@ -121,7 +121,8 @@ fn judge(active: &Active) -> Result<(Action, Seen), Failure> {
     let needs = identity.needs;
     let sni = read_if(needs.sni, Attribute::SNI)?;
     let request = Request {
-        // A peer on a Unix socket or an internal listener has an address without an IP: that is absent, not malformed.
+        // A peer on a Unix socket or an internal listener has an address without an IP, and one from a header is the client's
+        // claim: then the peer's is not known.
         source_ip: read_if(needs.source_ip, Attribute::SOURCE_ADDRESS)?
             .and_then(|address| encoding::ip_of_address(&address)),
         port: match read_if(needs.port, Attribute::DESTINATION_PORT)? {

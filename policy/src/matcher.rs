@@ -148,7 +148,8 @@ impl From {
                 )
             })
             .and(|| {
-                let address = facts.source_ip.into();
+                // Every connection comes from somewhere: an address that is not given is not known, rather than absent.
+                let address = facts.source_ip.map_or(Fact::Unknown, Fact::Is);
                 self.ip_blocks.holds(
                     address,
                     action,

@@ -33,7 +33,7 @@ pub struct Node {
 /// What is asked of the workload. Strings are bytes: nothing that a client sends need be UTF-8.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// The address of the direct peer.
+    /// The address of the direct peer. None if it is not known: a DENY by address then matches, an ALLOW does not.
     pub source_ip: Option<IpAddr>,
     /// The workload's port.
     pub port: Option<u16>,

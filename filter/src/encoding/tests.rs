@@ -53,6 +53,8 @@ fn addresses_lose_their_port() {
         (b"192.0.2.1:80", Some("192.0.2.1")),
         (b"[2001:db8::1]:80", Some("2001:db8::1")),
         (b"[::ffff:192.0.2.1]:80", Some("192.0.2.1")),
+        (b"192.0.2.1:0", None),
+        (b"[2001:db8::1]:0", None),
         (b"2001:db8::1", None),
         (b"192.0.2.1", None),
         (b"/run/app.sock", None),

@@ -144,17 +144,39 @@ fn malformed_answers_are_refused() {
 }
 
 #[test]
-fn an_address_without_an_ip_is_absent() {
+fn an_address_that_is_not_known_is_let_in_by_no_rule_and_denied_by_any() {
     let blocks = r#", "defaults": {"peerMesh": "ALLOW"}, "rules": [{"name": "by-ip", "action": "DENY",
         "from": [{"ipBlocks": ["192.0.2.0/24"]}]}]"#;
     for (address, expected) in [
         (&b"192.0.2.7:1234"[..], "DENY rule:by-ip"),
         (b"[::ffff:192.0.2.7]:1234", "DENY rule:by-ip"),
         (b"198.51.100.1:1234", "ALLOW default:peerMesh"),
-        (b"/run/app.sock", "ALLOW default:peerMesh"),
+        (b"/run/app.sock", "DENY rule:by-ip"),
+        // From x-forwarded-for: the client writes there what it likes.
+        (b"198.51.100.1:0", "DENY rule:by-ip"),
     ] {
         apart(|| {
             let mut vm = vm(&policy(blocks));
+            host(|host| {
+                host.attributes
+                    .insert("source.address".into(), address.into())
+            });
+            vm.request();
+            assert_eq!(decision().as_deref(), Some(expected));
+        });
+    }
+}
+
+#[test]
+fn an_address_from_a_header_opens_nothing() {
+    let blocks = r#", "rules": [{"name": "by-ip", "action": "ALLOW", "from": [{"plaintext": true, "ipBlocks": ["192.0.2.0/24"]}]}]"#;
+    for (address, expected) in [
+        (&b"192.0.2.7:1234"[..], "ALLOW rule:by-ip"),
+        (b"192.0.2.7:0", "DENY default:plaintext"),
+    ] {
+        apart(|| {
+            let mut vm = vm(&policy(blocks));
+            peer(None);
             host(|host| {
                 host.attributes
                     .insert("source.address".into(), address.into())
