@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::{
-    index::{Entry, Host, Index, Location, Mode, Origin},
+    index::{Entry, Host, Index, Location, Mode, Origin, Standing},
     name::is_under,
     wire::{CLASS_IN, Ede, Rcode, rtype},
 };
@@ -73,6 +73,10 @@ pub enum Records<'i> {
     Srv(&'i [Location]),
     /// The SOA itself.
     Soa,
+    /// The zone's server; its addresses go into the additional section.
+    Ns,
+    /// The version of the names' specification, as a text.
+    Version,
     /// The least that satisfies a question for every type (RFC 8482 §4.2).
     Hinfo,
 }
@@ -213,7 +217,7 @@ pub fn answer<'i>(index: &'i Index, question: Question<'_>, rotation: usize) -> 
     if matches!(question.rtype, rtype::AXFR | rtype::IXFR) {
         return refuse(Reason::Transfer);
     }
-    if !index.in_cluster_domain(question.name) {
+    if index.zone(question.name).is_none() {
         // The cluster's DNS knows the names of its own addresses and passes on what it does not know.
         let reverse = REVERSE.iter().any(|zone| is_under(question.name, zone));
         return if reverse {
@@ -225,25 +229,35 @@ pub fn answer<'i>(index: &'i Index, question: Question<'_>, rotation: usize) -> 
     match index.entry(question.name) {
         Some(Entry::Upstream { .. }) => forward(Servers::Cluster, Elsewhere::Upstream),
         Some(_) if question.rtype == rtype::ANY => found(Records::Hinfo, Reason::Any),
-        Some(Entry::Host(host)) => addresses(host, question.rtype, rotation),
-        Some(Entry::Service(locations))
-            if question.rtype == rtype::SRV && !locations.is_empty() =>
-        {
-            let origin = locations
-                .iter()
-                .find_map(|location| origin(index, location));
-            found(
-                Records::Srv(locations),
-                origin.map_or(Reason::NoData, reason),
-            )
+        Some(Entry::Host(host)) if question.rtype == rtype::SRV => {
+            locations(index, &host.locations)
         }
-        Some(Entry::Service(_) | Entry::Inner) => no_data(),
+        Some(Entry::Host(host)) => addresses(host, question.rtype, rotation),
+        Some(Entry::Service(found)) if question.rtype == rtype::SRV => locations(index, found),
+        Some(Entry::Zone) if question.rtype == rtype::SOA => found(Records::Soa, Reason::Local),
+        Some(Entry::Zone) if question.rtype == rtype::NS => found(Records::Ns, Reason::Local),
+        Some(Entry::Version) if question.rtype == rtype::TXT => {
+            found(Records::Version, Reason::Local)
+        }
+        Some(Entry::Service(_) | Entry::Zone | Entry::Version | Entry::Inner) => no_data(),
         None => unknown(index, question),
     }
 }
 
 /// `in-addr.arpa` and `ip6.arpa`.
 const REVERSE: [&[u8]; 2] = [b"\x07in-addr\x04arpa\x00", b"\x03ip6\x04arpa\x00"];
+
+fn locations<'i>(index: &'i Index, locations: &'i [Location]) -> Answer<'i> {
+    if locations.is_empty() {
+        return no_data();
+    }
+    let mut all = locations.iter();
+    let origin = all.find_map(|location| origin(index, location));
+    found(
+        Records::Srv(locations),
+        origin.map_or(Reason::NoData, reason),
+    )
+}
 
 fn addresses(host: &Host, rtype: u16, rotation: usize) -> Answer<'_> {
     match rtype {
@@ -265,41 +279,33 @@ fn addresses(host: &Host, rtype: u16, rotation: usize) -> Answer<'_> {
     }
 }
 
+/// Of a name without an entry.
 fn unknown<'i>(index: &'i Index, question: Question<'_>) -> Answer<'i> {
-    if index.in_pod_domain(question.name) {
-        return forward(Servers::Cluster, Elsewhere::Pod);
-    }
-    let in_doubt = index.is_in_doubt(question.name);
-    if index.settings().mode != Mode::Authoritative {
-        return Answer::Forward(Forward {
+    let we_deny = index.settings().mode == Mode::Authoritative;
+    match index.standing(question.name) {
+        Standing::Pod => forward(Servers::Cluster, Elsewhere::Pod),
+        Standing::Elsewhere => forward(Servers::Cluster, Elsewhere::Upstream),
+        Standing::Unclaimed if !we_deny => forward(Servers::Cluster, Elsewhere::NotFound),
+        Standing::InDoubt if !we_deny => Answer::Forward(Forward {
             to: Servers::Cluster,
-            in_doubt,
+            in_doubt: true,
             why: Elsewhere::NotFound,
-        });
-    }
-    if question.name == index.settings().cluster_domain.as_wire() {
-        return match question.rtype {
-            rtype::SOA => found(Records::Soa, Reason::Local),
-            rtype::ANY => found(Records::Hinfo, Reason::Any),
-            _ => no_data(),
-        };
-    }
-    if in_doubt {
-        return Answer::Reply(Reply {
+        }),
+        Standing::InDoubt => Answer::Reply(Reply {
             rcode: Rcode::ServFail,
             records: Records::None,
             soa: false,
             ede: Some(NOT_READY),
             reason: Reason::NotSynced,
-        });
+        }),
+        Standing::Absent | Standing::Unclaimed => Answer::Reply(Reply {
+            rcode: Rcode::NxDomain,
+            records: Records::None,
+            soa: true,
+            ede: None,
+            reason: Reason::NotFound,
+        }),
     }
-    Answer::Reply(Reply {
-        rcode: Rcode::NxDomain,
-        records: Records::None,
-        soa: true,
-        ede: None,
-        reason: Reason::NotFound,
-    })
 }
 
 fn forward<'i>(to: Servers, why: Elsewhere) -> Answer<'i> {

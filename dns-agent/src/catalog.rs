@@ -1,6 +1,8 @@
 //! What a cluster says about itself: its services and its gateways. Independent of where it was read.
 
 mod gateway;
+mod locality;
+mod service_import;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,6 +12,8 @@ use std::{
 };
 
 pub use gateway::{External, Gateway, GatewayHost, MeshGateway, MeshNetwork, MeshNetworks};
+pub use locality::{Locality, REGION, ZONE};
+pub use service_import::{Imported, ImportedEndpoint, ServiceImport};
 
 /// Everything known of one cluster at one moment. What two catalogs have in common they share, so that a change costs
 /// what changed and comparing two costs little.
@@ -19,6 +23,8 @@ pub struct Catalog {
     pub network: Option<String>,
     /// The namespaces that exist, also those without services.
     pub namespaces: BTreeMap<Arc<str>, Arc<Namespace>>,
+    /// Whether there are no other namespaces, so that what would be in one is known not to exist.
+    pub every_namespace: bool,
     /// The east-west gateways that the cluster has.
     pub gateways: Arc<[Gateway]>,
     /// Where services can be reached from outside the cluster, by namespace and name: what a gateway that is named as a
@@ -26,12 +32,18 @@ pub struct Catalog {
     pub external: Arc<BTreeMap<(String, String), External>>,
     /// What the cluster's mesh configuration says of all networks.
     pub mesh_networks: Arc<MeshNetworks>,
+    /// Hosts of which the cluster's mesh configuration says whether they stay in their cluster, as it writes them.
+    pub cluster_local_hosts: Arc<[(String, bool)]>,
+    /// Where the agent's own node is, if the cluster says so.
+    pub node: Option<Locality>,
 }
 
 /// The services of one namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Namespace {
     services: BTreeMap<Arc<str>, Arc<Service>>,
+    imports: BTreeMap<Arc<str>, Arc<ServiceImport>>,
+    remote: Option<bool>,
     /// Whether any cluster IP is IPv4, and whether any is IPv6.
     families: (bool, bool),
 }
@@ -49,6 +61,8 @@ pub struct Service {
     pub ports: Vec<Port>,
     /// Whether other clusters may have it.
     pub exported: bool,
+    /// Whether a ServiceExport gives it to the cluster set (KEP-1645).
+    pub in_cluster_set: bool,
 }
 
 /// What a service's name stands for.
@@ -155,17 +169,21 @@ impl Catalog {
                 *namespace = Arc::clone(before);
                 continue;
             }
-            let mut services = namespace.services.clone();
-            for (name, service) in &mut services {
-                if let Some(before) = before
-                    .services
-                    .get(name)
-                    .filter(|before| *before == service)
-                {
-                    *service = Arc::clone(before);
-                }
-            }
-            *namespace = Arc::new(Namespace::new(services));
+            let mut shared = Namespace::clone(namespace);
+            share_parts(&mut shared.services, &before.services);
+            share_parts(&mut shared.imports, &before.imports);
+            *namespace = Arc::new(shared);
+        }
+    }
+}
+
+fn share_parts<T: PartialEq>(
+    parts: &mut BTreeMap<Arc<str>, Arc<T>>,
+    before: &BTreeMap<Arc<str>, Arc<T>>,
+) {
+    for (name, part) in parts {
+        if let Some(before) = before.get(name).filter(|before| *before == part) {
+            *part = Arc::clone(before);
         }
     }
 }
@@ -180,12 +198,38 @@ impl Namespace {
                 families.1 |= addresses.iter().any(IpAddr::is_ipv6);
             }
         }
-        Self { services, families }
+        Self {
+            services,
+            families,
+            ..Self::default()
+        }
+    }
+
+    /// The same with these ServiceImports, by name.
+    #[must_use]
+    pub fn with_imports(self, imports: BTreeMap<Arc<str>, Arc<ServiceImport>>) -> Self {
+        Self { imports, ..self }
+    }
+
+    /// The same with what its label says of remote answers.
+    #[must_use]
+    pub fn with_remote(self, remote: Option<bool>) -> Self {
+        Self { remote, ..self }
     }
 
     /// The services by name.
     pub fn services(&self) -> &BTreeMap<Arc<str>, Arc<Service>> {
         &self.services
+    }
+
+    /// The ServiceImports by name.
+    pub fn imports(&self) -> &BTreeMap<Arc<str>, Arc<ServiceImport>> {
+        &self.imports
+    }
+
+    /// Whether names of this namespace may be answered from peers, where its label says so.
+    pub fn remote(&self) -> Option<bool> {
+        self.remote
     }
 
     /// Whether any cluster IP is IPv4, and whether any is IPv6.
@@ -308,6 +352,22 @@ impl Import {
                 *every_namespace
                     || namespaces.contains(namespace)
                     || services.contains(&(namespace.to_owned(), name.to_owned()))
+            }
+        }
+    }
+
+    /// Whether a namespace may have services that may be taken over.
+    pub fn reaches(&self, namespace: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only {
+                every_namespace,
+                namespaces,
+                services,
+            } => {
+                *every_namespace
+                    || namespaces.contains(namespace)
+                    || services.iter().any(|(of, _)| of == namespace)
             }
         }
     }

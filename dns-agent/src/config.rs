@@ -41,6 +41,8 @@ pub struct Config {
     pub remote_secrets: Option<RemoteSecrets>,
     /// The namespace in which every cluster tells its network and its mesh configuration.
     pub istio_namespace: String,
+    /// The node that the agent runs on, whose labels tell where it is; the command line says it, not the file.
+    pub node: Option<String>,
     /// How gateways are probed; `None`: they are not.
     pub gateway_probe: Option<GatewayProbe>,
     /// How long a peer that was never read is waited for.

@@ -3,11 +3,15 @@
 use crate::{
     answer::{Records, Reply},
     index::{Entry, Index, Location},
+    name::Name,
     wire::{Owner, Query, Section, Writer, rtype},
 };
 
 /// The data of the minimal reply to ANY (RFC 8482 §4.2): CPU `RFC8482`, no operating system.
 const HINFO: &[u8] = b"\x07RFC8482\x00";
+
+/// The version of the Kubernetes DNS specification, as one string of a text.
+const VERSION: &[u8] = b"\x051.1.0";
 
 /// Writes `reply` to `query` into `out`, in at most `limit` bytes.
 pub fn encode(out: &mut Vec<u8>, index: &Index, query: &Query, reply: &Reply<'_>, limit: usize) {
@@ -38,10 +42,23 @@ pub fn encode(out: &mut Vec<u8>, index: &Index, query: &Query, reply: &Reply<'_>
                     break;
                 }
             }
-            glue(&mut writer, index, locations, ttl);
+            let mut targets: Vec<_> = locations.iter().map(|location| &location.target).collect();
+            targets.sort_unstable();
+            targets.dedup();
+            for target in targets {
+                glue(&mut writer, index, target, ttl);
+            }
         }
         Records::Soa => {
             answer(&mut writer, rtype::SOA, index.soa());
+        }
+        Records::Ns => {
+            let server = index.server();
+            answer(&mut writer, rtype::NS, server.as_wire());
+            glue(&mut writer, index, &server, ttl);
+        }
+        Records::Version => {
+            answer(&mut writer, rtype::TXT, VERSION);
         }
         Records::Hinfo => {
             answer(&mut writer, rtype::HINFO, HINFO);
@@ -50,9 +67,10 @@ pub fn encode(out: &mut Vec<u8>, index: &Index, query: &Query, reply: &Reply<'_>
     if reply.reason.is_ours() {
         writer.authoritative();
     }
-    if reply.soa {
-        let zone = index.settings().cluster_domain.as_wire();
-        let owner = Owner::QuestionEnd(zone.len());
+    if reply.soa
+        && let Some(zone) = index.zone(query.name.as_wire())
+    {
+        let owner = Owner::QuestionEnd(zone.as_wire().len());
         writer.record(Section::Authority, owner, rtype::SOA, ttl, index.soa());
     }
     writer.finish();
@@ -73,23 +91,18 @@ fn srv(location: &Location) -> Vec<u8> {
     data
 }
 
-/// The targets' addresses, each once.
-fn glue(writer: &mut Writer<'_>, index: &Index, locations: &[Location], ttl: u32) {
-    let mut targets: Vec<_> = locations.iter().map(|location| &location.target).collect();
-    targets.sort_unstable();
-    targets.dedup();
-    for target in targets {
-        let Some(Entry::Host(host)) = index.entry(target.as_wire()) else {
-            continue;
-        };
-        let mut add = |rtype, data: &[u8]| {
-            writer.record(Section::Additional, Owner::Other(target), rtype, ttl, data);
-        };
-        for address in &host.v4 {
-            add(rtype::A, &address.octets());
-        }
-        for address in &host.v6 {
-            add(rtype::AAAA, &address.octets());
-        }
+/// A target's addresses.
+fn glue(writer: &mut Writer<'_>, index: &Index, target: &Name, ttl: u32) {
+    let Some(Entry::Host(host)) = index.entry(target.as_wire()) else {
+        return;
+    };
+    let mut add = |rtype, data: &[u8]| {
+        writer.record(Section::Additional, Owner::Other(target), rtype, ttl, data);
+    };
+    for address in &host.v4 {
+        add(rtype::A, &address.octets());
+    }
+    for address in &host.v6 {
+        add(rtype::AAAA, &address.octets());
     }
 }

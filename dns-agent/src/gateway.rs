@@ -16,7 +16,7 @@ pub use health::{Damping, Health};
 pub use probe::is_server_name;
 pub use report::{Probed, Report, SharedReport};
 
-use crate::catalog::{Cluster, Gateway, GatewayHost, MeshGateway, MeshNetworks};
+use crate::catalog::{Cluster, Gateway, GatewayHost, Locality, MeshGateway, MeshNetworks};
 
 /// A gateway to be looked up and probed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +25,20 @@ pub struct Target {
     pub host: GatewayHost,
     /// Its port.
     pub port: u16,
+}
+
+/// Gateways, and where each is if anybody says so.
+pub type Targets = BTreeMap<Target, Option<Locality>>;
+
+/// An address of a gateway, as seen from a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Way {
+    /// The address and its port.
+    pub address: SocketAddr,
+    /// How far it is: see [`Locality::distance`].
+    pub distance: u8,
+    /// Whether it can be used now, as far as is known.
+    pub healthy: bool,
 }
 
 /// What is known of gateways beyond what clusters tell.
@@ -37,16 +51,21 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// The addresses of these gateways that can be used, sorted.
-    pub fn usable(&self, targets: &BTreeSet<Target>) -> Vec<SocketAddr> {
-        let mut found: Vec<SocketAddr> = targets
-            .iter()
-            .flat_map(|target| self.addresses_of(target))
-            .filter(|address| !self.unhealthy.contains(address))
-            .collect();
-        found.sort_unstable();
-        found.dedup();
-        found
+    /// The addresses of these gateways as seen from somewhere, sorted, each once.
+    pub fn ways(&self, targets: &Targets, from: Option<&Locality>) -> Vec<Way> {
+        let ways = targets.iter().flat_map(|(target, at)| {
+            let distance = Locality::distance(from, at.as_ref());
+            let addresses = self.addresses_of(target).into_iter();
+            addresses.map(move |address| Way {
+                address,
+                distance,
+                healthy: !self.unhealthy.contains(&address),
+            })
+        });
+        let mut ways: Vec<Way> = ways.collect();
+        ways.sort_unstable();
+        ways.dedup_by_key(|way| way.address);
+        ways
     }
 
     /// All addresses of a gateway that are known.
@@ -76,7 +95,7 @@ pub fn network<'c>(cluster: &'c Cluster, mesh: &'c MeshNetworks) -> Option<&'c s
 /// The gateways of every cluster, in the order of the clusters: those that the configuration gives; else those that were
 /// found in the cluster for its network; else all that are known of its network. Istio has the same order
 /// (`endpoints/ep_filters.go`, selectNetworkGateways).
-pub fn of_clusters(clusters: &[Cluster]) -> Vec<BTreeSet<Target>> {
+pub fn of_clusters(clusters: &[Cluster]) -> Vec<Targets> {
     let none = MeshNetworks::default();
     let local = clusters.iter().find(|cluster| cluster.local);
     let mesh = local
@@ -86,7 +105,7 @@ pub fn of_clusters(clusters: &[Cluster]) -> Vec<BTreeSet<Target>> {
         .iter()
         .map(|cluster| network(cluster, mesh))
         .collect();
-    let own: Vec<BTreeSet<Target>> = clusters
+    let own: Vec<Targets> = clusters
         .iter()
         .zip(&networks)
         .map(|(cluster, network)| own(cluster, *network, mesh))
@@ -97,28 +116,28 @@ pub fn of_clusters(clusters: &[Cluster]) -> Vec<BTreeSet<Target>> {
         };
         let others = own.iter().zip(&networks);
         let others = others.filter(|(_, other)| **other == Some(network));
-        let mut found: BTreeSet<Target> = others
-            .flat_map(|(targets, _)| targets.iter().cloned())
-            .collect();
-        found.extend(elsewhere(network, local, mesh));
+        let mut found: Targets = others.flat_map(|(targets, _)| targets.clone()).collect();
+        for gateway in elsewhere(network, local, mesh) {
+            add(&mut found, gateway);
+        }
         found
     });
     all.collect()
 }
 
-fn own(cluster: &Cluster, network: Option<&str>, mesh: &MeshNetworks) -> BTreeSet<Target> {
+fn own(cluster: &Cluster, network: Option<&str>, mesh: &MeshNetworks) -> Targets {
     if let Some(given) = &cluster.gateways {
         return given.iter().map(target).collect();
     }
     let Some(catalog) = &cluster.catalog else {
-        return BTreeSet::new();
+        return Targets::new();
     };
     let ours = |gateway: &&Gateway| match (&gateway.network, network) {
         (Some(of), Some(network)) => **of == *network,
         // A cluster whose network nobody names has whatever gateways it has.
         _ => true,
     };
-    let mut found: BTreeSet<Target> = catalog.gateways.iter().filter(ours).map(target).collect();
+    let mut found: Targets = catalog.gateways.iter().filter(ours).map(target).collect();
     let of_network = network.and_then(|network| mesh.0.get(network));
     for gateway in of_network.iter().flat_map(|network| &network.gateways) {
         let MeshGateway::Service {
@@ -130,11 +149,12 @@ fn own(cluster: &Cluster, network: Option<&str>, mesh: &MeshNetworks) -> BTreeSe
             continue;
         };
         let external = catalog.external.get(&(namespace.clone(), name.clone()));
-        found.extend(external.into_iter().flat_map(|external| {
+        if let Some(external) = external {
             let port = external.port(*port);
-            let hosts = external.hosts.iter().cloned();
-            hosts.map(move |host| Target { host, port })
-        }));
+            for host in external.hosts.iter().cloned() {
+                found.entry(Target { host, port }).or_default();
+            }
+        }
     }
     found
 }
@@ -142,24 +162,36 @@ fn own(cluster: &Cluster, network: Option<&str>, mesh: &MeshNetworks) -> BTreeSe
 /// The gateways of a network that are in no cluster we know to be on it: those at the addresses that the mesh
 /// configuration gives, and those that the local cluster stands in for, such as Gateway objects of the class
 /// `istio-remote`. What peers say of networks that are not theirs does not count.
-fn elsewhere(network: &str, local: Option<&Cluster>, mesh: &MeshNetworks) -> BTreeSet<Target> {
+fn elsewhere<'c>(
+    network: &'c str,
+    local: Option<&'c Cluster>,
+    mesh: &'c MeshNetworks,
+) -> impl Iterator<Item = &'c Gateway> {
     let of_network = mesh.0.get(network);
-    let given = of_network.iter().flat_map(|network| &network.gateways);
+    let given = of_network.into_iter().flat_map(|network| &network.gateways);
     let given = given.filter_map(|gateway| match gateway {
         MeshGateway::At(gateway) => Some(gateway),
         MeshGateway::Service { .. } => None,
     });
     let catalog = local.and_then(|cluster| cluster.catalog.as_deref());
     let found = catalog.into_iter().flat_map(|catalog| &*catalog.gateways);
-    let found = found.filter(|gateway| gateway.network.as_deref() == Some(network));
-    given.chain(found).map(target).collect()
+    let found = found.filter(move |gateway| gateway.network.as_deref() == Some(network));
+    given.chain(found)
 }
 
-fn target(gateway: &Gateway) -> Target {
-    Target {
+/// Of a gateway that is told twice, what is known of its place stays known.
+fn add(targets: &mut Targets, gateway: &Gateway) {
+    let (target, at) = target(gateway);
+    let known = targets.entry(target).or_default();
+    *known = known.take().or(at);
+}
+
+fn target(gateway: &Gateway) -> (Target, Option<Locality>) {
+    let target = Target {
         host: gateway.host.clone(),
         port: gateway.port,
-    }
+    };
+    (target, gateway.locality.clone())
 }
 
 #[cfg(test)]
@@ -172,6 +204,7 @@ mod tests {
             network: network.map(Into::into),
             host: GatewayHost::parse(host).unwrap(),
             port: 15443,
+            locality: None,
         }
     }
 
@@ -213,8 +246,9 @@ mod tests {
         let found: Vec<String> = found
             .iter()
             .map(|targets| {
-                let usable = seen.usable(targets);
-                let usable: Vec<String> = usable.iter().map(ToString::to_string).collect();
+                let ways = seen.ways(targets, None).into_iter();
+                let usable = ways.filter(|way| way.healthy);
+                let usable: Vec<String> = usable.map(|way| way.address.to_string()).collect();
                 usable.join(" ")
             })
             .collect();

@@ -1,30 +1,41 @@
 //! All names and what they answer: built whole from the clusters' catalogs, then only read.
 
+mod below;
 mod build;
+mod cluster_local;
+mod cluster_set;
+mod context;
 mod doubts;
+mod entry;
 mod part;
 mod remote;
 mod rules;
+mod standing;
 mod why;
+mod zone;
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    str::from_utf8,
+    collections::{BTreeSet, HashMap},
+    net::IpAddr,
     sync::Arc,
 };
 
+pub use cluster_local::ClusterLocal;
+pub use entry::{Entry, Host, Location, Origin};
 pub use remote::{Because, Give, RemoteAnswer, RemotePolicy, RemoteRule, Scope};
 pub use rules::LeftOut;
+pub use standing::Standing;
 pub use why::{Fate, Subject, View, Why};
 
 use crate::{
     address_range::AddressRange,
-    catalog::{self, Cluster, Service},
+    catalog::{self, Cluster, Locality, Service, ServiceImport},
     gateway::Seen,
-    name::{Name, is_under, labels},
+    name::{Name, is_under},
 };
-use build::Context;
+use below::Below;
+use context::Context;
+use doubts::Doubts;
 
 /// What decides answers besides the catalogs.
 #[derive(Clone, Debug)]
@@ -39,10 +50,18 @@ pub struct Settings {
     pub srv: SrvPort,
     /// The local cluster's address families; `None`: those of its services.
     pub families: Option<Families>,
-    /// Names that never come from a peer.
+    /// The domain of the cluster set, such as `clusterset.local`: neither below the cluster domain nor above it.
+    pub cluster_set_domain: Name,
+    /// Names below the cluster domain that are always the cluster's own DNS's to answer, and everything below them.
+    pub passthrough: Vec<Name>,
+    /// The addresses at which this agent answers, for whoever asks for the zone's servers.
+    pub servers: Vec<IpAddr>,
+    /// What the configuration says of names that never come from a peer, besides what is always so.
     pub cluster_local: ClusterLocal,
     /// The local cluster's network, if the configuration gives it; otherwise its catalog does.
     pub network: Option<String>,
+    /// Where the node is, if the configuration gives it; otherwise the local catalog does.
+    pub locality: Option<Locality>,
     /// The addresses that pods and services of the local cluster have: no remote address may be one of them.
     pub local_ranges: Vec<AddressRange>,
     /// How services that only peers have are answered.
@@ -89,17 +108,6 @@ pub struct Families {
     pub v6: bool,
 }
 
-/// Names that never come from a peer: a client that asks for its own cluster's API server must not reach another's.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ClusterLocal {
-    /// Every service.
-    pub everything: bool,
-    /// All services of these namespaces.
-    pub namespaces: HashSet<String>,
-    /// Single services, as (namespace, name).
-    pub services: HashSet<(String, String)>,
-}
-
 impl Families {
     /// IPv4 and IPv6.
     pub const BOTH: Self = Self { v4: true, v6: true };
@@ -110,31 +118,6 @@ impl Families {
             IpAddr::V4(_) => self.v4,
             IpAddr::V6(_) => self.v6,
         }
-    }
-}
-
-impl ClusterLocal {
-    /// What is always cluster-local, as in Istio: `kube-system`, the API server, the control plane.
-    pub fn always() -> Self {
-        let service = |namespace: &str, name: &str| (namespace.to_owned(), name.to_owned());
-        Self {
-            everything: false,
-            namespaces: HashSet::from(["kube-system".to_owned()]),
-            services: HashSet::from([
-                service("default", "kubernetes"),
-                service("istio-system", "istiod"),
-            ]),
-        }
-    }
-
-    /// Whether the service must not come from a peer.
-    pub fn contains(&self, namespace: &str, name: &str) -> bool {
-        self.everything
-            || self.namespaces.contains(namespace)
-            || self
-                .services
-                .iter()
-                .any(|(of, service)| of == namespace && service == name)
     }
 }
 
@@ -173,8 +156,11 @@ pub struct Index {
     context: Context,
     /// Services that must never become remote since they were local.
     once_local: Arc<OnceLocal>,
-    pod_domain: Name,
     service_domain: Name,
+    /// `svc` below the domain of the cluster set.
+    set_domain: Name,
+    /// The zone's own names, where we speak for the whole zone.
+    zone: Box<[(Name, Entry)]>,
     soa: Box<[u8]>,
     doubts: Doubts,
 }
@@ -183,18 +169,27 @@ pub struct Index {
 #[derive(Debug)]
 struct Namespace {
     /// What it was built from, by cluster.
-    inputs: Vec<Option<Arc<catalog::Namespace>>>,
-    /// By the services' labels.
-    services: HashMap<Arc<[u8]>, Arc<Part>>,
+    inputs: Inputs,
+    /// Below the cluster domain, by the services' labels.
+    services: Parts,
+    /// Below the domain of the cluster set, by the services' labels.
+    set: Parts,
     names: usize,
     overlaps: usize,
 }
 
-/// The names of one service.
-#[derive(Debug)]
+/// What every cluster has of one namespace, in the order of the clusters.
+type Inputs = Vec<Option<Arc<catalog::Namespace>>>;
+
+type Parts = HashMap<Arc<[u8]>, Arc<Part>>;
+
+/// The names of one service in one domain.
+#[derive(Debug, Default)]
 struct Part {
     /// What it was built from, by cluster.
     inputs: Box<[(usize, Arc<Service>)]>,
+    /// And the local cluster's own word.
+    import: Option<Arc<ServiceImport>>,
     local: bool,
     /// Sorted by name.
     entries: Box<[(Name, Entry)]>,
@@ -203,66 +198,6 @@ struct Part {
 }
 
 type OnceLocal = BTreeSet<(Arc<str>, Arc<str>)>;
-
-/// What a name is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Entry {
-    /// It has addresses, or would have.
-    Host(Host),
-    /// It has service locations.
-    Service(Vec<Location>),
-    /// Something exists below it.
-    Inner,
-    /// Only the cluster's own DNS knows its answer.
-    Upstream {
-        /// The cluster, by its place in [`Index::clusters`].
-        cluster: usize,
-    },
-}
-
-/// A name with addresses.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Host {
-    /// Sorted, without doubles.
-    pub v4: Vec<Ipv4Addr>,
-    /// Sorted, without doubles.
-    pub v6: Vec<Ipv6Addr>,
-    /// Where the addresses come from.
-    pub origin: Origin,
-    /// The clusters that have the service, by their places in [`Index::clusters`].
-    pub clusters: Box<[usize]>,
-}
-
-/// Where a host's addresses come from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Origin {
-    /// The local cluster has the service.
-    #[default]
-    Local,
-    /// Only peers have it; the addresses are their gateways'.
-    Gateway,
-    /// Only peers have it; the addresses are its own there.
-    ClusterIp,
-}
-
-/// Where a service listens (RFC 2782), its priority being 0.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Location {
-    /// The port.
-    pub port: u16,
-    /// The share among the locations of one name.
-    pub weight: u16,
-    /// The host, itself a name of the index.
-    pub target: Name,
-}
-
-/// Which names cannot be denied yet, because a catalog that may have them was never read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Doubts {
-    every_namespace: bool,
-    namespaces: HashSet<String>,
-    services: HashSet<(String, String)>,
-}
 
 impl Index {
     /// Builds the index from all that is known. `serial` numbers the zone's state.
@@ -303,57 +238,58 @@ impl Index {
 
     /// What a name in wire form and lower case is.
     pub fn entry(&self, name: &[u8]) -> Option<&Entry> {
-        const INNER: &Entry = &Entry::Inner;
-        let (namespace, service) = match self.subject(name)? {
-            Subject::Domain => return Some(INNER),
-            Subject::Namespace(namespace) => (namespace, None),
-            Subject::Service {
-                namespace, service, ..
-            } => (namespace, Some(service)),
-        };
-        let namespace = self.namespaces.get(namespace)?;
-        let Some(service) = service else {
-            return Some(INNER);
-        };
-        let entries = &namespace.services.get(service)?.entries;
-        let place = entries.binary_search_by(|(found, _)| found.as_wire().cmp(name));
-        place
-            .ok()
-            .and_then(|at| entries.get(at))
+        if let Some(below) = Below::read(name, &self.service_domain) {
+            return self.inside(name, &below, |namespace| Some(&namespace.services));
+        }
+        if let Some(below) = Below::read(name, &self.set_domain) {
+            let exists = |namespace: &Namespace| !namespace.set.is_empty();
+            if below.namespace.is_none() && !self.namespaces.values().any(|of| exists(of)) {
+                return None;
+            }
+            return self.inside(name, &below, |namespace| {
+                exists(namespace).then_some(&namespace.set)
+            });
+        }
+        let mut zone = self.zone.iter();
+        zone.find(|(found, _)| found.as_wire() == name)
             .map(|(_, entry)| entry)
     }
 
-    /// What a name in wire form and lower case speaks of; `None`: of nothing of ours.
+    fn inside<'i>(
+        &'i self,
+        name: &[u8],
+        below: &Below<'_>,
+        parts: impl Fn(&'i Namespace) -> Option<&'i Parts>,
+    ) -> Option<&'i Entry> {
+        const INNER: &Entry = &Entry::Inner;
+        let Some(namespace) = below.namespace else {
+            return Some(INNER);
+        };
+        let parts = parts(self.namespaces.get(namespace)?)?;
+        let Some(service) = below.service else {
+            return Some(INNER);
+        };
+        parts.get(service)?.entry(name)
+    }
+
+    /// What a name below the cluster domain speaks of, in wire form and lower case; `None`: of nothing of ours.
     pub fn subject<'n>(&self, name: &'n [u8]) -> Option<Subject<'n>> {
-        if !is_under(name, self.service_domain.as_wire()) {
-            return None;
-        }
-        // The last two labels before the domain are the service's and the namespace's.
-        let below = name.len() - self.service_domain.as_wire().len();
-        let (mut service, mut namespace, mut at) = (None, None, 0);
-        let mut below_service = false;
-        for label in labels(name) {
-            if at >= below {
-                break;
-            }
-            at += label.len() + 1;
-            below_service = service.is_some();
-            service = namespace.replace(label);
-        }
-        Some(match (namespace, service) {
+        let below = Below::read(name, &self.service_domain)?;
+        Some(match (below.namespace, below.service) {
             (None, _) => Subject::Domain,
             (Some(namespace), None) => Subject::Namespace(namespace),
             (Some(namespace), Some(service)) => Subject::Service {
                 namespace,
                 service,
-                below: below_service,
+                below: below.count > 2,
             },
         })
     }
 
     /// All names of services and below them, in no order.
     pub fn names(&self) -> impl Iterator<Item = (&Name, &Entry)> {
-        let parts = self.namespaces.values().flat_map(|of| of.services.values());
+        let namespaces = self.namespaces.values();
+        let parts = namespaces.flat_map(|of| of.services.values().chain(of.set.values()));
         parts.flat_map(|part| part.entries.iter().map(|(name, entry)| (name, entry)))
     }
 
@@ -385,39 +321,17 @@ impl Index {
         &self.soa
     }
 
-    /// Whether a name is below the cluster domain, or the domain itself.
-    pub fn in_cluster_domain(&self, name: &[u8]) -> bool {
-        is_under(name, self.settings.cluster_domain.as_wire())
+    /// The name of the server of our zones.
+    pub fn server(&self) -> Name {
+        zone::server(&self.settings.cluster_domain)
     }
 
-    /// Whether a name is one that the cluster's own DNS makes from pods' addresses.
-    pub fn in_pod_domain(&self, name: &[u8]) -> bool {
-        is_under(name, self.pod_domain.as_wire())
-    }
-
-    /// Whether a name that no catalog has may still turn out to exist. Only names of the form of a service or of its
-    /// ports: with a resolver's search list every outside name is first asked with our domain behind it, and a failure
-    /// there would be an outage of everything.
-    pub fn is_in_doubt(&self, name: &[u8]) -> bool {
-        if !is_under(name, self.service_domain.as_wire()) {
-            return false;
-        }
-        let below = labels(name).count() - labels(self.service_domain.as_wire()).count();
-        let mut parts = labels(name);
-        if below == 4 {
-            for _ in 0..2 {
-                if !parts.next().is_some_and(|label| label.starts_with(b"_")) {
-                    return false;
-                }
-            }
-        } else if below != 2 {
-            return false;
-        }
-        let (Some(service), Some(namespace)) = (parts.next(), parts.next()) else {
-            return false;
-        };
-        self.doubts
-            .contain(namespace, service, &self.settings.cluster_local)
+    /// The zone of ours that a name is in: the cluster domain, or the domain of the cluster set.
+    pub fn zone(&self, name: &[u8]) -> Option<&Name> {
+        let settings = &self.settings;
+        [&settings.cluster_domain, &settings.cluster_set_domain]
+            .into_iter()
+            .find(|zone| is_under(name, zone.as_wire()))
     }
 
     /// How many names answer otherwise than in `other`.
@@ -439,52 +353,39 @@ impl Namespace {
         if Arc::ptr_eq(self, other) {
             return 0;
         }
-        let changed = self.services.iter().map(|(label, part)| {
-            let before = other.services.get(label);
-            before.map_or(part.entries.len(), |before| part.changed_names(before))
-        });
-        let gone = other
-            .services
-            .iter()
-            .filter(|(label, _)| !self.services.contains_key(*label));
-        changed.sum::<usize>() + gone.map(|(_, part)| part.entries.len()).sum::<usize>()
+        changed_parts(&self.services, &other.services) + changed_parts(&self.set, &other.set)
     }
 }
 
+fn changed_parts(now: &Parts, before: &Parts) -> usize {
+    let changed = now.iter().map(|(label, part)| {
+        let before = before.get(label);
+        before.map_or(part.entries.len(), |before| part.changed_names(before))
+    });
+    let gone = before.iter().filter(|(label, _)| !now.contains_key(*label));
+    changed.sum::<usize>() + gone.map(|(_, part)| part.entries.len()).sum::<usize>()
+}
+
 impl Part {
+    fn entry(&self, name: &[u8]) -> Option<&Entry> {
+        let entries = &self.entries;
+        let place = entries.binary_search_by(|(found, _)| found.as_wire().cmp(name));
+        let (_, entry) = entries.get(place.ok()?)?;
+        Some(entry)
+    }
+
     fn changed_names(self: &Arc<Self>, other: &Arc<Self>) -> usize {
         if Arc::ptr_eq(self, other) {
             return 0;
         }
         let missing = |one: &Self, in_other: &Self, same: fn(&Entry, &Entry) -> bool| {
             let missing = one.entries.iter().filter(|(name, entry)| {
-                let place = in_other
-                    .entries
-                    .binary_search_by(|(found, _)| found.cmp(name));
-                let found = place.ok().and_then(|at| in_other.entries.get(at));
-                !found.is_some_and(|(_, found)| same(found, entry))
+                let found = in_other.entry(name.as_wire());
+                !found.is_some_and(|found| same(found, entry))
             });
             missing.count()
         };
         missing(self, other, |one, other| one == other) + missing(other, self, |_, _| true)
-    }
-}
-
-impl Doubts {
-    fn contain(&self, namespace: &[u8], service: &[u8], cluster_local: &ClusterLocal) -> bool {
-        if !self.every_namespace && self.namespaces.is_empty() && self.services.is_empty() {
-            return false;
-        }
-        let (Ok(namespace), Ok(service)) = (from_utf8(namespace), from_utf8(service)) else {
-            // Not the name of any service.
-            return false;
-        };
-        let in_doubt = self.every_namespace
-            || self.namespaces.contains(namespace)
-            || self
-                .services
-                .contains(&(namespace.to_owned(), service.to_owned()));
-        in_doubt && !cluster_local.contains(namespace, service)
     }
 }
 

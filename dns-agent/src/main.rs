@@ -69,6 +69,9 @@ struct Run {
     /// The configuration file, schema crossmesh-dns/v1
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// The Kubernetes node that the agent runs on: its labels say which gateways are near
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
     /// Check the configuration and every file that it names, then end: 0 when all are good, 2 otherwise
     #[arg(long)]
     check: bool,
@@ -135,7 +138,8 @@ fn tear_down(interface: &InterfaceName) -> Result<ExitCode> {
 }
 
 fn run(arguments: &Run) -> Result<ExitCode> {
-    let config = Config::load(&arguments.config)?;
+    let mut config = Config::load(&arguments.config)?;
+    config.node.clone_from(&arguments.node);
     if arguments.check {
         let (report, good) = check(&config);
         print!("{report}");

@@ -54,6 +54,13 @@ impl Name {
         Ok(Self(wire.into()))
     }
 
+    /// The name without its first label; `None` for the root.
+    pub fn parent(&self) -> Option<Self> {
+        let length = usize::from(*self.0.first()?);
+        let rest = self.0.get(length + 1..).filter(|rest| !rest.is_empty())?;
+        Some(Self(rest.into()))
+    }
+
     /// The wire form.
     pub fn as_wire(&self) -> &[u8] {
         &self.0

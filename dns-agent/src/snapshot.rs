@@ -6,6 +6,7 @@
 mod decode;
 mod encode;
 mod file;
+mod imports;
 #[cfg(test)]
 mod tests;
 

@@ -26,10 +26,14 @@ pub const CLASS_IN: u16 = 1;
 pub mod rtype {
     /// An IPv4 address.
     pub const A: u16 = 1;
+    /// A zone's server.
+    pub const NS: u16 = 2;
     /// Start of a zone of authority.
     pub const SOA: u16 = 6;
     /// Host information; the minimal reply to ANY (RFC 8482).
     pub const HINFO: u16 = 13;
+    /// A text.
+    pub const TXT: u16 = 16;
     /// An IPv6 address (RFC 3596).
     pub const AAAA: u16 = 28;
     /// Where a service listens (RFC 2782).
@@ -56,13 +60,13 @@ pub mod rtype {
     pub fn name(rtype: u16) -> std::borrow::Cow<'static, str> {
         let name = match rtype {
             A => "A",
-            2 => "NS",
+            NS => "NS",
             5 => "CNAME",
             SOA => "SOA",
             12 => "PTR",
             HINFO => "HINFO",
             15 => "MX",
-            16 => "TXT",
+            TXT => "TXT",
             AAAA => "AAAA",
             SRV => "SRV",
             43 => "DS",

@@ -136,6 +136,10 @@ fn describe(error: &serde_saphyr::Error) -> (String, String) {
             "a second YAML document begins here".into(),
             "keep one document to a file".into(),
         ),
+        Error::InvalidScalar { ty: "boolean", .. } => (
+            "the value is neither true nor false".into(),
+            "write one of them".into(),
+        ),
         Error::InvalidScalar { ty, .. } => (
             format!("the value is not a whole number of type {ty}"),
             "write a number without quotes, sign or fraction".into(),

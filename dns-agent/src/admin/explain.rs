@@ -86,6 +86,8 @@ fn reply(index: &Index, reply: &Reply<'_>) -> proto::Reply {
             .map(|at| format!("0 {} {} {}", at.weight, at.port, at.target))
             .collect(),
         Records::Soa => vec!["the zone's SOA".to_owned()],
+        Records::Ns => vec![index.server().to_string()],
+        Records::Version => vec!["the version of the specification".to_owned()],
         Records::Hinfo => vec!["HINFO RFC8482".to_owned()],
     };
     let ede = reply.ede.map_or("", |ede| ede.text);
@@ -243,6 +245,7 @@ fn views(index: &Index, report: &Report, why: &Why) -> Vec<proto::View> {
                     Because::OnlyHttp => "only-http",
                     Because::NotOnlyHttp => "not-only-http",
                     Because::Overlap => "overlap",
+                    Because::Farther => "farther",
                 }
                 .to_owned();
                 view.addresses = addresses.iter().map(ToString::to_string).collect();
@@ -265,6 +268,7 @@ fn fate(fate: &Fate) -> &'static str {
         Fate::LeftOut(LeftOut::ExternalName) => "external-name",
         Fate::LeftOut(LeftOut::NotImported) => "not-imported",
         Fate::LeftOut(LeftOut::ClusterLocal) => "cluster-local",
+        Fate::LeftOut(LeftOut::NotLabelled) => "not-labelled",
         Fate::KeptLocal => "kept-local",
         Fate::Counts { .. } => "counts",
     }

@@ -1,21 +1,15 @@
 //! Gateways as the admin interface tells them.
 
-use std::collections::BTreeSet;
-
 use crossmesh_proto::admin::v1 as proto;
 
 use super::table::milliseconds;
 use crate::{
     catalog::GatewayHost,
-    gateway::{Report, Seen, Target},
+    gateway::{Report, Seen, Target, Targets},
 };
 
 /// The gateways of a cluster, with what look-ups and probes found.
-pub(super) fn gateways(
-    targets: &BTreeSet<Target>,
-    seen: &Seen,
-    report: &Report,
-) -> Vec<proto::Gateway> {
+pub(super) fn gateways(targets: &Targets, seen: &Seen, report: &Report) -> Vec<proto::Gateway> {
     let gateway = |target: &Target| {
         let problem = match &target.host {
             GatewayHost::Address(_) => None,
@@ -43,5 +37,5 @@ pub(super) fn gateways(
             lookup_problem: problem.cloned().unwrap_or_default(),
         }
     };
-    targets.iter().map(gateway).collect()
+    targets.keys().map(gateway).collect()
 }

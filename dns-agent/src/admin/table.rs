@@ -27,7 +27,7 @@ pub fn table(index: &Index) -> proto::Table {
                     let places = std::slice::from_ref(cluster);
                     (places, Vec::new(), proto::Reason::Upstream)
                 }
-                Entry::Service(_) | Entry::Inner => return None,
+                Entry::Service(_) | Entry::Inner | Entry::Zone | Entry::Version => return None,
             };
             let clusters = places.iter().filter_map(|place| clusters.get(*place));
             Some(proto::Name {

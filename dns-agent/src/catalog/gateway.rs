@@ -7,6 +7,8 @@ use std::{
     sync::Arc,
 };
 
+use super::Locality;
+
 /// One address of a gateway.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Gateway {
@@ -16,6 +18,8 @@ pub struct Gateway {
     pub host: GatewayHost,
     /// The port of mTLS passthrough; never 0.
     pub port: u16,
+    /// Where it is in the world, if anybody says so.
+    pub locality: Option<Locality>,
 }
 
 /// Where a gateway is.

@@ -2,6 +2,7 @@
 
 mod access;
 mod catalogs;
+mod names;
 mod remote;
 mod upstreams;
 mod values;
@@ -16,13 +17,9 @@ use std::{
 use super::{Cache, Config, Log, LogFormat, LogLevel, SCHEMA, Snapshot, Source, Tcp, written};
 use crate::{
     fault::{Collector, Faults},
-    index::{ClusterLocal, Families, Mode, Settings, SrvPort},
-    name::{Name, is_kubernetes_label},
+    index::{Families, Mode, Settings, SrvPort},
     yaml::{self, Written, line},
 };
-
-/// The longest cluster domain on the wire, in bytes, below which `pod.service.namespace.svc` always fits into a name.
-const MAX_DOMAIN: usize = 255 - 3 * 64 - 4;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -61,6 +58,8 @@ impl Reading<'_> {
             );
         }
         let domain = self.cluster_domain(written.cluster_domain.as_ref());
+        let set_domain =
+            self.cluster_set_domain(written.cluster_set_domain.as_ref(), domain.as_ref());
         let listen = self.listen(&written.listen);
         let admin = self.socket_address(&written.admin, "admin", None);
         if admin.is_some_and(|admin| admin.port() != 0 && listen.contains(&admin)) {
@@ -74,6 +73,11 @@ impl Reading<'_> {
         let cluster_local = domain
             .as_ref()
             .map(|domain| self.cluster_local(&written.cluster_local, domain));
+        let zones = domain.as_ref().zip(set_domain.as_ref());
+        let passthrough =
+            zones.map(|zones| self.passthrough_names(&written.passthrough_names, zones));
+        let cluster = &written.cluster;
+        let locality = self.locality(cluster.region.as_ref(), cluster.zone.as_ref(), "cluster");
         let families = self.families(&written.cluster);
         let local_ranges = self.ranges(&written.cluster.ranges, "cluster.ranges");
         let (catalogs, remote_secrets) = self.catalogs(&written.catalogs, &written.cluster);
@@ -108,12 +112,15 @@ impl Reading<'_> {
         let cache = self.cache(&written.cache);
         let tcp = self.tcp(&written.tcp);
         Some(Config {
-            listen,
             admin: admin?,
             admin_socket,
             allow_from,
             settings: Settings {
                 cluster_domain: domain?,
+                cluster_set_domain: set_domain?,
+                passthrough: passthrough?,
+                servers: listen.iter().map(SocketAddr::ip).collect(),
+                locality,
                 mode: match written.mode {
                     written::Mode::Overlay => Mode::Overlay,
                     written::Mode::Authoritative => Mode::Authoritative,
@@ -134,9 +141,11 @@ impl Reading<'_> {
                 local_ranges,
                 remote,
             },
+            listen,
             catalogs,
             remote_secrets,
             istio_namespace,
+            node: None,
             gateway_probe,
             peer_sync_timeout,
             snapshot,
@@ -146,28 +155,6 @@ impl Reading<'_> {
             tcp,
             log: log(&written.log),
         })
-    }
-
-    fn cluster_domain(&mut self, written: Option<&Written<String>>) -> Option<Name> {
-        let text = written.map_or("cluster.local", |domain| &domain.value);
-        let problem = match Name::parse(text) {
-            Ok(name) if name.as_wire().len() == 1 => "is the root".to_owned(),
-            Ok(name) if name.as_wire().len() > MAX_DOMAIN => {
-                "leaves no room for the names below it".to_owned()
-            }
-            Ok(name) => return Some(name),
-            Err(error) => format!("is no name: {error}"),
-        };
-        self.faults.add(
-            written.map_or(0, line),
-            "clusterDomain",
-            format!("\"{text}\" {problem}"),
-            format!(
-                "write the cluster's domain, at most {} characters",
-                MAX_DOMAIN - 2
-            ),
-        );
-        None
     }
 
     fn listen(&mut self, written: &Written<Vec<Written<String>>>) -> Vec<SocketAddr> {
@@ -225,37 +212,6 @@ impl Reading<'_> {
             v4: has(written::IpFamily::V4),
             v6: has(written::IpFamily::V6),
         })
-    }
-
-    fn cluster_local(&mut self, written: &[Written<String>], domain: &Name) -> ClusterLocal {
-        let mut all = ClusterLocal::always();
-        let domain = domain.to_string();
-        for (at, text) in written.iter().enumerate() {
-            let lower = text.value.to_ascii_lowercase();
-            let host = lower.strip_suffix('.').unwrap_or(&lower);
-            let below = host
-                .strip_suffix(&domain)
-                .and_then(|rest| rest.strip_suffix(".svc."));
-            let labels: Vec<&str> = below.into_iter().flat_map(|rest| rest.split('.')).collect();
-            match *labels {
-                ["*"] => all.everything = true,
-                ["*", namespace] if is_kubernetes_label(namespace) => {
-                    all.namespaces.insert(namespace.to_owned());
-                }
-                [name, namespace] if is_kubernetes_label(name) && is_kubernetes_label(namespace) => {
-                    all.services.insert((namespace.to_owned(), name.to_owned()));
-                }
-                _ => self.faults.add(
-                    line(text),
-                    format!("clusterLocal[{at}]"),
-                    format!("\"{}\" names no service of this cluster", text.value),
-                    format!(
-                        "write NAME.NAMESPACE.svc.{domain}, *.NAMESPACE.svc.{domain} or *.svc.{domain}"
-                    ),
-                ),
-            }
-        }
-        all
     }
 
     fn cache(&mut self, written: &written::Cache) -> Cache {

@@ -9,6 +9,7 @@ use crate::yaml::{self, Written};
 pub(super) struct Config {
     pub(super) schema: Written<String>,
     pub(super) cluster_domain: Option<Written<String>>,
+    pub(super) cluster_set_domain: Option<Written<String>>,
     pub(super) listen: Written<Vec<Written<String>>>,
     pub(super) admin: Written<String>,
     pub(super) admin_socket: Option<Written<String>>,
@@ -29,6 +30,8 @@ pub(super) struct Config {
     pub(super) srv: Srv,
     #[serde(default, deserialize_with = "yaml::list")]
     pub(super) cluster_local: Vec<Written<String>>,
+    #[serde(default, deserialize_with = "yaml::list")]
+    pub(super) passthrough_names: Vec<Written<String>>,
     pub(super) istio_namespace: Option<Written<String>>,
     pub(super) gateway_probe: Option<GatewayProbe>,
     #[serde(default)]
@@ -50,6 +53,8 @@ pub(super) struct Cluster {
     pub(super) ip_families: Option<Written<Vec<Written<IpFamily>>>>,
     #[serde(default, deserialize_with = "yaml::list")]
     pub(super) ranges: Vec<Written<String>>,
+    pub(super) region: Option<Written<String>>,
+    pub(super) zone: Option<Written<String>>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -98,6 +103,8 @@ pub(super) struct Discovered {
 pub(super) struct Gateway {
     pub(super) address: Written<String>,
     pub(super) port: Option<Written<i64>>,
+    pub(super) region: Option<Written<String>>,
+    pub(super) zone: Option<Written<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -123,6 +130,8 @@ pub(super) struct Snapshot {
 pub(super) struct Remote {
     pub(super) answer: Option<Answer>,
     pub(super) failover: Option<bool>,
+    #[serde(default)]
+    pub(super) namespaces: Namespaces,
     #[serde(default, deserialize_with = "yaml::list")]
     pub(super) rules: Vec<Written<Rule>>,
 }
@@ -145,6 +154,14 @@ pub(super) enum Answer {
     #[serde(rename = "nodata")]
     NoData,
     Upstream,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Namespaces {
+    #[default]
+    All,
+    Labelled,
 }
 
 #[derive(Debug, Deserialize)]

@@ -2,39 +2,18 @@
 
 use std::{
     cmp::Ordering,
-    collections::{BTreeSet, HashMap},
-    net::SocketAddr,
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use super::{
-    Doubts, Families, Index, Known, Namespace, OnceLocal, Part, Settings, doubts::doubts,
-    part::Builder, rules::Rules,
+    Context, Doubts, Index, Inputs, Known, Namespace, OnceLocal, Part, Parts, Settings,
+    cluster_set::Exporter, part::Builder, rules::Rules, zone,
 };
 use crate::{
-    catalog::{self, Catalog, Cluster, Import, MeshNetworks, Service},
-    gateway,
+    catalog::{self, Cluster, Service, ServiceImport},
     name::Name,
 };
-
-/// What remote names are built from besides the services themselves.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Context {
-    /// The place of the local cluster, once its catalog is known: before, nobody can say that a service exists only
-    /// elsewhere.
-    pub(super) local: Option<usize>,
-    pub(super) families: Option<Families>,
-    pub(super) peers: Vec<Peer>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Peer {
-    id: Arc<str>,
-    pub(super) local: bool,
-    pub(super) import: Import,
-    pub(super) same_network: bool,
-    pub(super) gateways: Vec<SocketAddr>,
-}
 
 pub(super) fn index(
     settings: Arc<Settings>,
@@ -42,24 +21,25 @@ pub(super) fn index(
     serial: u32,
     before: Option<&Index>,
 ) -> Index {
+    let below = |domain: &Name, label: &str| domain.child(label).unwrap_or_else(|_| domain.clone());
     let domain = &settings.cluster_domain;
-    let below = |label: &str| domain.child(label).unwrap_or_else(|_| domain.clone());
-    let service_domain = below("svc");
-    let local = known.clusters.iter().position(|cluster| cluster.local);
-    let local = local.filter(|at| catalog(&known.clusters, *at).is_some());
-    let local_catalog = local.and_then(|at| catalog(&known.clusters, at));
-    let doubts: Doubts = doubts(&known, local_catalog);
-    let context = context(&settings, &known, local);
+    let service_domain = below(domain, "svc");
+    let set_domain = below(&settings.cluster_set_domain, "svc");
+    let context = Context::of(&settings, &known);
+    let local = context.local.and_then(|at| known.clusters.get(at));
+    let local = local.and_then(|cluster| cluster.catalog.as_deref());
+    let doubts = Doubts::of(&known, local, &settings.remote);
     let mut building = Building {
         same_context: before.is_some_and(|before| before.context == context),
         builder: Builder {
             service_domain: &service_domain,
             srv: settings.srv,
         },
-        rules: Rules {
-            settings: &settings,
-            context: &context,
+        set_builder: Builder {
+            service_domain: &set_domain,
+            srv: settings.srv,
         },
+        rules: Rules::new(&settings, &context),
         once_local: before.map_or_else(Arc::default, |before| Arc::clone(&before.once_local)),
     };
     let mut namespaces = HashMap::new();
@@ -72,8 +52,8 @@ pub(super) fn index(
     }
     let once_local = building.once_local;
     Index {
-        pod_domain: below("pod"),
-        soa: soa(domain, serial, settings.ttl),
+        soa: zone::soa(domain, serial, settings.ttl),
+        zone: zone::names(&settings),
         // The service domain itself is a name too.
         names: 1 + namespaces.values().map(|of| of.names).sum::<usize>(),
         namespaces,
@@ -83,6 +63,7 @@ pub(super) fn index(
         once_local,
         context,
         service_domain,
+        set_domain,
         doubts,
         settings,
     }
@@ -91,6 +72,7 @@ pub(super) fn index(
 struct Building<'b> {
     rules: Rules<'b>,
     builder: Builder<'b>,
+    set_builder: Builder<'b>,
     /// Whether remote names are built from what they were built from before.
     same_context: bool,
     once_local: Arc<OnceLocal>,
@@ -100,7 +82,7 @@ impl Building<'_> {
     /// `None`: the namespace is not one of ours.
     fn namespace(
         &mut self,
-        inputs: Vec<Option<Arc<catalog::Namespace>>>,
+        inputs: Inputs,
         before: Option<&Arc<Namespace>>,
     ) -> Option<Arc<Namespace>> {
         if let Some(before) = before
@@ -110,44 +92,68 @@ impl Building<'_> {
             return Some(Arc::clone(before));
         }
         // Where only services changed, only those are looked at: a namespace may have thousands.
-        let (names, mut services) = match before.filter(|_| self.same_context) {
-            Some(before) => (changed(&inputs, &before.inputs), before.services.clone()),
+        let reached = self.rules.reach(&inputs);
+        let comparable = before
+            .filter(|before| self.same_context && self.rules.reach(&before.inputs) == reached);
+        let (names, mut services, mut set) = match comparable {
+            Some(before) => (
+                changed(&inputs, &before.inputs),
+                before.services.clone(),
+                before.set.clone(),
+            ),
             None => {
-                let all = inputs.iter().flatten().flat_map(|of| of.services().keys());
-                (all.collect(), HashMap::new())
+                let all = inputs.iter().flatten();
+                let names = all.flat_map(|of| of.services().keys().chain(of.imports().keys()));
+                (names.collect(), Parts::new(), Parts::new())
             }
         };
         for name in names {
             let label: Arc<[u8]> = Arc::from(Arc::clone(name));
-            let parts = self.rules.clusters_of(name, &inputs);
-            let before = before.and_then(|before| before.services.get(&label));
-            let part = match before.filter(|before| self.is_same(&parts, before)) {
+            let found = self.rules.clusters_of(name, &inputs);
+            let known = before.and_then(|before| before.services.get(&label));
+            let part = match known.filter(|known| self.is_same(&found, None, known)) {
                 Some(part) => Arc::clone(part),
-                None => Arc::new(self.part(&parts)),
+                None => Arc::new(self.part(&found)),
             };
-            if part.entries.is_empty() {
-                services.remove(&label);
-            } else {
-                services.insert(label, part);
-            }
+            put(&mut services, &label, part);
+            let found = self.rules.exporters_of(name, &inputs);
+            let here = self.rules.here(&inputs);
+            let import = here.and_then(|here| here.imports().get(name));
+            let known = before.and_then(|before| before.set.get(&label));
+            let part = match known.filter(|known| self.is_same(&found, import, known)) {
+                Some(part) => Arc::clone(part),
+                None => Arc::new(self.set_part(&found, import)),
+            };
+            put(&mut set, &label, part);
         }
-        let local = self.rules.context.local.and_then(|at| inputs.get(at));
-        if services.is_empty() && !local.is_some_and(Option::is_some) {
+        if services.is_empty() && set.is_empty() && self.rules.here(&inputs).is_none() {
             return None;
         }
-        let parts = services.values();
+        let parts = services.values().chain(set.values());
         Some(Arc::new(Namespace {
             names: 1 + parts.clone().map(|part| part.entries.len()).sum::<usize>(),
             overlaps: parts.map(|part| part.overlaps).sum(),
             inputs,
             services,
+            set,
         }))
     }
 
-    fn is_same(&self, parts: &[(usize, &Arc<Service>)], before: &Part) -> bool {
+    fn is_same(
+        &self,
+        found: &[(usize, &Arc<Service>)],
+        import: Option<&Arc<ServiceImport>>,
+        before: &Part,
+    ) -> bool {
+        let same_import = match (import, &before.import) {
+            (Some(import), Some(before)) => Arc::ptr_eq(import, before),
+            (None, None) => true,
+            _ => false,
+        };
         (before.local || self.same_context)
-            && parts.len() == before.inputs.len()
-            && parts
+            && same_import
+            && found.len() == before.inputs.len()
+            && found
                 .iter()
                 .zip(&before.inputs)
                 .all(|((at, one), (before, other))| at == before && Arc::ptr_eq(one, other))
@@ -159,9 +165,7 @@ impl Building<'_> {
         let inputs = parts.iter().map(|(at, service)| (*at, Arc::clone(service)));
         let mut part = Part {
             inputs: inputs.collect(),
-            local: false,
-            entries: Box::default(),
-            overlaps: 0,
+            ..Part::default()
         };
         let &[(at, service), ..] = parts else {
             return part;
@@ -184,8 +188,50 @@ impl Building<'_> {
         }
         let remotes = self.rules.remotes(parts);
         let places = parts.iter().map(|(at, _)| *at).collect();
-        let asked = self.rules.asked(service);
+        let asked = self.rules.asked(&service.namespace, &service.name);
         if let Ok((entries, overlaps)) = self.builder.remote(places, &remotes, &asked) {
+            part.entries = entries;
+            part.overlaps = overlaps;
+        }
+        part
+    }
+
+    fn set_part(
+        &self,
+        found: &[(usize, &Arc<Service>)],
+        import: Option<&Arc<ServiceImport>>,
+    ) -> Part {
+        let inputs = found.iter().map(|(at, service)| (*at, Arc::clone(service)));
+        let mut part = Part {
+            inputs: inputs.collect(),
+            import: import.cloned(),
+            ..Part::default()
+        };
+        let first = found.first().map(|(_, service)| service);
+        let key = first
+            .map(|service| (&service.namespace, &service.name))
+            .or_else(|| import.map(|import| (&import.namespace, &import.name)));
+        let Some((namespace, name)) = key else {
+            return part;
+        };
+        let exporters: Vec<Exporter<'_>> = found
+            .iter()
+            .filter_map(|(at, service)| {
+                let peer = self.rules.context.peers.get(*at)?;
+                Some(Exporter {
+                    place: *at,
+                    id: &peer.id,
+                    local: peer.local,
+                    remote: peer.part(service),
+                })
+            })
+            .collect();
+        let import = self.rules.context.local.zip(import.map(|import| &**import));
+        let asked = self.rules.asked(namespace, name);
+        let built = self
+            .set_builder
+            .cluster_set((namespace, name), import, &exporters, &asked);
+        if let Ok((entries, overlaps)) = built {
             part.entries = entries;
             part.overlaps = overlaps;
         }
@@ -193,17 +239,23 @@ impl Building<'_> {
     }
 }
 
+/// A part without names is none.
+fn put(parts: &mut Parts, label: &Arc<[u8]>, part: Arc<Part>) {
+    if part.entries.is_empty() {
+        parts.remove(label);
+    } else {
+        parts.insert(Arc::clone(label), part);
+    }
+}
+
 /// What every cluster has of one namespace.
-pub(super) fn inputs_of(
-    clusters: &[Cluster],
-    namespace: &str,
-) -> Vec<Option<Arc<catalog::Namespace>>> {
+pub(super) fn inputs_of(clusters: &[Cluster], namespace: &str) -> Inputs {
     let of = |cluster: &Cluster| cluster.catalog.as_ref()?.namespaces.get(namespace).cloned();
     clusters.iter().map(of).collect()
 }
 
 /// The namespaces of all clusters, each with what every cluster has of it.
-fn inputs(clusters: &[Cluster]) -> HashMap<&Arc<str>, Vec<Option<Arc<catalog::Namespace>>>> {
+fn inputs(clusters: &[Cluster]) -> HashMap<&Arc<str>, Inputs> {
     let mut found: HashMap<_, Vec<_>> = HashMap::new();
     for (at, cluster) in clusters.iter().enumerate() {
         for (name, namespace) in cluster.catalog.iter().flat_map(|of| &of.namespaces) {
@@ -230,101 +282,49 @@ fn same(
         })
 }
 
-/// The names of the services that are not the same.
-fn changed<'i>(
-    now: &'i [Option<Arc<catalog::Namespace>>],
-    before: &'i [Option<Arc<catalog::Namespace>>],
-) -> BTreeSet<&'i Arc<str>> {
+/// The names of the services and imports that are not the same.
+fn changed<'i>(now: &'i Inputs, before: &'i Inputs) -> BTreeSet<&'i Arc<str>> {
     let mut found = BTreeSet::new();
     for (now, before) in now.iter().zip(before) {
-        let services = |of: &'i Option<Arc<catalog::Namespace>>| {
-            of.iter()
-                .flat_map(|namespace| namespace.services())
-                .peekable()
-        };
-        let (mut now, mut before) = (services(now), services(before));
-        loop {
-            let order = match (now.peek(), before.peek()) {
-                (Some((now, _)), Some((before, _))) => now.cmp(before),
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (None, None) => break,
-            };
-            let one = order.is_le().then(|| now.next()).flatten();
-            let other = order.is_ge().then(|| before.next()).flatten();
-            match (one, other) {
-                (Some((_, one)), Some((_, other))) if Arc::ptr_eq(one, other) => {}
-                (Some((name, _)), _) | (None, Some((name, _))) => {
-                    found.insert(name);
-                }
-                (None, None) => {}
-            }
-        }
+        let (now, before) = (now.as_deref(), before.as_deref());
+        add_changed(
+            &mut found,
+            now.map(catalog::Namespace::services),
+            before.map(catalog::Namespace::services),
+        );
+        add_changed(
+            &mut found,
+            now.map(catalog::Namespace::imports),
+            before.map(catalog::Namespace::imports),
+        );
     }
     found
 }
 
-fn context(settings: &Settings, known: &Known, local: Option<usize>) -> Context {
-    let local_catalog = local.and_then(|at| catalog(&known.clusters, at));
-    let none = MeshNetworks::default();
-    let mesh = local_catalog.map_or(&none, |catalog| &catalog.mesh_networks);
-    let network = local
-        .and_then(|at| known.clusters.get(at))
-        .and_then(|cluster| gateway::network(cluster, mesh));
-    let network = settings.network.as_deref().or(network);
-    let targets = gateway::of_clusters(&known.clusters);
-    let peers = known
-        .clusters
-        .iter()
-        .zip(targets)
-        .map(|(cluster, targets)| Peer {
-            id: Arc::clone(&cluster.id),
-            local: cluster.local,
-            import: cluster.import.clone(),
-            same_network: network.is_some() && gateway::network(cluster, mesh) == network,
-            gateways: known.gateways.usable(&targets),
-        });
-    Context {
-        local,
-        families: settings.families.or_else(|| local_catalog.map(families_of)),
-        peers: peers.collect(),
-    }
-}
+type ByName<T> = BTreeMap<Arc<str>, Arc<T>>;
 
-fn catalog(clusters: &[Cluster], at: usize) -> Option<&Catalog> {
-    clusters.get(at)?.catalog.as_deref()
-}
-
-/// The families that a cluster's services show; both when it has none with an address.
-fn families_of(catalog: &Catalog) -> Families {
-    let mut found = Families {
-        v4: false,
-        v6: false,
-    };
-    for namespace in catalog.namespaces.values() {
-        let (v4, v6) = namespace.families();
-        found.v4 |= v4;
-        found.v6 |= v6;
+fn add_changed<'i, T>(
+    found: &mut BTreeSet<&'i Arc<str>>,
+    now: Option<&'i ByName<T>>,
+    before: Option<&'i ByName<T>>,
+) {
+    let mut now = now.into_iter().flatten().peekable();
+    let mut before = before.into_iter().flatten().peekable();
+    loop {
+        let order = match (now.peek(), before.peek()) {
+            (Some((now, _)), Some((before, _))) => now.cmp(before),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => break,
+        };
+        let one = order.is_le().then(|| now.next()).flatten();
+        let other = order.is_ge().then(|| before.next()).flatten();
+        match (one, other) {
+            (Some((_, one)), Some((_, other))) if Arc::ptr_eq(one, other) => {}
+            (Some((name, _)), _) | (None, Some((name, _))) => {
+                found.insert(name);
+            }
+            (None, None) => {}
+        }
     }
-    if found.v4 || found.v6 {
-        found
-    } else {
-        Families::BOTH
-    }
-}
-
-/// An SOA's data: whoever asks anew does so after one TTL.
-fn soa(domain: &Name, serial: u32, ttl: u32) -> Box<[u8]> {
-    let mut data = Vec::new();
-    for labels in [&["dns", "ns"][..], &["hostmaster"][..]] {
-        let name = labels
-            .iter()
-            .try_fold(domain.clone(), |name, label| name.child(label));
-        data.extend_from_slice(name.as_ref().unwrap_or(domain).as_wire());
-    }
-    // Refresh, retry and expire concern secondaries, of which there are none.
-    for number in [serial, 7200, 1800, 86400, ttl] {
-        data.extend_from_slice(&number.to_be_bytes());
-    }
-    data.into()
 }

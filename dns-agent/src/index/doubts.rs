@@ -1,34 +1,97 @@
-//! Which names cannot be denied yet.
+//! Which names cannot be denied yet, because a catalog that may have them was never read.
 
+use std::{collections::HashSet, str::from_utf8};
+
+use super::{Known, RemotePolicy};
 use crate::catalog::{Catalog, Import, SyncState};
-
-use super::{Doubts, Known};
 
 /// A peer is needed only for namespaces that exist here or that its import names: with a resolver's search list every
 /// outside name is first asked with our domain behind it, and a failure there would be an outage of everything.
-pub(super) fn doubts(known: &Known, local: Option<&Catalog>) -> Doubts {
-    let mut doubts = Doubts {
-        every_namespace: local.is_none(),
-        ..Doubts::default()
-    };
-    let mut needs_all = known.discoveries.iter().any(|discovery| discovery.pending);
-    let clusters = known.clusters.iter();
-    for cluster in clusters.filter(|cluster| !cluster.local && cluster.state == SyncState::Pending)
-    {
-        needs_all |= cluster.import.reaches_every_namespace();
-        if let Import::Only {
-            namespaces,
-            services,
-            ..
-        } = &cluster.import
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Doubts {
+    /// Neither the local cluster nor a peer that may have any namespace was ever read.
+    pub(super) everything: bool,
+    /// A peer that may have any namespace was never read. Of those that do not exist here it is not needed, but they are
+    /// not denied by us meanwhile.
+    pub(super) elsewhere: bool,
+    namespaces: HashSet<String>,
+    services: HashSet<(String, String)>,
+}
+
+impl Doubts {
+    pub(super) fn of(known: &Known, local: Option<&Catalog>, policy: &RemotePolicy) -> Self {
+        let mut doubts = Self {
+            elsewhere: known.discoveries.iter().any(|discovery| discovery.pending),
+            ..Self::default()
+        };
+        let allowed = |namespace: &str| {
+            if local.is_none() {
+                return true;
+            }
+            let here = local.and_then(|catalog| catalog.namespaces.get(namespace));
+            policy.reaches(here.map(|namespace| &**namespace))
+        };
+        let clusters = known.clusters.iter();
+        for cluster in
+            clusters.filter(|cluster| !cluster.local && cluster.state == SyncState::Pending)
         {
-            doubts.namespaces.extend(namespaces.iter().cloned());
-            doubts.services.extend(services.iter().cloned());
+            doubts.elsewhere |= cluster.import.reaches_every_namespace();
+            if let Import::Only {
+                namespaces,
+                services,
+                ..
+            } = &cluster.import
+            {
+                let namespaces = namespaces.iter().filter(|namespace| allowed(namespace));
+                doubts.namespaces.extend(namespaces.cloned());
+                let services = services.iter().filter(|(namespace, _)| allowed(namespace));
+                doubts.services.extend(services.cloned());
+            }
         }
+        if local.is_none() {
+            // Nobody can say yet that what peers have exists only there, and so it is not given.
+            doubts.everything = doubts.elsewhere;
+            for peer in known.clusters.iter().filter(|cluster| !cluster.local) {
+                let namespaces = peer.catalog.iter().flat_map(|of| of.namespaces.keys());
+                let given = namespaces.filter(|namespace| peer.import.reaches(namespace));
+                doubts.namespaces.extend(given.map(ToString::to_string));
+            }
+        }
+        if doubts.elsewhere {
+            let here = local.iter().flat_map(|catalog| &catalog.namespaces);
+            let here = here.filter(|(_, namespace)| policy.reaches(Some(namespace)));
+            doubts
+                .namespaces
+                .extend(here.map(|(name, _)| name.to_string()));
+        }
+        doubts
     }
-    if needs_all {
-        let here = local.iter().flat_map(|catalog| catalog.namespaces.keys());
-        doubts.namespaces.extend(here.map(ToString::to_string));
+
+    /// Whether a namespace may still turn out to have a service.
+    pub(super) fn reach(&self, namespace: &[u8]) -> bool {
+        let Ok(namespace) = from_utf8(namespace) else {
+            return self.everything;
+        };
+        self.everything
+            || self.namespaces.contains(namespace)
+            || self.services.iter().any(|(of, _)| of == namespace)
     }
-    doubts
+
+    /// Whether a service may still turn out to exist.
+    pub(super) fn contain(&self, namespace: &[u8], service: &[u8]) -> bool {
+        if self.everything {
+            return true;
+        }
+        if self.namespaces.is_empty() && self.services.is_empty() {
+            return false;
+        }
+        let (Ok(namespace), Ok(service)) = (from_utf8(namespace), from_utf8(service)) else {
+            // Not the name of any service.
+            return false;
+        };
+        self.namespaces.contains(namespace)
+            || self
+                .services
+                .contains(&(namespace.to_owned(), service.to_owned()))
+    }
 }

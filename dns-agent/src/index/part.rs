@@ -7,11 +7,11 @@ use std::{
 
 use super::{
     Entry, Host, Location, Origin, SrvPort,
-    remote::{Asked, Remote, RemoteAnswer, find},
+    remote::{Asked, Found, Remote, RemoteAnswer, find},
 };
 use crate::{
     catalog::{Endpoint, Kind, Port, Protocol, Service},
-    name::{InvalidName, Name},
+    name::{InvalidName, Name, is_under},
 };
 
 /// Sorted by name.
@@ -23,33 +23,20 @@ pub(super) struct Builder<'s> {
     pub(super) srv: SrvPort,
 }
 
-/// The names so far; of two with the same name the last counts.
-type Names = BTreeMap<Name, Entry>;
+/// Endpoints' names and addresses.
+pub(super) type Pods = BTreeMap<Name, Vec<IpAddr>>;
 
 impl Builder<'_> {
     /// The names of a service that the local cluster has.
     pub(super) fn local(&self, cluster: usize, service: &Service) -> Result<Entries, InvalidName> {
-        let name = self.service_name(service)?;
-        let host = Host {
-            origin: Origin::Local,
-            clusters: [cluster].into(),
-            ..Host::default()
-        };
-        let mut names = Names::new();
-        match &service.kind {
-            Kind::ExternalName => {
-                names.insert(name, Entry::Upstream { cluster });
-            }
-            Kind::ClusterIp(addresses) => {
-                add_host(&mut names, name.clone(), host, addresses.iter().copied());
-                let target = std::slice::from_ref(&name);
-                add_locations(&mut names, &name, &service.ports, None, target)?;
-            }
-            Kind::Headless(endpoints) => {
-                add_headless(&mut names, &name, host, endpoints, &service.ports)?;
-            }
+        let name = self.service_name(&service.namespace, &service.name)?;
+        let mut names = Names::new(name.clone());
+        if service.kind == Kind::ExternalName {
+            names.add(name, Entry::Upstream { cluster });
+        } else {
+            names.add_local(&name, cluster, service);
         }
-        Ok(names.into_iter().collect())
+        Ok(names.finish())
     }
 
     /// The names of a service that only peers have, and how many addresses were left out for being local ones here.
@@ -63,136 +50,225 @@ impl Builder<'_> {
         let (Some(first), Some(&cluster)) = (remotes.first(), clusters.first()) else {
             return Ok((Entries::default(), 0));
         };
-        let fqdn = self.service_name(first.service)?;
+        let name = self.service_name(&first.service.namespace, &first.service.name)?;
+        let mut names = Names::new(name.clone());
         if asked.answer == RemoteAnswer::Upstream {
-            return Ok(([(fqdn, Entry::Upstream { cluster })].into(), 0));
+            names.add(name, Entry::Upstream { cluster });
+            return Ok((names.finish(), 0));
         }
         let found = find(remotes, asked);
+        let pods = pods(&name, &found.endpoints);
+        names.add_found(&name, clusters, remotes, &found, pods, self.srv);
+        for remote in remotes {
+            names.add_hidden_pods(&name, remote.service);
+        }
+        Ok((names.finish(), found.overlaps))
+    }
+
+    pub(super) fn service_name(&self, namespace: &str, name: &str) -> Result<Name, InvalidName> {
+        self.service_domain.child(namespace)?.child(name)
+    }
+}
+
+/// The names so far. A name that does not fit into a message (RFC 1035 §2.3.4) is left out: nobody can ask for it.
+pub(super) struct Names {
+    /// The name above all others.
+    top: Name,
+    all: BTreeMap<Name, Entry>,
+}
+
+impl Names {
+    pub(super) fn new(top: Name) -> Self {
+        Self {
+            top,
+            all: BTreeMap::new(),
+        }
+    }
+
+    /// Of two with the same name the first counts.
+    pub(super) fn add(&mut self, name: Name, entry: Entry) {
+        self.all.entry(name).or_insert(entry);
+    }
+
+    /// All of them, and whatever stands between them and the first: what has something below it exists (RFC 8020).
+    pub(super) fn finish(mut self) -> Entries {
+        let mut between = BTreeSet::new();
+        for name in self.all.keys() {
+            let mut above = name.parent();
+            let is_between =
+                |name: &Name| *name != self.top && is_under(name.as_wire(), self.top.as_wire());
+            while let Some(name) = above.filter(is_between) {
+                above = name.parent();
+                if self.all.contains_key(&name) || !between.insert(name) {
+                    break;
+                }
+            }
+        }
+        let between = between.into_iter().map(|name| (name, Entry::Inner));
+        self.all.extend(between);
+        self.all.into_iter().collect()
+    }
+
+    /// A service that the local cluster has, at `name`.
+    pub(super) fn add_local(&mut self, name: &Name, cluster: usize, service: &Service) {
+        let host = Host {
+            origin: Origin::Local,
+            clusters: [cluster].into(),
+            ..Host::default()
+        };
+        match &service.kind {
+            Kind::ExternalName => {}
+            Kind::ClusterIp(addresses) => {
+                let host = host.with(addresses.iter().copied());
+                self.add_service(name, host, &service.ports, None);
+            }
+            Kind::Headless(endpoints) => {
+                let pods = pods(name, endpoints);
+                self.add_headless(name, &host, pods, [], &service.ports);
+            }
+        }
+    }
+
+    /// A service that peers have, at `name`.
+    pub(super) fn add_found(
+        &mut self,
+        name: &Name,
+        clusters: Box<[usize]>,
+        remotes: &[Remote<'_>],
+        found: &Found,
+        pods: Pods,
+        srv: SrvPort,
+    ) {
         let mut ports: Vec<Port> = Vec::new();
         for port in remotes.iter().flat_map(|remote| &remote.service.ports) {
             if !ports.contains(port) {
                 ports.push(port.clone());
             }
         }
-        // A client may use any address with any port of the answer. The service's own port is good for all of them, as a
-        // sidecar routes a gateway's address by it; a gateway's port only where every address has it.
-        let at_gateway = self.srv == SrvPort::Gateway
-            && found.origin == Origin::Gateway
-            && found.only_gateways
-            && found.gateway_ports.len() <= 1;
-        let numbers = at_gateway.then_some(&found.gateway_ports);
         let host = Host {
             origin: found.origin,
             clusters,
             ..Host::default()
         };
-        let mut names = Names::new();
-        if found.endpoints.is_empty() {
-            add_host(&mut names, fqdn.clone(), host, found.addresses);
-            let target = std::slice::from_ref(&fqdn);
-            add_locations(&mut names, &fqdn, &ports, numbers, target)?;
-        } else {
-            add_headless(&mut names, &fqdn, host.clone(), &found.endpoints, &ports)?;
-            let pods = found.endpoints.iter().filter(|endpoint| endpoint.ready);
-            let pods = pods.map(|endpoint| endpoint.address);
-            add_host(&mut names, fqdn, host, pods.chain(found.addresses));
+        let addresses = found.addresses.iter().copied();
+        if !pods.is_empty() {
+            self.add_headless(name, &host, pods, addresses, &ports);
+            return;
         }
-        Ok((names.into_iter().collect(), found.overlaps))
+        // A client may use any address with any port of the answer. The service's own port is good for all of them, as a
+        // sidecar routes a gateway's address by it; a gateway's port only where every address has it.
+        let at_gateway = srv == SrvPort::Gateway
+            && found.origin == Origin::Gateway
+            && found.only_gateways
+            && found.gateway_ports.len() <= 1;
+        let numbers = at_gateway.then_some(&found.gateway_ports);
+        self.add_service(name, host.with(addresses), &ports, numbers);
     }
 
-    fn service_name(&self, service: &Service) -> Result<Name, InvalidName> {
-        let namespace = self.service_domain.child(&service.namespace)?;
-        namespace.child(&service.name)
-    }
-}
-
-fn add_headless(
-    names: &mut Names,
-    name: &Name,
-    host: Host,
-    endpoints: &[Endpoint],
-    ports: &[Port],
-) -> Result<(), InvalidName> {
-    let ready = || endpoints.iter().filter(|endpoint| endpoint.ready);
-    let mut targets: BTreeMap<Name, Vec<IpAddr>> = BTreeMap::new();
-    for endpoint in ready() {
-        let label = endpoint
-            .hostname
-            .clone()
-            .unwrap_or_else(|| dashed(endpoint.address));
-        targets
-            .entry(name.child(&label)?)
-            .or_default()
-            .push(endpoint.address);
-    }
-    let addresses: Vec<IpAddr> = ready().map(|endpoint| endpoint.address).collect();
-    add_host(names, name.clone(), host.clone(), addresses);
-    let pods: Vec<Name> = targets.keys().cloned().collect();
-    for (target, addresses) in targets {
-        add_host(names, target, host.clone(), addresses);
-    }
-    add_locations(names, name, ports, None, &pods)
-}
-
-fn add_host(
-    names: &mut Names,
-    name: Name,
-    mut host: Host,
-    addresses: impl IntoIterator<Item = IpAddr>,
-) {
-    for address in addresses {
-        match address {
-            IpAddr::V4(address) => host.v4.push(address),
-            IpAddr::V6(address) => host.v6.push(address),
+    /// Endpoints whose addresses are of no use here: they exist all the same.
+    pub(super) fn add_hidden_pods(&mut self, name: &Name, service: &Service) {
+        if let Kind::Headless(endpoints) = &service.kind {
+            for pod in pods(name, endpoints).into_keys() {
+                let host = Host {
+                    origin: Origin::ClusterIp,
+                    ..Host::default()
+                };
+                self.add(pod, Entry::Host(host));
+            }
         }
     }
-    host.v4.sort_unstable();
-    host.v4.dedup();
-    host.v6.sort_unstable();
-    host.v6.dedup();
-    names.insert(name, Entry::Host(host));
-}
 
-/// The SRV names of a service: `_port._protocol` below it. `numbers` are given instead of the ports' own. A name without
-/// a location still exists.
-fn add_locations(
-    names: &mut Names,
-    service: &Name,
-    ports: &[Port],
-    numbers: Option<&BTreeSet<u16>>,
-    targets: &[Name],
-) -> Result<(), InvalidName> {
-    let mut found: BTreeMap<(Name, Name), BTreeSet<u16>> = BTreeMap::new();
-    for port in ports {
-        let Some(name) = &port.name else { continue };
-        let transport = service.child(match port.protocol {
-            Protocol::Udp => "_udp",
-            Protocol::Http | Protocol::Tcp => "_tcp",
-        })?;
-        let name = transport.child(&format!("_{name}"))?;
-        let found = found.entry((transport, name)).or_default();
-        match numbers {
-            Some(numbers) => found.extend(numbers),
-            None => found.extend([port.number]),
+    /// A service whose locations are at its own name. `numbers` are given instead of the ports' own.
+    pub(super) fn add_service(
+        &mut self,
+        name: &Name,
+        mut host: Host,
+        ports: &[Port],
+        numbers: Option<&BTreeSet<u16>>,
+    ) {
+        host.locations = self.add_locations(name, ports, numbers, std::slice::from_ref(name));
+        self.add(name.clone(), Entry::Host(host));
+    }
+
+    /// A service whose locations are its endpoints. `more` are addresses of the service besides.
+    pub(super) fn add_headless(
+        &mut self,
+        name: &Name,
+        host: &Host,
+        pods: Pods,
+        more: impl IntoIterator<Item = IpAddr>,
+        ports: &[Port],
+    ) {
+        let targets: Vec<Name> = pods.keys().cloned().collect();
+        let locations = self.add_locations(name, ports, None, &targets);
+        let addresses = pods.values().flatten().copied();
+        let mut service = host.clone().with(addresses.chain(more));
+        service.locations = locations;
+        self.add(name.clone(), Entry::Host(service));
+        for (pod, addresses) in pods {
+            self.add(pod, Entry::Host(host.clone().with(addresses)));
         }
     }
-    for ((transport, name), numbers) in found {
-        let count = u16::try_from(numbers.len() * targets.len()).unwrap_or(u16::MAX);
-        let weight = (100 / count.max(1)).max(1);
-        let locations = numbers.iter().flat_map(|&port| {
-            targets.iter().map(move |target| Location {
-                port,
-                weight,
-                target: target.clone(),
-            })
-        });
-        names.insert(name, Entry::Service(locations.collect()));
-        names.insert(transport, Entry::Inner);
+
+    /// The SRV names of a service, `_port._protocol` below it (Kubernetes DNS specification, §2.3.2), and the locations over
+    /// all ports. A name without a location still exists.
+    fn add_locations(
+        &mut self,
+        service: &Name,
+        ports: &[Port],
+        numbers: Option<&BTreeSet<u16>>,
+        targets: &[Name],
+    ) -> Box<[Location]> {
+        let mut found: BTreeMap<Name, BTreeSet<u16>> = BTreeMap::new();
+        let mut all = BTreeSet::new();
+        for port in ports {
+            let own = BTreeSet::from([port.number]);
+            let numbers = numbers.unwrap_or(&own);
+            all.extend(numbers);
+            let Some(name) = &port.name else { continue };
+            let transport = match port.protocol {
+                Protocol::Udp => "_udp",
+                Protocol::Http | Protocol::Tcp => "_tcp",
+            };
+            let transport = service.child(transport);
+            let name = transport.and_then(|transport| transport.child(&format!("_{name}")));
+            if let Ok(name) = name {
+                found.entry(name).or_default().extend(numbers);
+            }
+        }
+        for (name, numbers) in found {
+            self.add(name, Entry::Service(locations(&numbers, targets)));
+        }
+        locations(&all, targets).into()
     }
-    Ok(())
 }
 
-/// The name of an endpoint that has none: its address with dashes, as CoreDNS makes it.
-fn dashed(address: IpAddr) -> String {
-    address.to_string().replace(['.', ':'], "-")
+fn locations(ports: &BTreeSet<u16>, targets: &[Name]) -> Vec<Location> {
+    let count = u16::try_from(ports.len() * targets.len()).unwrap_or(u16::MAX);
+    let weight = (100 / count.max(1)).max(1);
+    let locations = ports.iter().flat_map(|&port| {
+        targets.iter().map(move |target| Location {
+            port,
+            weight,
+            target: target.clone(),
+        })
+    });
+    locations.collect()
+}
+
+/// The names and addresses of the endpoints that are ready, below `name`.
+pub(super) fn pods(name: &Name, endpoints: &[Endpoint]) -> Pods {
+    let mut pods = Pods::new();
+    for endpoint in endpoints.iter().filter(|endpoint| endpoint.ready) {
+        if let Ok(name) = name.child(&label(endpoint)) {
+            pods.entry(name).or_default().push(endpoint.address);
+        }
+    }
+    pods
+}
+
+/// The name of an endpoint; of one that has none its address with dashes, as CoreDNS makes it.
+pub(super) fn label(endpoint: &Endpoint) -> String {
+    let hostname = endpoint.hostname.clone();
+    hostname.unwrap_or_else(|| endpoint.address.to_string().replace(['.', ':'], "-"))
 }

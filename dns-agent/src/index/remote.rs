@@ -8,7 +8,8 @@ use std::{
 use super::{Families, Origin};
 use crate::{
     address_range::AddressRange,
-    catalog::{Class, Endpoint, Kind, Service},
+    catalog::{Class, Endpoint, Kind, Namespace, Service},
+    gateway::Way,
 };
 
 /// The answer for a service that only peers have.
@@ -45,6 +46,8 @@ pub struct RemotePolicy {
     pub namespaces: HashMap<String, RemoteRule>,
     /// By (namespace, name).
     pub services: HashMap<(String, String), RemoteRule>,
+    /// Whether a namespace is answered from peers only if its label says so.
+    pub labelled_only: bool,
 }
 
 /// Which part of the policy says something of a service.
@@ -71,6 +74,13 @@ impl RemotePolicy {
         self.first(namespace, name, true, |rule| rule.failover)
     }
 
+    /// Whether names of a namespace, as the local cluster has it, may be answered from peers. Its label says so, either
+    /// way; one without the label is as the configuration says.
+    pub fn reaches(&self, here: Option<&Namespace>) -> bool {
+        let said = here.and_then(Namespace::remote);
+        said.unwrap_or(!self.labelled_only)
+    }
+
     fn first<T>(
         &self,
         namespace: &str,
@@ -92,11 +102,11 @@ impl RemotePolicy {
     }
 }
 
-/// One peer's part in a service that the local cluster does not have.
+/// One peer's part in a service.
+#[derive(Clone, Copy)]
 pub(super) struct Remote<'c> {
     pub(super) service: &'c Service,
-    /// Those that can be used now.
-    pub(super) gateways: &'c [SocketAddr],
+    pub(super) gateways: &'c [Way],
     /// Its own addresses can be reached from here.
     pub(super) same_network: bool,
 }
@@ -111,6 +121,8 @@ pub(super) struct Found {
     pub(super) only_gateways: bool,
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) overlaps: usize,
+    /// The gateways so far, with their distances.
+    gateways: Vec<(u8, SocketAddr)>,
 }
 
 /// Whose addresses one peer gives for a service.
@@ -137,13 +149,18 @@ pub enum Because {
     NotOnlyHttp,
     /// The service's own addresses are local ones here, and some ports speak HTTP.
     Overlap,
+    /// It would give its gateways', but others are nearer to the node.
+    Farther,
 }
 
 /// What is asked of the peers.
+#[derive(Clone, Copy)]
 pub(super) struct Asked<'s> {
     pub(super) answer: RemoteAnswer,
     pub(super) families: Families,
     pub(super) local_ranges: &'s [AddressRange],
+    /// Gateways that cannot be used are better than none: the client named the cluster itself.
+    pub(super) even_unhealthy: bool,
 }
 
 /// Applies the policy to all peers.
@@ -153,7 +170,7 @@ pub(super) fn find(remotes: &[Remote<'_>], asked: &Asked<'_>) -> Found {
     for remote in remotes {
         found.add(remote, class, asked);
     }
-    found
+    found.finish()
 }
 
 fn give(answer: RemoteAnswer, class: Class, same_network: bool) -> (Give, Because) {
@@ -176,6 +193,7 @@ impl Default for Found {
             only_gateways: true,
             endpoints: Vec::new(),
             overlaps: 0,
+            gateways: Vec::new(),
         }
     }
 }
@@ -188,35 +206,31 @@ impl Found {
         class: Class,
         asked: &Asked<'_>,
     ) -> (Give, Because) {
-        let &Asked {
-            answer,
-            families,
-            local_ranges,
-        } = asked;
+        let answer = asked.answer;
         let (give, because) = give(answer, class, remote.same_network);
         match give {
             Give::Nothing => return (give, because),
             Give::Gateways => {
-                self.add_gateways(remote, families, local_ranges);
+                self.add_gateways(remote, asked);
                 return (give, because);
             }
             Give::Own => {}
         }
         match &remote.service.kind {
             Kind::ClusterIp(addresses) => {
-                let refused = self.add_own(addresses, families, local_ranges);
+                let refused = self.add_own(addresses, asked);
                 let rescue = refused
                     && answer == RemoteAnswer::Auto
                     && class != Class::Tcp
                     && !remote.same_network;
                 if rescue {
-                    self.add_gateways(remote, families, local_ranges);
+                    self.add_gateways(remote, asked);
                     return (Give::Gateways, Because::Overlap);
                 }
             }
             // Pods' addresses mean nothing on another network.
             Kind::Headless(pods) if remote.same_network => {
-                let usable = pods.iter().filter(|pod| families.has(pod.address));
+                let usable = pods.iter().filter(|pod| asked.families.has(pod.address));
                 self.endpoints.extend(usable.cloned());
             }
             Kind::Headless(_) | Kind::ExternalName => {}
@@ -225,15 +239,11 @@ impl Found {
     }
 
     /// Whether any was refused for being a local address here.
-    fn add_own(
-        &mut self,
-        addresses: &[IpAddr],
-        families: Families,
-        local_ranges: &[AddressRange],
-    ) -> bool {
+    fn add_own(&mut self, addresses: &[IpAddr], asked: &Asked<'_>) -> bool {
         let before = self.overlaps;
-        for address in addresses.iter().filter(|address| families.has(**address)) {
-            if is_local(*address, local_ranges) {
+        let usable = |address: &&IpAddr| asked.families.has(**address);
+        for address in addresses.iter().filter(usable) {
+            if asked.is_local(*address) {
                 self.overlaps += 1;
             } else {
                 self.addresses.push(*address);
@@ -243,27 +253,42 @@ impl Found {
         self.overlaps > before
     }
 
-    fn add_gateways(
-        &mut self,
-        remote: &Remote<'_>,
-        families: Families,
-        local_ranges: &[AddressRange],
-    ) {
+    fn add_gateways(&mut self, remote: &Remote<'_>, asked: &Asked<'_>) {
         self.origin = Origin::Gateway;
-        for gateway in remote.gateways {
-            if !families.has(gateway.ip()) {
+        let any_health = asked.even_unhealthy && remote.gateways.iter().all(|way| !way.healthy);
+        let ways = remote.gateways.iter();
+        for way in ways.filter(|way| way.healthy || any_health) {
+            if !asked.families.has(way.address.ip()) {
                 continue;
             }
-            if is_local(gateway.ip(), local_ranges) {
+            if asked.is_local(way.address.ip()) {
                 self.overlaps += 1;
                 continue;
             }
-            self.addresses.push(gateway.ip());
-            self.gateway_ports.insert(gateway.port());
+            self.gateways.push((way.distance, way.address));
         }
+    }
+
+    /// Of the gateways only the nearest are given; of each family those, as a client may have but one.
+    pub(super) fn finish(mut self) -> Self {
+        for v4 in [true, false] {
+            let of_family = self.gateways.iter();
+            let of_family = of_family.filter(|(_, address)| address.is_ipv4() == v4);
+            let Some(nearest) = of_family.clone().map(|(distance, _)| *distance).min() else {
+                continue;
+            };
+            for (_, address) in of_family.filter(|(distance, _)| *distance == nearest) {
+                self.addresses.push(address.ip());
+                self.gateway_ports.insert(address.port());
+            }
+        }
+        self
     }
 }
 
-fn is_local(address: IpAddr, ranges: &[AddressRange]) -> bool {
-    ranges.iter().any(|range| range.contains(address))
+impl Asked<'_> {
+    fn is_local(&self, address: IpAddr) -> bool {
+        let mut ranges = self.local_ranges.iter();
+        ranges.any(|range| range.contains(address))
+    }
 }

@@ -4,16 +4,18 @@
 use std::sync::Arc;
 
 use super::{
-    Families, Settings,
-    build::{Context, Peer},
+    ClusterLocal, Context, Families, Inputs, Settings,
+    context::Peer,
     remote::{Asked, Remote},
 };
-use crate::catalog::{self, Kind, Service};
+use crate::catalog::{Kind, Namespace, Service};
 
 /// What decides besides the services themselves.
 pub(super) struct Rules<'b> {
     pub(super) settings: &'b Settings,
     pub(super) context: &'b Context,
+    /// What is cluster-local whatever anybody says.
+    pub(super) always_local: ClusterLocal,
 }
 
 /// Why a peer's service does not count for its name.
@@ -27,75 +29,142 @@ pub enum LeftOut {
     NotImported,
     /// It never comes from a peer.
     ClusterLocal,
+    /// Its namespace is answered from no peer: the label of the local one says so, or is missing where it is needed.
+    NotLabelled,
 }
 
-impl Rules<'_> {
+impl<'b> Rules<'b> {
+    pub(super) fn new(settings: &'b Settings, context: &'b Context) -> Self {
+        Self {
+            settings,
+            context,
+            always_local: ClusterLocal::always(),
+        }
+    }
+
+    /// What the local cluster has of a namespace.
+    pub(super) fn here<'i>(&self, inputs: &'i Inputs) -> Option<&'i Arc<Namespace>> {
+        inputs.get(self.context.local?)?.as_ref()
+    }
+
+    /// Whether a namespace may be answered from peers.
+    pub(super) fn reach(&self, inputs: &Inputs) -> bool {
+        let here = self.here(inputs).map(|here| &**here);
+        self.settings.remote.reaches(here)
+    }
+
     /// The clusters whose services count for a name: the local one alone where it has it.
     pub(super) fn clusters_of<'i>(
         &self,
         name: &str,
-        inputs: &'i [Option<Arc<catalog::Namespace>>],
+        inputs: &'i Inputs,
     ) -> Vec<(usize, &'i Arc<Service>)> {
         let Some(local) = self.context.local else {
             return Vec::new();
         };
-        let of = |at: usize| {
-            let namespace = inputs.get(at).and_then(Option::as_deref)?;
-            Some((at, namespace.services().get(name)?))
-        };
-        if let Some(found) = of(local) {
-            return vec![found];
+        if let Some(found) = service(inputs, local, name) {
+            return vec![(local, found)];
         }
-        let peers = self.context.peers.iter().enumerate();
-        let found = peers
-            .filter(|(_, peer)| !peer.local)
-            .filter_map(|(at, peer)| {
-                let (at, service) = of(at)?;
-                self.left_out(peer, service)
-                    .is_none()
-                    .then_some((at, service))
-            });
-        found.collect()
+        let reached = self.reach(inputs);
+        let counts =
+            |peer: &Peer, service: &Service| self.left_out(peer, service, reached).is_none();
+        self.peers_with(name, inputs, counts).collect()
     }
 
-    /// Why a peer's service does not count; `None`: it does, where the local cluster has none of its name.
-    pub(super) fn left_out(&self, peer: &Peer, service: &Service) -> Option<LeftOut> {
-        let Service {
-            namespace, name, ..
-        } = service;
-        if !service.exported {
-            Some(LeftOut::NotExported)
-        } else if service.kind == Kind::ExternalName {
-            Some(LeftOut::ExternalName)
-        } else if !peer.import.allows(namespace, name) {
-            Some(LeftOut::NotImported)
-        } else if self.settings.cluster_local.contains(namespace, name) {
-            Some(LeftOut::ClusterLocal)
-        } else {
-            None
-        }
+    /// The clusters that give a service to the cluster set. Which names are cluster-local by configuration says nothing of
+    /// them: who exports a service means it.
+    pub(super) fn exporters_of<'i>(
+        &self,
+        name: &str,
+        inputs: &'i Inputs,
+    ) -> Vec<(usize, &'i Arc<Service>)> {
+        let Some(local) = self.context.local else {
+            return Vec::new();
+        };
+        let here = service(inputs, local, name);
+        let here = here.filter(|here| here.in_cluster_set && here.kind != Kind::ExternalName);
+        let reached = self.reach(inputs);
+        let counts = |peer: &Peer, service: &Service| {
+            let left_out = left_out_by(&self.always_local, peer, service, reached);
+            service.in_cluster_set && left_out.is_none()
+        };
+        let peers = self.peers_with(name, inputs, counts);
+        here.map(|here| (local, here))
+            .into_iter()
+            .chain(peers)
+            .collect()
+    }
+
+    fn peers_with<'i>(
+        &self,
+        name: &str,
+        inputs: &'i Inputs,
+        counts: impl Fn(&Peer, &Service) -> bool,
+    ) -> impl Iterator<Item = (usize, &'i Arc<Service>)> {
+        let peers = self.context.peers.iter().enumerate();
+        let peers = peers.filter(|(_, peer)| !peer.local);
+        peers.filter_map(move |(at, peer)| {
+            let service = service(inputs, at, name)?;
+            counts(peer, service).then_some((at, service))
+        })
+    }
+
+    /// Why a peer's service does not count; `None`: it does, where the local cluster has none of its name. `reached` says
+    /// whether the namespace may be answered from peers.
+    pub(super) fn left_out(
+        &self,
+        peer: &Peer,
+        service: &Service,
+        reached: bool,
+    ) -> Option<LeftOut> {
+        left_out_by(&self.context.cluster_local, peer, service, reached)
     }
 
     /// The parts that peers have in a service.
     pub(super) fn remotes<'s>(&'s self, parts: &[(usize, &'s Arc<Service>)]) -> Vec<Remote<'s>> {
         let parts = parts.iter().filter_map(|(at, service)| {
             let peer = self.context.peers.get(*at)?;
-            Some(Remote {
-                service,
-                gateways: &peer.gateways,
-                same_network: peer.same_network,
-            })
+            Some(peer.part(service))
         });
         parts.collect()
     }
 
     /// What is asked of the peers that have a service.
-    pub(super) fn asked(&self, service: &Service) -> Asked<'_> {
-        let policy = &self.settings.remote;
+    pub(super) fn asked(&self, namespace: &str, name: &str) -> Asked<'_> {
         Asked {
-            answer: policy.answer(&service.namespace, &service.name).0,
+            answer: self.settings.remote.answer(namespace, name).0,
             families: self.context.families.unwrap_or(Families::BOTH),
             local_ranges: &self.settings.local_ranges,
+            even_unhealthy: false,
         }
+    }
+}
+
+fn service<'i>(inputs: &'i Inputs, at: usize, name: &str) -> Option<&'i Arc<Service>> {
+    let namespace = inputs.get(at).and_then(Option::as_deref)?;
+    namespace.services().get(name)
+}
+
+fn left_out_by(
+    cluster_local: &ClusterLocal,
+    peer: &Peer,
+    service: &Service,
+    reached: bool,
+) -> Option<LeftOut> {
+    let Service {
+        namespace, name, ..
+    } = service;
+    if !service.exported {
+        Some(LeftOut::NotExported)
+    } else if service.kind == Kind::ExternalName {
+        Some(LeftOut::ExternalName)
+    } else if !peer.import.allows(namespace, name) {
+        Some(LeftOut::NotImported)
+    } else if cluster_local.contains(namespace, name) {
+        Some(LeftOut::ClusterLocal)
+    } else if !reached {
+        Some(LeftOut::NotLabelled)
+    } else {
+        None
     }
 }

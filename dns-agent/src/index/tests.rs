@@ -20,6 +20,7 @@ fn service(key: &str, address: &str) -> Service {
             protocol: Protocol::Http,
         }],
         exported: true,
+        in_cluster_set: false,
     }
 }
 
@@ -36,6 +37,7 @@ fn cluster(id: &str, services: &[(&str, &str)]) -> Cluster {
                 network: None,
                 host: GatewayHost::parse("203.0.113.7").unwrap(),
                 port: 15443,
+                locality: None,
             }]
             .into(),
         ),

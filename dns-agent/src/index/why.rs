@@ -4,7 +4,9 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{
-    Because, Give, Index, LeftOut, RemoteAnswer, Scope, build::inputs_of, remote::Found,
+    Because, Give, Index, LeftOut, RemoteAnswer, Scope,
+    build::inputs_of,
+    remote::{Found, find},
     rules::Rules,
 };
 use crate::catalog::{Class, Service};
@@ -84,13 +86,14 @@ pub enum Fate {
 impl Index {
     /// Why a service is answered as it is.
     pub fn why(&self, namespace: &str, name: &str) -> Why {
-        let rules = Rules {
-            settings: &self.settings,
-            context: &self.context,
-        };
+        let rules = Rules::new(&self.settings, &self.context);
         let inputs = inputs_of(&self.clusters, namespace);
         let parts = rules.clusters_of(name, &inputs);
         let remotes = rules.remotes(&parts);
+        let reached = rules.reach(&inputs);
+        let asked = rules.asked(namespace, name);
+        // What all give together: of gateways only the nearest.
+        let given = find(&remotes, &asked).addresses;
         let class = Class::of(parts.iter().map(|(_, service)| &***service));
         let kept = self
             .once_local
@@ -112,7 +115,7 @@ impl Index {
                 };
             };
             if let Some(why) = (!cluster.local)
-                .then(|| rules.left_out(peer, service))
+                .then(|| rules.left_out(peer, service, reached))
                 .flatten()
             {
                 return Fate::LeftOut(why);
@@ -123,7 +126,14 @@ impl Index {
                 Some(_) if kept => Fate::KeptLocal,
                 Some(remote) => {
                     let mut found = Found::default();
-                    let (give, because) = found.add(remote, class, &rules.asked(service));
+                    let (give, mut because) = found.add(remote, class, &asked);
+                    let mut found = found.finish();
+                    if give == Give::Gateways && !found.addresses.is_empty() {
+                        found.addresses.retain(|address| given.contains(address));
+                        if found.addresses.is_empty() {
+                            because = Because::Farther;
+                        }
+                    }
                     let pods = found.endpoints.iter().filter(|endpoint| endpoint.ready);
                     let pods = pods.map(|endpoint| endpoint.address);
                     Fate::Counts {

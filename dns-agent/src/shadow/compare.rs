@@ -79,7 +79,7 @@ fn ours_means(reply: &Reply<'_>) -> Option<Meaning> {
                     .collect(),
             )
         }
-        Records::Soa | Records::Hinfo => Data::Any(true),
+        Records::Soa | Records::Ns | Records::Version | Records::Hinfo => Data::Any(true),
     };
     match reply.rcode {
         Rcode::NoError => Some(Meaning::Found(data)),
@@ -112,7 +112,7 @@ pub(super) fn ours_in_words(reply: &Reply<'_>) -> String {
         Records::A { addresses, .. } => listed(addresses.iter()),
         Records::Aaaa { addresses, .. } => listed(addresses.iter()),
         Records::Srv(all) => listed(all.iter().map(|at| format!("{}:{}", at.target, at.port))),
-        Records::None | Records::Soa | Records::Hinfo => {
+        Records::None | Records::Soa | Records::Ns | Records::Version | Records::Hinfo => {
             let outcome = Outcome::of(reply.rcode as u16, reply.has_records());
             outcome.as_str().to_owned()
         }

@@ -10,11 +10,11 @@ use std::{
 use crossmesh_proto::snapshot::v1 as kept;
 use prost::Message as _;
 
-use super::Restored;
+use super::{Restored, imports};
 use crate::{
     catalog::{
-        Catalog, Endpoint, External, Gateway, GatewayHost, Kind, MeshGateway, MeshNetwork,
-        MeshNetworks, Namespace, Port, Protocol, Service,
+        Catalog, Endpoint, External, Gateway, GatewayHost, Kind, Locality, MeshGateway,
+        MeshNetwork, MeshNetworks, Namespace, Port, Protocol, Service,
     },
     name::is_kubernetes_label,
 };
@@ -32,6 +32,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(String, Restored), String> {
         gateways,
         external,
         mesh_networks,
+        every_namespace,
+        cluster_local_hosts,
+        node,
     } = message;
     if id.is_empty() {
         return Err("it names no cluster".to_owned());
@@ -47,7 +50,10 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(String, Restored), String> {
                 Ok((Arc::clone(&service.name), Arc::new(service)))
             })
             .collect();
-        all.insert(name, Arc::new(Namespace::new(services?)));
+        let read = Namespace::new(services?)
+            .with_remote(namespace.remote)
+            .with_imports(imports::decode(namespace.imports, &name)?);
+        all.insert(name, Arc::new(read));
     }
     let gateways: Result<Vec<Gateway>, String> = gateways.into_iter().map(read_gateway).collect();
     let external: Result<BTreeMap<_, _>, String> = external
@@ -87,6 +93,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(String, Restored), String> {
             gateways: gateways?.into(),
             external: Arc::new(external?),
             mesh_networks: Arc::new(MeshNetworks(networks?)),
+            every_namespace,
+            cluster_local_hosts: cluster_local_hosts
+                .into_iter()
+                .map(|host| (host.host, host.local))
+                .collect(),
+            node: node.map(read_locality).transpose()?,
         },
     };
     Ok((id, restored))
@@ -99,6 +111,7 @@ fn read_service(service: kept::Service, namespace: &Arc<str>) -> Result<Service,
         kind,
         ports,
         exported,
+        in_cluster_set,
     } = service;
     let kind = match kind {
         Some(K::ClusterIp(of)) if !of.addresses.is_empty() => Kind::ClusterIp(
@@ -124,10 +137,11 @@ fn read_service(service: kept::Service, namespace: &Arc<str>) -> Result<Service,
         kind,
         ports: ports.into_iter().map(read_port).collect::<Result<_, _>>()?,
         exported,
+        in_cluster_set,
     })
 }
 
-fn read_endpoint(endpoint: kept::Endpoint) -> Result<Endpoint, String> {
+pub(super) fn read_endpoint(endpoint: kept::Endpoint) -> Result<Endpoint, String> {
     Ok(Endpoint {
         address: read_address(&endpoint.address)?,
         hostname: match endpoint.hostname {
@@ -138,7 +152,7 @@ fn read_endpoint(endpoint: kept::Endpoint) -> Result<Endpoint, String> {
     })
 }
 
-fn read_port(port: kept::Port) -> Result<Port, String> {
+pub(super) fn read_port(port: kept::Port) -> Result<Port, String> {
     let protocol = match port.protocol() {
         kept::Protocol::Http => Protocol::Http,
         kept::Protocol::Tcp => Protocol::Tcp,
@@ -161,7 +175,13 @@ fn read_gateway(gateway: kept::Gateway) -> Result<Gateway, String> {
         network: gateway.network.map(Into::into),
         host: read_host(host)?,
         port: number(gateway.port)?,
+        locality: gateway.locality.map(read_locality).transpose()?,
     })
+}
+
+fn read_locality(locality: kept::Locality) -> Result<Locality, String> {
+    Locality::written(Some(&locality.region), locality.zone.as_deref())
+        .ok_or_else(|| "a place has no region".to_owned())
 }
 
 fn read_host(host: kept::Host) -> Result<GatewayHost, String> {
@@ -187,14 +207,14 @@ fn read_mesh_gateway(of: kept::MeshGateway) -> Result<MeshGateway, String> {
     }
 }
 
-fn read_address(bytes: &[u8]) -> Result<IpAddr, String> {
+pub(super) fn read_address(bytes: &[u8]) -> Result<IpAddr, String> {
     let four: Option<[u8; 4]> = bytes.try_into().ok();
     let sixteen: Option<[u8; 16]> = bytes.try_into().ok();
     let address = four.map(IpAddr::from).or(sixteen.map(IpAddr::from));
     address.ok_or_else(|| format!("an address has {} bytes", bytes.len()))
 }
 
-fn label(text: &str) -> Result<&str, String> {
+pub(super) fn label(text: &str) -> Result<&str, String> {
     is_kubernetes_label(text)
         .then_some(text)
         .ok_or_else(|| format!("\"{text}\" is no label"))

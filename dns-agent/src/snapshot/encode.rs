@@ -5,8 +5,10 @@ use std::{net::IpAddr, time::UNIX_EPOCH};
 use crossmesh_proto::snapshot::v1 as kept;
 use prost::Message as _;
 
+use super::imports;
 use crate::catalog::{
-    Catalog, Cluster, Endpoint, Gateway, GatewayHost, Kind, MeshGateway, Port, Protocol, Service,
+    Catalog, Cluster, Endpoint, Gateway, GatewayHost, Kind, Locality, MeshGateway, Port, Protocol,
+    Service,
 };
 
 /// What is kept of a cluster, as bytes.
@@ -17,9 +19,12 @@ pub(super) fn encode(cluster: &Cluster, discovered: bool) -> Vec<u8> {
     let Catalog {
         network,
         namespaces,
+        every_namespace,
         gateways,
         external,
         mesh_networks,
+        cluster_local_hosts,
+        node,
     } = cluster.catalog.as_deref().unwrap_or(&nothing);
     let external = external
         .iter()
@@ -48,11 +53,26 @@ pub(super) fn encode(cluster: &Cluster, discovered: bool) -> Vec<u8> {
                     .values()
                     .map(|of| service(of))
                     .collect(),
+                remote: namespace.remote(),
+                imports: namespace
+                    .imports()
+                    .values()
+                    .map(|of| imports::encode(of))
+                    .collect(),
             })
             .collect(),
         gateways: gateways.iter().map(gateway).collect(),
         external: external.collect(),
         mesh_networks: networks.collect(),
+        every_namespace: *every_namespace,
+        cluster_local_hosts: cluster_local_hosts
+            .iter()
+            .map(|(host, local)| kept::ClusterLocalHost {
+                host: host.clone(),
+                local: *local,
+            })
+            .collect(),
+        node: node.as_ref().map(locality),
     };
     message.encode_to_vec()
 }
@@ -64,6 +84,7 @@ fn service(service: &Service) -> kept::Service {
         kind,
         ports,
         exported,
+        in_cluster_set,
     } = service;
     use kept::service::Kind as K;
     kept::Service {
@@ -79,10 +100,11 @@ fn service(service: &Service) -> kept::Service {
         }),
         ports: ports.iter().map(port).collect(),
         exported: *exported,
+        in_cluster_set: *in_cluster_set,
     }
 }
 
-fn endpoint(endpoint: &Endpoint) -> kept::Endpoint {
+pub(super) fn endpoint(endpoint: &Endpoint) -> kept::Endpoint {
     let Endpoint {
         address,
         hostname,
@@ -95,7 +117,7 @@ fn endpoint(endpoint: &Endpoint) -> kept::Endpoint {
     }
 }
 
-fn port(port: &Port) -> kept::Port {
+pub(super) fn port(port: &Port) -> kept::Port {
     let Port {
         name,
         number,
@@ -118,11 +140,21 @@ fn gateway(gateway: &Gateway) -> kept::Gateway {
         network,
         host: at,
         port,
+        locality: place,
     } = gateway;
     kept::Gateway {
         network: network.as_deref().map(str::to_owned),
         host: Some(host(at)),
         port: (*port).into(),
+        locality: place.as_ref().map(locality),
+    }
+}
+
+fn locality(locality: &Locality) -> kept::Locality {
+    let Locality { region, zone } = locality;
+    kept::Locality {
+        region: region.clone(),
+        zone: zone.clone(),
     }
 }
 
@@ -160,7 +192,7 @@ fn mesh_gateway(of: &MeshGateway) -> kept::MeshGateway {
     }
 }
 
-fn bytes(address: &IpAddr) -> Vec<u8> {
+pub(super) fn bytes(address: &IpAddr) -> Vec<u8> {
     match address {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().to_vec(),

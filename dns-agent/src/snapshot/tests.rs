@@ -9,10 +9,10 @@ use std::{
 use crossmesh_proto::snapshot::v1 as kept;
 use prost::Message as _;
 
-use super::{decode::decode, encode::encode};
+use super::{decode::decode, encode::encode, imports};
 use crate::catalog::{
-    Catalog, Cluster, Endpoint, External, Gateway, GatewayHost, Import, Kind, MeshGateway,
-    MeshNetwork, MeshNetworks, Namespace, Port, Protocol, Service, SyncState,
+    Catalog, Cluster, Endpoint, External, Gateway, GatewayHost, Import, Kind, Locality,
+    MeshGateway, MeshNetwork, MeshNetworks, Port, Protocol, Service, SyncState,
 };
 
 fn cluster() -> Cluster {
@@ -28,6 +28,7 @@ fn cluster() -> Cluster {
         kind,
         ports,
         exported,
+        in_cluster_set: exported,
     };
     let endpoints = vec![
         Endpoint {
@@ -61,17 +62,22 @@ fn cluster() -> Cluster {
     ]);
     catalog
         .namespaces
-        .insert("empty".into(), Arc::new(Namespace::default()));
+        .insert("empty".into(), Arc::new(imports::tests::namespace()));
+    catalog.every_namespace = true;
+    catalog.cluster_local_hosts = [("*.vault.svc.cluster.local".to_owned(), true)].into();
+    catalog.node = Locality::parse("eu");
     catalog.network = Some("network-1".to_owned());
     let named = Gateway {
         network: Some("network-2".into()),
         host: GatewayHost::parse("gw.example.com").unwrap(),
         port: 15443,
+        locality: Locality::parse("eu/a"),
     };
     let addressed = Gateway {
         network: None,
         host: GatewayHost::Address(address("203.0.113.7")),
         port: 31_000,
+        locality: None,
     };
     catalog.gateways = [named.clone(), addressed.clone()].into();
     let external = External {

@@ -1,5 +1,8 @@
 //! A catalog in a YAML file, schema `crossmesh-catalog/v1`.
 
+mod imports;
+mod namespaces;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -9,7 +12,7 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
-    catalog::{Catalog, Endpoint, Gateway, GatewayHost, Kind, Port, Protocol, Service},
+    catalog::{Catalog, Endpoint, Gateway, GatewayHost, Kind, Locality, Port, Protocol, Service},
     fault::{Collector, Faults},
     name::is_kubernetes_label,
     yaml::{self, Written, line},
@@ -40,6 +43,10 @@ struct WrittenCatalog {
     network: Option<Written<String>>,
     #[serde(deserialize_with = "yaml::list")]
     services: Vec<WrittenService>,
+    #[serde(default, deserialize_with = "yaml::given")]
+    namespaces: Option<Vec<namespaces::Written>>,
+    #[serde(default, deserialize_with = "yaml::list")]
+    service_imports: Vec<imports::Written>,
     #[serde(default, deserialize_with = "yaml::list")]
     gateways: Vec<WrittenGateway>,
 }
@@ -52,6 +59,8 @@ struct WrittenService {
     addresses: Option<Written<Vec<Written<String>>>>,
     endpoints: Option<Written<Vec<WrittenEndpoint>>>,
     external_name: Option<Written<String>>,
+    #[serde(default)]
+    service_export: bool,
     #[serde(default, deserialize_with = "yaml::list")]
     ports: Vec<WrittenPort>,
 }
@@ -78,6 +87,8 @@ struct WrittenPort {
 struct WrittenGateway {
     address: Written<String>,
     port: Option<Written<i64>>,
+    region: Option<Written<String>>,
+    zone: Option<Written<String>>,
 }
 
 fn yes() -> bool {
@@ -136,6 +147,11 @@ impl Reading<'_> {
                 self.service(&field, service)
             })
             .collect();
+        let mut catalog = Catalog::of(services);
+        if let Some(namespaces) = &written.namespaces {
+            self.namespaces(namespaces, &mut catalog);
+        }
+        self.imports(&written.service_imports, &mut catalog);
         let mut seen = BTreeSet::new();
         let gateways = written.gateways.iter().enumerate();
         let gateways = gateways
@@ -151,7 +167,7 @@ impl Reading<'_> {
         Catalog {
             network: written.network.as_ref().map(|name| name.value.clone()),
             gateways,
-            ..Catalog::of(services)
+            ..catalog
         }
     }
 
@@ -175,6 +191,7 @@ impl Reading<'_> {
             kind: self.kind(field, written),
             ports: self.ports(field, &written.ports),
             exported: true,
+            in_cluster_set: written.service_export,
         }
     }
 
@@ -193,17 +210,7 @@ impl Reading<'_> {
                         "write the cluster IPs, or endpoints for a headless service",
                     );
                 }
-                let mut seen = BTreeSet::new();
-                let all = addresses.value.iter().enumerate();
-                let all = all.filter_map(|(at, written)| {
-                    let field = format!("{field}.addresses[{at}]");
-                    let address = self.address(written, &field)?;
-                    if !seen.insert(address) {
-                        self.twice(written, field);
-                    }
-                    Some(address)
-                });
-                Kind::ClusterIp(all.collect())
+                Kind::ClusterIp(self.addresses(addresses, &format!("{field}.addresses")))
             }
             (None, Some(endpoints), None) => {
                 let all = endpoints.value.iter().enumerate();
@@ -236,6 +243,20 @@ impl Reading<'_> {
                 Kind::ExternalName
             }
         }
+    }
+
+    fn addresses(&mut self, written: &Written<Vec<Written<String>>>, field: &str) -> Vec<IpAddr> {
+        let mut seen = BTreeSet::new();
+        let all = written.value.iter().enumerate();
+        let all = all.filter_map(|(at, written)| {
+            let field = format!("{field}[{at}]");
+            let address = self.address(written, &field)?;
+            if !seen.insert(address) {
+                self.twice(written, field);
+            }
+            Some(address)
+        });
+        all.collect()
     }
 
     fn endpoint(&mut self, field: &str, written: &WrittenEndpoint) -> Option<Endpoint> {
@@ -311,10 +332,26 @@ impl Reading<'_> {
             Some(port) => self.port_number(port, &format!("{field}.port"))?,
             None => GATEWAY_PORT,
         };
+        let text = |written: &Option<Written<String>>| {
+            written.as_ref().map(|written| written.value.clone())
+        };
+        let (region, zone) = (text(&written.region), text(&written.zone));
+        let locality = Locality::written(region.as_deref(), zone.as_deref());
+        if locality.is_none()
+            && let Some(part) = written.region.as_ref().or(written.zone.as_ref())
+        {
+            self.faults.add(
+                line(part),
+                format!("{field}.region"),
+                "a zone is in a region, and neither has an empty name",
+                "write region: NAME, and zone: NAME with it if it is known",
+            );
+        }
         Some(Gateway {
             network: None,
             host: GatewayHost::Address(address),
             port,
+            locality,
         })
     }
 

@@ -5,14 +5,19 @@
 
 mod access;
 mod cluster;
+mod cluster_set;
 mod convert;
 mod gateways;
+mod mesh_config;
 mod mesh_networks;
+mod namespaces;
+mod node;
 mod objects;
 mod reply;
 mod secrets;
 mod token_file;
 mod watch;
+mod word;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -119,6 +124,7 @@ impl Kubernetes {
             let about = About {
                 local,
                 istio_namespace: self.config.istio_namespace.clone(),
+                node: self.config.node.clone().filter(|_| local),
             };
             let stop = stop.clone();
             tasks.spawn(format!("cluster {}", seat.id()), async move {

@@ -46,7 +46,7 @@ impl Publisher {
         let (known, _) = board.known();
         let index = Index::build(settings, known, serial);
         let targets = of_clusters(index.clusters()).into_iter().flatten();
-        let (wanted, _) = watch::channel(targets.collect());
+        let (wanted, _) = watch::channel(targets.map(|(target, _)| target).collect());
         let publisher = Self {
             board,
             published: Arc::new(ArcSwap::from_pointee(index)),
@@ -102,6 +102,7 @@ impl Publisher {
         let targets: BTreeSet<Target> = of_clusters(index.clusters())
             .into_iter()
             .flatten()
+            .map(|(target, _)| target)
             .collect();
         self.wanted.send_if_modified(|wanted| {
             let other = *wanted != targets;

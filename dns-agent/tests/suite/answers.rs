@@ -1,12 +1,13 @@
 //! What names answer: `tests/cases/answers.yaml`. Every reply goes through the encoder and is read by hickory-proto.
 
-use std::{path::Path, sync::Arc, time::SystemTime};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::SystemTime};
 
 use crossmesh_dns_agent::{
     answer::{Answer, Question, Servers, answer},
     catalog::{Cluster, SyncState},
     config::Config,
     encode::encode,
+    gateway::Seen,
     index::{Index, Known},
     sources::file::{self, Expected},
     wire::{Parsed, Transport, parse},
@@ -29,6 +30,12 @@ pub(crate) struct World {
     #[serde(default)]
     agent: String,
     clusters: Vec<Part>,
+    /// Gateways that cannot be reached.
+    #[serde(default)]
+    unhealthy: Vec<SocketAddr>,
+    /// Hosts that the mesh configuration says something of.
+    #[serde(default)]
+    mesh: Vec<(String, bool)>,
     /// Question and answer.
     pub(crate) answers: Vec<(String, String)>,
 }
@@ -123,13 +130,17 @@ pub(crate) fn index(world: &World) -> Index {
             mesh: &entry.mesh,
             network: config.network_of(entry),
         };
+        let mesh = if entry.local { &world.mesh[..] } else { &[] };
         let catalog = part.catalog.as_ref().map(|lines| {
             let text = format!(
                 "schema: crossmesh-catalog/v1\ncluster: {}\n{lines}",
                 entry.cluster
             );
-            file::parse(Path::new(&world.about), &text, expected)
-                .unwrap_or_else(|error| panic!("{error}"))
+            let mut catalog = file::parse(Path::new(&world.about), &text, expected)
+                .unwrap_or_else(|error| panic!("{error}"));
+            // Files have no mesh configuration.
+            catalog.cluster_local_hosts = mesh.into();
+            catalog
         });
         Cluster {
             state: match part.state {
@@ -144,8 +155,13 @@ pub(crate) fn index(world: &World) -> Index {
             ..entry.cluster()
         }
     });
+    let gateways = Seen {
+        unhealthy: world.unhealthy.iter().copied().collect(),
+        ..Seen::default()
+    };
     let known = Known {
         clusters: clusters.collect(),
+        gateways: Arc::new(gateways),
         ..Known::default()
     };
     Index::build(config.settings, known, 1)
@@ -217,7 +233,10 @@ fn render(index: &Index, name: &str, message: &Message) -> String {
         let RData::SOA(soa) = &record.data else {
             panic!("{record} is no SOA");
         };
-        assert_eq!(record.name, Name::from_ascii("cluster.local.").unwrap());
+        let zones = ["cluster.local.", "clusterset.local."];
+        let zone = zones.map(|zone| Name::from_ascii(zone).unwrap());
+        let zone = zone.iter().find(|zone| zone.zone_of(&owner));
+        assert_eq!(Some(&record.name), zone);
         assert_eq!((record.ttl, soa.minimum), (ttl, ttl));
     }
     let denies = !message.authorities.is_empty();

@@ -21,16 +21,16 @@ use crate::support::{
     servers::{Hickory, nobody},
 };
 
-const GATEWAY: &str = "203.0.113.7";
+pub(crate) const GATEWAY: &str = "203.0.113.7";
 
 /// A local cluster with reviews.shop, a peer with reviews.shop and catalog.shop behind a gateway.
-struct World {
-    local: Api,
-    peer: Api,
+pub(crate) struct World {
+    pub(crate) local: Api,
+    pub(crate) peer: Api,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = Self {
             local: Api::start(),
             peer: Api::start(),
@@ -45,7 +45,7 @@ impl World {
         world
     }
 
-    async fn files(&self, more: &str) -> Files {
+    pub(crate) async fn files(&self, more: &str) -> Files {
         let files = Files::bare(&format!(
             "cluster: {{id: cluster-1, mesh: east}}\ncatalogs:\n  \
              - {{cluster: cluster-1, kubeconfig: local.kubeconfig}}\n  \
@@ -59,7 +59,7 @@ impl World {
     }
 
     /// An agent that knows both clusters.
-    async fn agent(&self) -> Agent {
+    pub(crate) async fn agent(&self) -> Agent {
         let files = self.files("gatewayProbe: {enabled: false}\n").await;
         let agent = Agent::start_with(files).await;
         agent.readyz_says("catalog cluster-2: synced").await;
@@ -68,7 +68,7 @@ impl World {
     }
 }
 
-fn name(service: &str) -> Draft {
+pub(crate) fn name(service: &str) -> Draft {
     query(&format!("{service}.svc.cluster.local"))
 }
 
@@ -415,7 +415,8 @@ async fn a_namespace_exists_with_its_cluster() {
     let gone = agent.folder().to_owned();
     for _ in 0..4000 {
         let reply = agent.ask(&name("empty")).await;
-        if reply.metadata.response_code == ResponseCode::ServFail {
+        if reply.metadata.response_code == ResponseCode::NXDomain {
+            assert!(reply.metadata.authoritative);
             agent.stop().await;
             return;
         }

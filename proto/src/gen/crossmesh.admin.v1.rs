@@ -277,13 +277,13 @@ pub struct View {
     #[prost(message, optional, tag = "3")]
     pub service: ::core::option::Option<Service>,
     /// What becomes of it: `unread`, `absent`, `local`, `behind` (the local cluster has one), `local-unread`,
-    /// `not-exported`, `external-name`, `not-imported`, `cluster-local`, `kept-local` (`failover: false`), `counts`.
+    /// `not-exported`, `external-name`, `not-imported`, `cluster-local`, `not-labelled`, `kept-local` (`failover: false`), `counts`.
     #[prost(string, tag = "4")]
     pub fate: ::prost::alloc::string::String,
     /// Of one that counts, whose addresses it gives: `nothing`, `gateways`, `own`.
     #[prost(string, tag = "5")]
     pub gives: ::prost::alloc::string::String,
-    /// Why: `policy`, `same-network`, `only-http`, `not-only-http`, `overlap`.
+    /// Why: `policy`, `same-network`, `only-http`, `not-only-http`, `overlap`, `farther`.
     #[prost(string, tag = "6")]
     pub because: ::prost::alloc::string::String,
     /// The addresses that it gives.

@@ -23,6 +23,29 @@ pub struct Cluster {
     pub external: ::prost::alloc::vec::Vec<External>,
     #[prost(message, repeated, tag = "8")]
     pub mesh_networks: ::prost::alloc::vec::Vec<Network>,
+    /// Whether there are no other namespaces.
+    #[prost(bool, tag = "9")]
+    pub every_namespace: bool,
+    /// What the mesh configuration says of hosts.
+    #[prost(message, repeated, tag = "10")]
+    pub cluster_local_hosts: ::prost::alloc::vec::Vec<ClusterLocalHost>,
+    /// Where the agent's node is.
+    #[prost(message, optional, tag = "11")]
+    pub node: ::core::option::Option<Locality>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClusterLocalHost {
+    #[prost(string, tag = "1")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    pub local: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Locality {
+    #[prost(string, tag = "1")]
+    pub region: ::prost::alloc::string::String,
+    #[prost(string, optional, tag = "2")]
+    pub zone: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Namespace {
@@ -30,6 +53,43 @@ pub struct Namespace {
     pub name: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "2")]
     pub services: ::prost::alloc::vec::Vec<Service>,
+    /// Whether its names may be answered from peers, where its label says so.
+    #[prost(bool, optional, tag = "3")]
+    pub remote: ::core::option::Option<bool>,
+    #[prost(message, repeated, tag = "4")]
+    pub imports: ::prost::alloc::vec::Vec<ServiceImport>,
+}
+/// A service of the cluster set (KEP-1645).
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ServiceImport {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "4")]
+    pub ports: ::prost::alloc::vec::Vec<Port>,
+    #[prost(oneof = "service_import::Imported", tags = "2, 3")]
+    pub imported: ::core::option::Option<service_import::Imported>,
+}
+/// Nested message and enum types in `ServiceImport`.
+pub mod service_import {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Imported {
+        #[prost(message, tag = "2")]
+        ClusterSetIp(super::ClusterIp),
+        #[prost(message, tag = "3")]
+        Headless(super::ImportedHeadless),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ImportedHeadless {
+    #[prost(message, repeated, tag = "1")]
+    pub endpoints: ::prost::alloc::vec::Vec<ImportedEndpoint>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ImportedEndpoint {
+    #[prost(string, optional, tag = "1")]
+    pub cluster: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "2")]
+    pub endpoint: ::core::option::Option<Endpoint>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Service {
@@ -40,6 +100,9 @@ pub struct Service {
     /// Whether other clusters may have it.
     #[prost(bool, tag = "6")]
     pub exported: bool,
+    /// Whether a ServiceExport gives it to the cluster set.
+    #[prost(bool, tag = "7")]
+    pub in_cluster_set: bool,
     #[prost(oneof = "service::Kind", tags = "2, 3, 4")]
     pub kind: ::core::option::Option<service::Kind>,
 }
@@ -98,6 +161,8 @@ pub struct Gateway {
     /// From 1 to 65535.
     #[prost(uint32, tag = "3")]
     pub port: u32,
+    #[prost(message, optional, tag = "4")]
+    pub locality: ::core::option::Option<Locality>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Host {

@@ -118,6 +118,7 @@ fn empty(view: &View) -> String {
         .is_some_and(|service| service.kind == "headless");
     match view.gives.as_deref() {
         Some("nothing") => "the policy gives nothing".to_owned(),
+        Some("gateways") if view.because.as_deref() == Some("farther") => gift(view),
         Some("gateways") if view.gateways.is_empty() => "it has no gateway".to_owned(),
         Some("gateways") => {
             let mut all = view.gateways.iter().flat_map(|gateway| &gateway.addresses);
@@ -278,6 +279,9 @@ pub(super) fn fate(view: &View) -> String {
         "external-name" => "it is an ExternalName, which means something only there".to_owned(),
         "not-imported" => "the import of its entry does not name it".to_owned(),
         "cluster-local" => "it never comes from a peer (clusterLocal)".to_owned(),
+        "not-labelled" => {
+            "the label of its namespace keeps peers away (remote.namespaces)".to_owned()
+        }
         "kept-local" => "it was local once, and failover is false".to_owned(),
         "counts" if view.addresses.is_empty() => empty(view),
         "counts" => gift(view),
@@ -292,6 +296,7 @@ fn gift(view: &View) -> String {
         Some("same-network") => "it is on our own network".to_owned(),
         Some("only-http") => "every port speaks HTTP".to_owned(),
         Some("not-only-http") => "not every port speaks HTTP".to_owned(),
+        Some("farther") => "other gateways are nearer to the node".to_owned(),
         Some("overlap") => "its own addresses are local ones here (cluster.ranges)".to_owned(),
         other => printable(other.unwrap_or("-")),
     }

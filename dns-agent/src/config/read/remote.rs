@@ -3,7 +3,7 @@
 use super::{MS, Reading};
 use crate::{
     address_range::AddressRange,
-    catalog::{Gateway, GatewayHost},
+    catalog::{Gateway, GatewayHost, Locality},
     config::{GatewayProbe, written},
     gateway::is_server_name,
     index::{RemoteAnswer, RemotePolicy, RemoteRule},
@@ -141,18 +141,47 @@ impl Reading<'_> {
                     GATEWAY_PORT,
                     1..=65_535,
                 );
+                let locality = self.locality(
+                    gateway.region.as_ref(),
+                    gateway.zone.as_ref(),
+                    &format!("{field}[{at}]"),
+                );
                 Some(Gateway {
                     network: None,
                     host: host?,
                     port,
+                    locality,
                 })
             });
         all.collect()
     }
 
+    pub(super) fn locality(
+        &mut self,
+        region: Option<&Written<String>>,
+        zone: Option<&Written<String>>,
+        field: &str,
+    ) -> Option<Locality> {
+        let text = |written: &'_ Written<String>| written.value.clone();
+        let (region_name, zone_name) = (region.map(text), zone.map(text));
+        let found = Locality::written(region_name.as_deref(), zone_name.as_deref());
+        if found.is_none()
+            && let Some(part) = region.or(zone)
+        {
+            self.faults.add(
+                line(part),
+                format!("{field}.region"),
+                "a zone is in a region, and neither has an empty name",
+                "write region: NAME, and zone: NAME with it if it is known",
+            );
+        }
+        found
+    }
+
     pub(super) fn remote(&mut self, written: &written::Remote) -> RemotePolicy {
         let mut policy = RemotePolicy {
             everywhere: rule(written.answer, written.failover),
+            labelled_only: written.namespaces == written::Namespaces::Labelled,
             ..RemotePolicy::default()
         };
         for (at, entry) in written.rules.iter().enumerate() {

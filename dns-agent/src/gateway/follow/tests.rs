@@ -77,7 +77,7 @@ async fn a_name_is_looked_up_again_when_its_time_is_over_and_kept_when_that_fail
     let mut world = World::start(None);
     let gateway = target("gw.example.com", 15443);
     let usable = |seen: &Seen| {
-        let usable = seen.usable(&[target("gw.example.com", 15443)].into());
+        let usable = seen.addresses_of(&target("gw.example.com", 15443));
         let usable: Vec<String> = usable.iter().map(ToString::to_string).collect();
         usable.join(" ")
     };

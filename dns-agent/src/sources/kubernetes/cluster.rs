@@ -9,14 +9,18 @@ use kube::Client;
 use tokio::sync::{mpsc, watch::channel};
 
 use super::{
+    cluster_set::{self, ClusterSet},
     convert::{self, Kept},
     gateways::Gateways,
-    mesh_networks,
-    objects::{ConfigMap, EndpointSlice, GatewayObject, Namespace, Node, Service},
+    mesh_config::MeshConfiguration,
+    namespaces::Namespaces,
+    node,
+    objects::{ConfigMap, EndpointSlice, GatewayObject, MeshData, Namespace, Node, Service},
     watch::{self, Event, Resource},
+    word::Word,
 };
 use crate::{
-    catalog::{self, Catalog, Endpoint, Kind, MeshNetworks},
+    catalog::{self, Catalog, Endpoint, Kind, Locality},
     sources::board::Seat,
 };
 
@@ -27,19 +31,24 @@ pub(super) struct About {
     pub(super) local: bool,
     /// The namespace that tells the cluster's network.
     pub(super) istio_namespace: String,
+    /// The agent's own node, in its own cluster.
+    pub(super) node: Option<String>,
 }
 
 /// How many changes may wait to be taken.
 const WAITING: usize = 1024;
 
+/// What became known.
 #[derive(Debug)]
-enum Change {
+pub(super) enum Change {
     Services(Event<Service>),
     Namespaces(Event<Namespace>),
     Slices(Event<EndpointSlice>),
     Gateways(Event<GatewayObject>),
     Nodes(Event<Node>),
     Mesh(Event<ConfigMap>),
+    ClusterSet(cluster_set::Change),
+    OwnNode(Event<Node>),
 }
 
 /// Tells the seat everything that becomes known of a cluster. Ends only by being dropped.
@@ -79,6 +88,12 @@ pub(super) async fn follow(client: &Client, about: &About, seat: &Seat) {
         }
         std::future::pending::<()>().await;
     };
+    let follow_own_node = async {
+        if let Some(name) = &about.node {
+            watch::follow(client, &node::resource(name), &send, Change::OwnNode).await;
+        }
+        std::future::pending::<()>().await;
+    };
     let (select, mut selected) = channel(None);
     // Few clusters have gateways at nodes, and nodes are many and large.
     let follow_nodes = async {
@@ -112,7 +127,9 @@ pub(super) async fn follow(client: &Client, about: &About, seat: &Seat) {
         _ = watch::follow(client, &slices, &send, Change::Slices) => {}
         _ = watch::follow(client, &gateways, &send, Change::Gateways) => {}
         () = follow_nodes => {}
+        _ = cluster_set::follow(client, about.local, &send) => {}
         () = follow_mesh => {}
+        () = follow_own_node => {}
         () = take => {}
     }
 }
@@ -123,16 +140,17 @@ struct View {
     about: About,
     services: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Kept>>,
     gateways: Gateways,
-    namespaces: BTreeSet<Arc<str>>,
-    network: Option<String>,
+    namespaces: Namespaces,
     /// By namespace.
     slices: BTreeMap<Arc<str>, Slices>,
-    mesh_networks: Arc<MeshNetworks>,
+    mesh: MeshConfiguration,
+    cluster_set: ClusterSet,
+    node: Option<Locality>,
     listed: Listed,
     /// Whether everything was known once. What is listed stays listed; only gateways may need more later.
     told: bool,
     /// What is wrong, by resource; those last that answers can do without.
-    problems: [Option<String>; 6],
+    problems: [Option<String>; 7],
     /// Namespaces that are not in `built` as they are now.
     changed: BTreeSet<Arc<str>>,
     built: BTreeMap<Arc<str>, Arc<catalog::Namespace>>,
@@ -159,6 +177,7 @@ const NEEDED: usize = 3;
 const MESH: usize = 3;
 const GATEWAYS: usize = 4;
 const NODES: usize = 5;
+const OWN_NODE: usize = 6;
 
 impl View {
     fn new(about: About) -> Self {
@@ -168,12 +187,13 @@ impl View {
                 ..Listed::default()
             },
             gateways: Gateways::new(about.local),
-            about,
             services: BTreeMap::new(),
-            namespaces: BTreeSet::new(),
-            network: None,
+            namespaces: Namespaces::new(&about.istio_namespace),
+            about,
             slices: BTreeMap::new(),
-            mesh_networks: Arc::default(),
+            mesh: MeshConfiguration::default(),
+            cluster_set: ClusterSet::default(),
+            node: None,
             told: false,
             problems: Default::default(),
             changed: BTreeSet::new(),
@@ -189,6 +209,11 @@ impl View {
             Change::Gateways(event) => (GATEWAYS, self.gateways.take_objects(event)),
             Change::Nodes(event) => (NODES, self.gateways.take_nodes(event)),
             Change::Mesh(event) => (MESH, self.take_mesh(event)),
+            Change::OwnNode(event) => (OWN_NODE, self.take_own_node(event)),
+            Change::ClusterSet(change) => {
+                self.changed.extend(self.cluster_set.take(change));
+                return;
+            }
         };
         if let (Some(place), Some(problem)) = (self.problems.get_mut(place), problem.told()) {
             *place = problem;
@@ -250,55 +275,24 @@ impl View {
     }
 
     fn take_namespaces(&mut self, event: Event<Namespace>) -> Word {
-        match event {
+        let taken = match event {
             Event::Listed(objects) => {
-                let names = objects.iter().map(|object| &object.metadata.name);
-                if let Some(problem) = names.clone().find_map(|name| convert::label(name).err()) {
-                    return Word::of("namespaces", problem);
-                }
-                let names: BTreeSet<Arc<str>> = names.map(|name| name.as_str().into()).collect();
-                self.changed
-                    .extend(names.symmetric_difference(&self.namespaces).cloned());
-                self.namespaces = names;
-                self.network = None;
-                for object in &objects {
-                    self.take_network(object);
-                }
-                self.listed.namespaces = true;
-                Word::Well
+                let taken = self.namespaces.list(&objects, &mut self.changed);
+                self.listed.namespaces |= taken.is_ok();
+                taken.map(|()| Word::Well)
             }
             Event::Put(object) => {
-                let name = &object.metadata.name;
-                if let Err(problem) = convert::label(name) {
-                    return Word::of("namespaces", problem);
-                }
-                self.take_network(&object);
-                if self.namespaces.insert(name.as_str().into()) {
-                    self.changed.insert(name.as_str().into());
-                }
-                Word::None
+                let taken = self.namespaces.put(&object, &mut self.changed);
+                taken.map(|()| Word::None)
             }
             Event::Gone(object) => {
-                let name = object.metadata.name.as_str();
-                if name == self.about.istio_namespace {
-                    self.network = None;
-                }
-                self.namespaces.remove(name);
-                self.changed.insert(name.into());
-                Word::None
+                self.namespaces.remove(&object, &mut self.changed);
+                Ok(Word::None)
             }
-            Event::Problem(problem) => Word::Problem(problem),
-            Event::Well => Word::Well,
-        }
-    }
-
-    /// A cluster tells its network by a label of the namespace that Istio is in.
-    fn take_network(&mut self, object: &Namespace) {
-        let metadata = &object.metadata;
-        if metadata.name == self.about.istio_namespace {
-            let network = metadata.labels.network.clone();
-            self.network = network.filter(|name| !name.is_empty());
-        }
+            Event::Problem(problem) => Ok(Word::Problem(problem)),
+            Event::Well => Ok(Word::Well),
+        };
+        taken.unwrap_or_else(|problem| Word::of("namespaces", problem))
     }
 
     fn take_slices(&mut self, event: Event<EndpointSlice>) -> Word {
@@ -356,33 +350,52 @@ impl View {
 
     /// The mesh configuration says where other networks' gateways are; answers do without it.
     fn take_mesh(&mut self, event: Event<ConfigMap>) -> Word {
-        let text = match event {
+        let data = match event {
             Event::Listed(objects) => {
                 self.listed.mesh = true;
                 let first = objects.into_iter().next();
-                first.and_then(|object| object.data.mesh_networks)
+                first.map(|object| object.data).unwrap_or_default()
             }
-            Event::Put(object) => object.data.mesh_networks,
-            Event::Gone(_) => None,
+            Event::Put(object) => object.data,
+            Event::Gone(_) => MeshData::default(),
             Event::Problem(problem) => {
                 self.listed.mesh = true;
                 return Word::Problem(problem);
             }
             Event::Well => return Word::Well,
         };
-        match mesh_networks::parse(text.as_deref().unwrap_or_default()) {
-            Ok(networks) => {
-                self.mesh_networks = Arc::new(networks);
+        match self.mesh.take(&data) {
+            Ok(()) => Word::Well,
+            Err(problem) => Word::Problem(format!("the ConfigMap istio: {problem}")),
+        }
+    }
+
+    /// Where the node is only puts gateways in order.
+    fn take_own_node(&mut self, event: Event<Node>) -> Word {
+        match event {
+            Event::Listed(objects) => {
+                self.node = objects.first().and_then(node::locality);
                 Word::Well
             }
-            Err(problem) => Word::Problem(format!("the ConfigMap istio: meshNetworks: {problem}")),
+            Event::Put(object) => {
+                self.node = node::locality(&object);
+                Word::None
+            }
+            Event::Gone(_) => {
+                self.node = None;
+                Word::None
+            }
+            Event::Problem(problem) => Word::Problem(problem),
+            Event::Well => Word::Well,
         }
     }
 
     /// Nothing is told before everything that answers need is known: a service without its endpoints would be an answer,
     /// and a wrong one.
     fn tell(&mut self, seat: &Seat) {
-        let problems: Vec<&str> = self.problems.iter().flatten().map(String::as_str).collect();
+        let problems = self.problems.iter().flatten();
+        let problems = problems.chain(self.cluster_set.problems());
+        let problems: Vec<&str> = problems.map(String::as_str).collect();
         let problem = (!problems.is_empty()).then(|| problems.join(" | "));
         let Listed {
             services,
@@ -390,8 +403,9 @@ impl View {
             slices,
             mesh,
         } = self.listed;
-        let known = services && namespaces && slices && mesh && self.gateways.known();
-        if !known && !self.told {
+        let listed = services && namespaces && slices && mesh;
+        let ready = listed && self.gateways.known() && self.cluster_set.is_listed();
+        if !ready && !self.told {
             if let Some(problem) = problem {
                 seat.failed(problem);
             }
@@ -411,28 +425,39 @@ impl View {
         }
         let (gateways, external) = self.gateways.found();
         Catalog {
-            network: self.network.clone(),
+            network: self.namespaces.network().map(str::to_owned),
             namespaces: self.built.clone(),
+            every_namespace: true,
             gateways,
             external,
-            mesh_networks: Arc::clone(&self.mesh_networks),
+            mesh_networks: Arc::clone(&self.mesh.networks),
+            cluster_local_hosts: Arc::clone(&self.mesh.cluster_local_hosts),
+            node: self.node.clone(),
         }
     }
 
     fn build(&self, namespace: &Arc<str>) -> Option<catalog::Namespace> {
         let services = self.services.get(namespace);
-        if services.is_none() && !self.namespaces.contains(namespace) {
+        let known = self.namespaces.get(namespace);
+        let imports = self.cluster_set.imports(namespace);
+        if services.is_none() && known.is_none() && imports.is_empty() {
             return None;
         }
         let services = services.into_iter().flatten().map(|(name, kept)| {
-            let service = if kept.headless {
+            let mut service = if kept.headless {
                 self.with_endpoints(namespace, kept)
             } else {
                 Arc::clone(&kept.service)
             };
+            if self.cluster_set.exports(namespace, name) {
+                Arc::make_mut(&mut service).in_cluster_set = true;
+            }
             (Arc::clone(name), service)
         });
-        Some(catalog::Namespace::new(services.collect()))
+        let built = catalog::Namespace::new(services.collect())
+            .with_imports(imports)
+            .with_remote(known.flatten());
+        Some(built)
     }
 
     /// A local headless service of which no slice is marked is left to the cluster's own DNS: its slices may be made by
@@ -459,29 +484,5 @@ impl View {
             kind,
             ..(*kept.service).clone()
         })
-    }
-}
-
-/// What a change says of its resource's health.
-pub(super) enum Word {
-    /// Nothing.
-    None,
-    /// It is as it should be.
-    Well,
-    /// What is wrong.
-    Problem(String),
-}
-
-impl Word {
-    fn of(resource: &str, problem: String) -> Self {
-        Self::Problem(format!("{resource}: {problem}"))
-    }
-
-    fn told(self) -> Option<Option<String>> {
-        match self {
-            Self::None => None,
-            Self::Well => Some(None),
-            Self::Problem(problem) => Some(Some(problem)),
-        }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     catalog::{Endpoint, Kind, Port, Protocol, Service},
     name::is_kubernetes_label,
 };
-pub(super) use exposed::{Exposed, gateways, node_address};
+pub(super) use exposed::{Exposed, NodePorts, gateways, node_address};
 
 /// What is kept of a Service.
 #[derive(Clone, Debug)]
@@ -52,12 +52,10 @@ pub(super) fn service(object: &objects::Service) -> Result<Kept, String> {
             name: metadata.name.as_str().into(),
             namespace: metadata.namespace.as_str().into(),
             kind,
-            ports: spec
-                .ports
-                .iter()
-                .filter_map(|written| port(written).transpose())
-                .collect::<Result<_, _>>()?,
+            ports: ports(&spec.ports)?,
             exported: is_exported(metadata),
+            // Another object says so: see `cluster_set`.
+            in_cluster_set: false,
         }),
     })
 }
@@ -93,6 +91,13 @@ pub(super) fn label(text: &str) -> Result<(), String> {
         "the reply is not understood: \"{}\" is no label",
         text.escape_debug()
     ))
+}
+
+pub(super) fn ports(written: &[objects::ServicePort]) -> Result<Vec<Port>, String> {
+    let ports = written.iter();
+    ports
+        .filter_map(|written| port(written).transpose())
+        .collect()
 }
 
 /// Undeclared counts as TCP: a sidecar that has to sniff the protocol listens on the service's address only. A port over
@@ -131,7 +136,13 @@ fn is_exported(metadata: &objects::Metadata) -> bool {
     shown && metadata.labels.export.as_deref() != Some("false")
 }
 
-fn address(text: &str) -> Result<IpAddr, String> {
+/// What the label of a namespace says of remote answers. Anything but `true` keeps them away: whoever writes the label wants
+/// a say in it.
+pub(super) fn remote(metadata: &objects::Metadata) -> Option<bool> {
+    metadata.labels.remote.as_deref().map(|said| said == "true")
+}
+
+pub(super) fn address(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(|_| {
         format!(
             "the reply is not understood: \"{}\" is no address",

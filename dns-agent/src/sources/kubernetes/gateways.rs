@@ -6,12 +6,12 @@ use std::{
 };
 
 use super::{
-    cluster::Word,
-    convert::{self, Exposed},
+    convert::{self, Exposed, NodePorts},
     objects::{GatewayObject, Node, Service},
     watch::Event,
+    word::Word,
 };
-use crate::catalog::{External, Gateway, GatewayHost};
+use crate::catalog::{External, Gateway, GatewayHost, Locality, REGION, ZONE};
 
 /// A namespace and a name.
 type Key = (String, String);
@@ -175,7 +175,8 @@ impl Gateways {
         let labels = node.metadata.labels.iter();
         let labels = labels.filter(|(label, _)| {
             let selected = self.selected.as_ref();
-            selected.is_some_and(|selected| selected.contains(*label))
+            let place = *label == REGION || *label == ZONE;
+            place || selected.is_some_and(|selected| selected.contains(*label))
         });
         let labels = labels.map(|(label, value)| (label.clone(), value.clone()));
         let kept = (address, labels.collect());
@@ -193,11 +194,19 @@ impl Gateways {
             let places = self.places(exposed);
             if let Some((network, port)) = &exposed.gateway {
                 let port = places.port(*port);
-                found.extend(places.hosts.iter().map(|host| Gateway {
+                let at = |host: &GatewayHost, locality: Option<Locality>| Gateway {
                     network: Some(Arc::clone(network)),
                     host: host.clone(),
                     port,
-                }));
+                    locality: locality.or_else(|| exposed.locality.clone()),
+                };
+                match &exposed.nodes {
+                    None => found.extend(places.hosts.iter().map(|host| at(host, None))),
+                    Some(nodes) => found.extend(
+                        self.chosen(nodes)
+                            .map(|(host, labels)| at(host, Locality::of_labels(labels))),
+                    ),
+                }
             }
             external.insert(key.clone(), places);
         }
@@ -215,14 +224,21 @@ impl Gateways {
                 ports: BTreeMap::new(),
             };
         };
-        let chosen = self.nodes.values().filter(|(_, labels)| {
-            let mut selector = nodes.selector.iter();
-            selector.all(|(label, value)| labels.get(label) == Some(value))
-        });
         External {
-            hosts: chosen.map(|(host, _)| host.clone()).collect(),
+            hosts: self.chosen(nodes).map(|(host, _)| host.clone()).collect(),
             ports: nodes.ports.clone(),
         }
+    }
+
+    /// The nodes that a service is reached at, with those of their labels that are kept.
+    fn chosen(
+        &self,
+        at: &NodePorts,
+    ) -> impl Iterator<Item = &(GatewayHost, BTreeMap<String, String>)> {
+        self.nodes.values().filter(|(_, labels)| {
+            let mut selector = at.selector.iter();
+            selector.all(|(label, value)| labels.get(label) == Some(value))
+        })
     }
 
     /// Settles which labels of nodes matter. Those that were dropped can only be had by listing the nodes anew.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::access::one_line;
-use crate::catalog::{Gateway, GatewayHost, MeshGateway, MeshNetwork, MeshNetworks};
+use crate::catalog::{Gateway, GatewayHost, Locality, MeshGateway, MeshNetwork, MeshNetworks};
 
 #[derive(Debug, Default, Deserialize)]
 struct Written {
@@ -33,6 +33,7 @@ struct WrittenGateway {
     address: Option<String>,
     registry_service_name: Option<String>,
     port: u32,
+    locality: Option<String>,
 }
 
 /// Reads `meshNetworks`. Endpoints by address range are left out: a cluster is on one network here. Fields that Istio
@@ -77,6 +78,7 @@ fn gateway(written: &WrittenGateway) -> Result<Option<MeshGateway>, String> {
                 network: None,
                 host,
                 port,
+                locality: written.locality.as_deref().and_then(Locality::parse),
             })))
         }
         (None, Some(service)) => {

@@ -25,7 +25,19 @@ pub(super) struct Page<T> {
 #[derive(Debug, Deserialize)]
 pub(super) struct Groups {
     pub(super) kind: String,
-    pub(super) groups: Vec<serde::de::IgnoredAny>,
+    pub(super) groups: Vec<Group>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Group {
+    pub(super) name: String,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(super) versions: Vec<GroupVersion>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct GroupVersion {
+    pub(super) version: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -68,6 +80,21 @@ pub(super) struct Labels {
     /// `false`: other clusters may not have the service.
     #[serde(rename = "crossmesh.io/export")]
     pub(super) export: Option<String>,
+    /// Whether names of the namespace may be answered from peers.
+    #[serde(rename = "crossmesh.io/remote")]
+    pub(super) remote: Option<String>,
+    /// Where a node or a gateway is.
+    #[serde(rename = "topology.kubernetes.io/region")]
+    pub(super) region: Option<String>,
+    /// And where in that region.
+    #[serde(rename = "topology.kubernetes.io/zone")]
+    pub(super) zone: Option<String>,
+    /// The imported service of an EndpointSlice (KEP-1645).
+    #[serde(rename = "multicluster.kubernetes.io/service-name")]
+    pub(super) imported_service: Option<String>,
+    /// The cluster that the endpoints of such a slice are in.
+    #[serde(rename = "multicluster.kubernetes.io/source-cluster")]
+    pub(super) source_cluster: Option<String>,
 }
 
 /// The annotations that decide something.
@@ -244,6 +271,7 @@ pub(super) struct ConfigMap {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct MeshData {
+    pub(super) mesh: Option<String>,
     pub(super) mesh_networks: Option<String>,
 }
 
@@ -275,7 +303,7 @@ objects!(
 );
 
 /// An absent list is written as `null` by some servers.
-fn null_is_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(super) fn null_is_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Default + Deserialize<'de>,

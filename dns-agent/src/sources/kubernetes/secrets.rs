@@ -208,6 +208,7 @@ impl Secrets {
         let about = About {
             local: false,
             istio_namespace: self.config.istio_namespace.clone(),
+            node: None,
         };
         let text = String::from_utf8(kubeconfig.to_vec());
         self.tasks.spawn(cluster, async move {

@@ -345,7 +345,7 @@ fn get(uri: &str) -> Result<Request<Vec<u8>>, String> {
 }
 
 /// Everything but letters and digits as `%XX` (RFC 3986 §2.1).
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() {

@@ -94,15 +94,25 @@ impl Agent {
     }
 
     pub(crate) async fn start_with(files: Files) -> Self {
-        let mut agent = Self::start_in(&files).await;
+        Self::start_on(None, files).await
+    }
+
+    /// An agent on a node of this name.
+    pub(crate) async fn start_on(node: Option<&str>, files: Files) -> Self {
+        let mut agent = Self::start_on_in(node, &files).await;
         agent.files = Some(files);
         agent
     }
 
     /// An agent whose files stay when it has gone.
     pub(crate) async fn start_in(files: &Files) -> Self {
-        let config =
+        Self::start_on_in(None, files).await
+    }
+
+    async fn start_on_in(node: Option<&str>, files: &Files) -> Self {
+        let mut config =
             Config::load(&files.path("dns.yaml")).unwrap_or_else(|error| panic!("{error}"));
+        config.node = node.map(str::to_owned);
         let app = App::bind(config).await.unwrap();
         let shutdown = CancellationToken::new();
         let (dns, admin) = (app.dns_addresses()[0], app.admin_address());

@@ -66,15 +66,19 @@ struct Inner {
     undefined: BTreeSet<String>,
     /// How often each resource was asked for, by path.
     asked: BTreeMap<String, usize>,
+    /// Whether the Multi-Cluster Services API is there.
+    multicluster: bool,
 }
 
 pub(crate) const SERVICES: &str = "/api/v1/services";
 pub(crate) const NAMESPACES: &str = "/api/v1/namespaces";
 pub(crate) const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
-pub(crate) const NODES: &str = "/api/v1/nodes";
 pub(crate) const GATEWAYS: &str = "/apis/gateway.networking.k8s.io/v1/gateways";
 pub(crate) const SECRETS: &str = "/api/v1/namespaces/istio-system/secrets";
 pub(crate) const MESH: &str = "/api/v1/namespaces/istio-system/configmaps";
+pub(crate) const NODES: &str = "/api/v1/nodes";
+pub(crate) const EXPORTS: &str = "/apis/multicluster.x-k8s.io/v1beta1/serviceexports";
+pub(crate) const IMPORTS: &str = "/apis/multicluster.x-k8s.io/v1beta1/serviceimports";
 
 impl Api {
     pub(crate) fn start() -> Self {
@@ -91,6 +95,7 @@ impl Api {
                 token: None,
                 undefined: BTreeSet::new(),
                 asked: BTreeMap::new(),
+                multicluster: false,
             }),
             changed: watch::channel(()).0,
         };
@@ -215,6 +220,14 @@ impl Api {
         self.put(SECRETS, "istio-system", name, object);
     }
 
+    /// Adds or removes the CRDs of the Multi-Cluster Services API.
+    pub(crate) fn offer_multicluster(&self, offered: bool) {
+        self.change(|inner| {
+            inner.multicluster = offered;
+            inner.era += 1;
+        });
+    }
+
     pub(crate) fn set_fault(&self, fault: Fault) {
         self.change(|inner| {
             inner.fault = fault;
@@ -329,12 +342,32 @@ async fn handle(State(world): State<Arc<World>>, request: Request) -> Response {
         Fault::Expired => return status(StatusCode::GONE, "Expired", "too old"),
     }
     if resource == "/apis" {
-        return json!({"kind": "APIGroupList", "groups": [{"name": "discovery.k8s.io"}]})
+        let mut groups = vec![json!({"name": "discovery.k8s.io"})];
+        if world.lock().multicluster {
+            let versions = json!([{"version": "v1alpha1"}, {"version": "v1beta1"}]);
+            groups.push(json!({"name": "multicluster.x-k8s.io", "versions": versions}));
+        }
+        return json!({"kind": "APIGroupList", "groups": groups})
             .to_string()
             .into_response();
     }
     if undefined {
         return (StatusCode::NOT_FOUND, "404 page not found\n").into_response();
+    }
+    if let Some(below) = resource.strip_prefix("/apis/multicluster.x-k8s.io") {
+        let body = match below {
+            _ if !world.lock().multicluster => None,
+            "/v1beta1" => {
+                Some(json!({"resources": [{"name": "serviceexports"}, {"name": "serviceimports"}]}))
+            }
+            "/v1beta1/serviceexports" | "/v1beta1/serviceimports" => Some(json!(null)),
+            _ => None,
+        };
+        match body {
+            None => return status(StatusCode::NOT_FOUND, "NotFound", "no such resource"),
+            Some(Value::Null) => {}
+            Some(body) => return body.to_string().into_response(),
+        }
     }
     if query.get("watch").is_some_and(|watch| watch == "true") {
         let from: u64 = query["resourceVersion"].parse().unwrap();

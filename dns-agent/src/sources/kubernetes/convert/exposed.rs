@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::super::objects;
 use crate::{
-    catalog::{Gateway, GatewayHost},
+    catalog::{Gateway, GatewayHost, Locality},
     sources::file::GATEWAY_PORT,
 };
 
@@ -18,6 +18,8 @@ use crate::{
 pub(in super::super) struct Exposed {
     /// If it is an east-west gateway: the network whose traffic it takes, and the port for it.
     pub(in super::super) gateway: Option<(Arc<str>, u16)>,
+    /// Where in the world it is, if its labels say so.
+    pub(in super::super) locality: Option<Locality>,
     /// Its own places.
     pub(in super::super) hosts: Vec<GatewayHost>,
     /// Without any: the nodes that it is reached at, if it says which.
@@ -39,6 +41,7 @@ pub(super) fn of_service(object: &objects::Service) -> Option<Exposed> {
     let nodes = node_ports(object).filter(|_| hosts.is_empty());
     (!hosts.is_empty() || nodes.is_some()).then(|| Exposed {
         gateway: gateway(object),
+        locality: locality(&object.metadata.labels),
         hosts,
         nodes,
     })
@@ -69,6 +72,10 @@ fn gateway(object: &objects::Service) -> Option<(Arc<str>, u16)> {
     let has = |number: u16| object.spec.ports.iter().any(|port| port.port == number);
     let port = given_port(labels).or(has(GATEWAY_PORT).then_some(GATEWAY_PORT))?;
     Some((network.into(), port))
+}
+
+fn locality(labels: &objects::Labels) -> Option<Locality> {
+    Locality::of(labels.region.as_deref(), labels.zone.as_deref())
 }
 
 fn given_port(labels: &objects::Labels) -> Option<u16> {
@@ -151,6 +158,7 @@ pub(in super::super) fn gateways(object: &objects::GatewayObject, local: bool) -
             network: Some(Arc::clone(&network)),
             host: host.clone(),
             port,
+            locality: locality(labels),
         })
     };
     ports.into_iter().flat_map(at).collect()

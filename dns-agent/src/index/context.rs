@@ -1,0 +1,102 @@
+//! What remote names are built from besides the services themselves.
+
+use std::sync::Arc;
+
+use super::{ClusterLocal, Families, Known, Settings, remote::Remote};
+use crate::{
+    catalog::{Catalog, Import, Locality, MeshNetworks, Service},
+    gateway::{self, Way},
+};
+
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Context {
+    /// The place of the local cluster, once its catalog is known: before, nobody can say that a service exists only
+    /// elsewhere.
+    pub(super) local: Option<usize>,
+    pub(super) families: Option<Families>,
+    pub(super) peers: Vec<Peer>,
+    pub(super) cluster_local: ClusterLocal,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Peer {
+    pub(super) id: Arc<str>,
+    pub(super) local: bool,
+    pub(super) import: Import,
+    pub(super) same_network: bool,
+    pub(super) gateways: Vec<Way>,
+}
+
+impl Peer {
+    /// Its part in a service.
+    pub(super) fn part<'s>(&'s self, service: &'s Service) -> Remote<'s> {
+        Remote {
+            service,
+            gateways: &self.gateways,
+            same_network: self.same_network,
+        }
+    }
+}
+
+impl Context {
+    pub(super) fn of(settings: &Settings, known: &Known) -> Self {
+        let local = known.clusters.iter().position(|cluster| cluster.local);
+        let cluster = local.and_then(|at| known.clusters.get(at));
+        let catalog = cluster.and_then(|cluster| cluster.catalog.as_deref());
+        let none = MeshNetworks::default();
+        let mesh = catalog.map_or(&none, |catalog| &catalog.mesh_networks);
+        let network = cluster
+            .filter(|_| catalog.is_some())
+            .and_then(|cluster| gateway::network(cluster, mesh));
+        let network = settings.network.as_deref().or(network);
+        let node = catalog.and_then(|catalog| catalog.node.as_ref());
+        let node: Option<&Locality> = settings.locality.as_ref().or(node);
+        let targets = gateway::of_clusters(&known.clusters);
+        let peers = known
+            .clusters
+            .iter()
+            .zip(targets)
+            .map(|(cluster, targets)| Peer {
+                id: Arc::clone(&cluster.id),
+                local: cluster.local,
+                import: cluster.import.clone(),
+                same_network: network.is_some() && gateway::network(cluster, mesh) == network,
+                gateways: known.gateways.ways(&targets, node),
+            });
+        Self {
+            local: local.filter(|_| catalog.is_some()),
+            families: settings.families.or_else(|| catalog.map(families_of)),
+            peers: peers.collect(),
+            cluster_local: cluster_local(settings, catalog),
+        }
+    }
+}
+
+/// What is always so, then the mesh configuration, then our own.
+fn cluster_local(settings: &Settings, catalog: Option<&Catalog>) -> ClusterLocal {
+    let mut all = ClusterLocal::always();
+    for (host, local) in catalog.iter().flat_map(|of| &*of.cluster_local_hosts) {
+        // Hosts of other domains are none of ours.
+        all.set(host, &settings.cluster_domain, *local);
+    }
+    all.extend(&settings.cluster_local);
+    all
+}
+
+/// The families that a cluster's services show; both when it has none with an address.
+fn families_of(catalog: &Catalog) -> Families {
+    let mut found = Families {
+        v4: false,
+        v6: false,
+    };
+    for namespace in catalog.namespaces.values() {
+        let (v4, v6) = namespace.families();
+        found.v4 |= v4;
+        found.v6 |= v6;
+    }
+    if found.v4 || found.v6 {
+        found
+    } else {
+        Families::BOTH
+    }
+}

@@ -1,0 +1,81 @@
+//! What a name of the index is.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::name::Name;
+
+/// What a name is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// It has addresses, or would have.
+    Host(Host),
+    /// It has service locations.
+    Service(Vec<Location>),
+    /// Something exists below it.
+    Inner,
+    /// It is a zone for which we speak as a whole.
+    Zone,
+    /// It tells the version of the names' specification (Kubernetes DNS specification, §2.2).
+    Version,
+    /// Only the cluster's own DNS knows its answer.
+    Upstream {
+        /// The cluster, by its place in [`Index::clusters`].
+        cluster: usize,
+    },
+}
+
+/// A name with addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Host {
+    /// Sorted, without doubles.
+    pub v4: Vec<Ipv4Addr>,
+    /// Sorted, without doubles.
+    pub v6: Vec<Ipv6Addr>,
+    /// Where the service itself listens, over all its ports.
+    pub locations: Box<[Location]>,
+    /// Where the addresses come from.
+    pub origin: Origin,
+    /// The clusters that have the service, by their places in [`Index::clusters`].
+    pub clusters: Box<[usize]>,
+}
+
+/// Where a host's addresses come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// The local cluster has the service.
+    #[default]
+    Local,
+    /// Only peers have it; the addresses are their gateways'.
+    Gateway,
+    /// Only peers have it; the addresses are its own there.
+    ClusterIp,
+}
+
+/// Where a service listens (RFC 2782), its priority being 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// The port.
+    pub port: u16,
+    /// The share among the locations of one name.
+    pub weight: u16,
+    /// The host, itself a name of the index.
+    pub target: Name,
+}
+
+impl Host {
+    /// The same with these addresses besides.
+    #[must_use]
+    pub(super) fn with(mut self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {
+        for address in addresses {
+            match address {
+                IpAddr::V4(address) => self.v4.push(address),
+                IpAddr::V6(address) => self.v6.push(address),
+            }
+        }
+        self.v4.sort_unstable();
+        self.v4.dedup();
+        self.v6.sort_unstable();
+        self.v6.dedup();
+        self
+    }
+}

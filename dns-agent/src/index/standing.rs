@@ -1,0 +1,180 @@
+//! What can be said of a name that no catalog has: above all, whether it is certain that it does not exist.
+
+use std::str::from_utf8;
+
+use super::{Entry, Index, Part, below::Below};
+use crate::{
+    catalog::{Import, SyncState},
+    name::is_under,
+};
+
+/// How a name stands that is not in the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It does not exist, and nothing below it does: what the local cluster says is current, and leaves no room for it.
+    Absent,
+    /// No catalog has it. The cluster's own DNS may have more than catalogs do.
+    Unclaimed,
+    /// Only the cluster's own DNS knows.
+    Elsewhere,
+    /// The cluster's own DNS makes such names from pods' addresses.
+    Pod,
+    /// A catalog that may have it was never read.
+    InDoubt,
+}
+
+impl Index {
+    /// How a name below one of our zones stands, in wire form and lower case, given that it has no entry.
+    pub fn standing(&self, name: &[u8]) -> Standing {
+        if self.is_passed_through(name) {
+            return Standing::Elsewhere;
+        }
+        if let Some(below) = Below::read(name, &self.service_domain) {
+            return self.standing_of_service(&below);
+        }
+        if is_under(name, self.settings.cluster_set_domain.as_wire()) {
+            return self.standing_in_set(name);
+        }
+        // The cluster's DNS has a few of its own.
+        let Some(below) = Below::read(name, &self.settings.cluster_domain) else {
+            return Standing::Elsewhere;
+        };
+        match below.namespace {
+            _ if below.zonal => Standing::Elsewhere,
+            None => Standing::Elsewhere,
+            Some(b"pod") => Standing::Pod,
+            Some(b"dns" | b"dns-version") => Standing::Unclaimed,
+            Some(_) => self.absent(),
+        }
+    }
+
+    /// With a resolver's search list, outside names are asked with our domain behind them, and services' names with the
+    /// domain behind them twice. Most of that can be denied here: no cluster can have such a name, or the namespace or
+    /// service that it would be in does not exist.
+    fn standing_of_service(&self, below: &Below<'_>) -> Standing {
+        if below.zonal {
+            return Standing::Elsewhere;
+        }
+        let Some(namespace) = below.namespace else {
+            return Standing::Unclaimed;
+        };
+        let here = self.namespaces.get(namespace);
+        let part = below.service.and_then(|service| {
+            let services = &here?.services;
+            services.get(service)
+        });
+        if part.is_some_and(|part| part.is_upstream()) {
+            return Standing::Elsewhere;
+        }
+        if !below.is_possible() {
+            return self.absent();
+        }
+        if part.is_some() {
+            return Standing::Unclaimed;
+        }
+        if self.is_in_doubt(below) {
+            // Only names that look like a service: a failure would end the search of some resolvers (musl), and outside
+            // names look like endpoints.
+            return if below.is_of_service() {
+                Standing::InDoubt
+            } else {
+                Standing::Elsewhere
+            };
+        }
+        match here {
+            None if self.context.local.is_none() => Standing::Elsewhere,
+            // The cluster's DNS may know of a service a moment before we do; an endpoint comes after its service.
+            Some(_) if below.is_of_service() => Standing::Unclaimed,
+            Some(_) => self.absent(),
+            None if self.doubts.elsewhere || self.is_imported(namespace) => Standing::Unclaimed,
+            None => self.absent(),
+        }
+    }
+
+    fn standing_in_set(&self, name: &[u8]) -> Standing {
+        let below = Below::read(name, &self.set_domain);
+        let part = below.and_then(|below| {
+            let namespace = self.namespaces.get(below.namespace?)?;
+            namespace.set.get(below.service?)
+        });
+        let in_doubt = below.is_some_and(|below| {
+            let service = below.service.zip(below.namespace);
+            service.is_some_and(|(service, namespace)| self.doubts.contain(namespace, service))
+        });
+        match part {
+            Some(part) if part.is_upstream() => Standing::Elsewhere,
+            None if in_doubt && below.is_some_and(|below| below.is_of_service()) => {
+                Standing::InDoubt
+            }
+            None if in_doubt || self.context.local.is_none() => Standing::Elsewhere,
+            _ if below.is_some_and(|below| below.zonal) => Standing::Elsewhere,
+            _ => Standing::Unclaimed,
+        }
+    }
+
+    /// Whether a service that no catalog has may still turn out to exist, so that none of its names can be denied.
+    fn is_in_doubt(&self, below: &Below<'_>) -> bool {
+        let Some(namespace) = below.namespace else {
+            return self.doubts.everything;
+        };
+        let Some(service) = below.service else {
+            return self.doubts.reach(namespace);
+        };
+        let text = from_utf8(namespace).ok().zip(from_utf8(service).ok());
+        let cluster_local = &self.context.cluster_local;
+        let stays = text.is_some_and(|(namespace, name)| cluster_local.contains(namespace, name));
+        self.doubts.contain(namespace, service) && !stays
+    }
+
+    /// Whether a peer is said to have a namespace, or has it, so that its names may come.
+    fn is_imported(&self, namespace: &[u8]) -> bool {
+        let Ok(namespace) = from_utf8(namespace) else {
+            return false;
+        };
+        let mut peers = self.clusters.iter().filter(|cluster| !cluster.local);
+        peers.any(|peer| {
+            let catalog = peer.catalog.as_ref();
+            match &peer.import {
+                Import::Only {
+                    every_namespace: false,
+                    ..
+                } => peer.import.reaches(namespace),
+                _ => catalog.is_some_and(|catalog| catalog.namespaces.contains_key(namespace)),
+            }
+        })
+    }
+
+    /// Only a local cluster whose namespaces are all known, as they are now, leaves no room: an older state may lack what
+    /// came since.
+    fn absent(&self) -> Standing {
+        let local = self
+            .context
+            .local
+            .and_then(|place| self.clusters.get(place));
+        let Some(local) = local else {
+            return Standing::Elsewhere;
+        };
+        let catalog = local.catalog.as_ref();
+        let complete = catalog.is_some_and(|catalog| catalog.every_namespace);
+        if complete && local.state == SyncState::Synced {
+            Standing::Absent
+        } else {
+            Standing::Unclaimed
+        }
+    }
+
+    /// Whether the name is one of those that the configuration leaves to the cluster's DNS, or is above one: who denies a
+    /// name denies everything below it (RFC 8020).
+    fn is_passed_through(&self, name: &[u8]) -> bool {
+        let mut all = self.settings.passthrough.iter();
+        all.any(|passed| is_under(name, passed.as_wire()) || is_under(passed.as_wire(), name))
+    }
+}
+
+impl Part {
+    /// Whether only the cluster's own DNS knows the service, and so everything below it.
+    fn is_upstream(&self) -> bool {
+        let mut entries = self.entries.iter();
+        entries.any(|(_, entry)| matches!(entry, Entry::Upstream { .. }))
+    }
+}

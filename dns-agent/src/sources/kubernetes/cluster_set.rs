@@ -1,0 +1,370 @@
+//! What a cluster gives to the cluster set and takes from it: Kubernetes' Multi-Cluster Services API (KEP-1645), where the
+//! cluster offers it.
+
+mod offer;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use kube::Client;
+use serde::Deserialize;
+use tokio::sync::mpsc::Sender;
+
+use super::{
+    cluster,
+    convert::{self, address},
+    objects::{EndpointSlice, Metadata, Object, ServicePort, null_is_empty},
+    watch::{self, Event, Resource, Unwanted},
+};
+use crate::catalog::{self, Imported, ImportedEndpoint};
+use offer::{GROUP, Offer, Waits};
+
+/// What became known.
+#[derive(Debug)]
+pub(super) enum Change {
+    Exports(Event<ServiceExport>),
+    Imports(Event<ServiceImport>),
+    Slices(Event<EndpointSlice>),
+    /// Whether the cluster offers any of them is not known.
+    Unknown(String),
+}
+
+/// Whoever may use a service of the same name, in other clusters.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct ServiceExport {
+    metadata: Metadata,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    status: ExportStatus,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct ExportStatus {
+    #[serde(default, deserialize_with = "null_is_empty")]
+    conditions: Vec<Condition>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Condition {
+    r#type: String,
+    status: String,
+}
+
+/// A service of the cluster set.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct ServiceImport {
+    metadata: Metadata,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    spec: ImportSpec,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct ImportSpec {
+    #[serde(default)]
+    r#type: String,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    ips: Vec<String>,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    ports: Vec<ServicePort>,
+}
+
+impl Object for ServiceExport {
+    fn resource_version(&self) -> &str {
+        &self.metadata.resource_version
+    }
+}
+
+impl Object for ServiceImport {
+    fn resource_version(&self) -> &str {
+        &self.metadata.resource_version
+    }
+}
+
+/// An object of ours, by its namespace and name.
+trait Named {
+    fn metadata(&self) -> &Metadata;
+}
+
+macro_rules! named {
+    ($($object:ty),*) => {$(
+        impl Named for $object {
+            fn metadata(&self) -> &Metadata {
+                &self.metadata
+            }
+        }
+    )*};
+}
+
+named!(ServiceExport, ServiceImport, EndpointSlice);
+
+/// Sends everything that becomes known, until nobody wants it any more. Exports count in every cluster, imports in the
+/// local one.
+pub(super) async fn follow(
+    client: &Client,
+    local: bool,
+    send: &Sender<cluster::Change>,
+) -> Unwanted {
+    let mut waits = Waits::LONG;
+    let mut after_failure = Waits::SHORT;
+    let mut before = None;
+    loop {
+        match Offer::of(client).await {
+            Ok(offer) => {
+                if before.as_ref() != Some(&offer) {
+                    waits = Waits::LONG;
+                }
+                after_failure = Waits::SHORT;
+                let follow = follow_offer(client, &offer, local, send);
+                tokio::select! {
+                    unwanted = follow => return unwanted,
+                    () = offer.changes(client, &mut waits) => {}
+                }
+                before = Some(offer);
+            }
+            Err(problem) => {
+                let told = Change::Unknown(format!("{GROUP}: {problem}"));
+                if let Err(unwanted) = tell(send, told).await {
+                    return unwanted;
+                }
+                after_failure.wait().await;
+            }
+        }
+    }
+}
+
+async fn follow_offer(
+    client: &Client,
+    offer: &Offer,
+    local: bool,
+    send: &Sender<cluster::Change>,
+) -> Unwanted {
+    let resource = |name, path: String, selector: &str| Resource {
+        name,
+        path,
+        selector: selector.to_owned(),
+        // Its definition may go before that is seen.
+        optional: true,
+    };
+    let exports = resource("serviceexports", offer.path("serviceexports"), "");
+    let imports = resource("serviceimports", offer.path("serviceimports"), "");
+    let slices = resource(
+        "endpointslices of serviceimports",
+        "/apis/discovery.k8s.io/v1/endpointslices".to_owned(),
+        "&labelSelector=multicluster.kubernetes.io%2Fservice-name",
+    );
+    let follow_exports = async {
+        if !offer.exports {
+            return nothing(send, Change::Exports(Event::Listed(Vec::new()))).await;
+        }
+        let wrap = |event| cluster::Change::ClusterSet(Change::Exports(event));
+        watch::follow(client, &exports, send, wrap).await
+    };
+    let offers_imports = local && offer.imports;
+    let follow_imports = async {
+        if !offers_imports {
+            return nothing(send, Change::Imports(Event::Listed(Vec::new()))).await;
+        }
+        let wrap = |event| cluster::Change::ClusterSet(Change::Imports(event));
+        watch::follow(client, &imports, send, wrap).await
+    };
+    let follow_slices = async {
+        if !offers_imports {
+            return nothing(send, Change::Slices(Event::Listed(Vec::new()))).await;
+        }
+        let wrap = |event| cluster::Change::ClusterSet(Change::Slices(event));
+        watch::follow(client, &slices, send, wrap).await
+    };
+    tokio::select! {
+        unwanted = follow_exports => unwanted,
+        unwanted = follow_imports => unwanted,
+        unwanted = follow_slices => unwanted,
+    }
+}
+
+/// Says that there are none, once.
+async fn nothing(send: &Sender<cluster::Change>, change: Change) -> Unwanted {
+    match tell(send, change).await {
+        Ok(()) => std::future::pending().await,
+        Err(unwanted) => unwanted,
+    }
+}
+
+async fn tell(send: &Sender<cluster::Change>, change: Change) -> Result<(), Unwanted> {
+    Ok(send.send(cluster::Change::ClusterSet(change)).await?)
+}
+
+/// By namespace, then by the object's name.
+type Kept<T> = BTreeMap<Arc<str>, BTreeMap<String, T>>;
+
+/// Everything that is kept of it.
+#[derive(Debug, Default)]
+pub(super) struct ClusterSet {
+    exports: Kept<()>,
+    imports: Kept<catalog::ServiceImport>,
+    /// The import's name, and its endpoints.
+    slices: Kept<(String, Vec<ImportedEndpoint>)>,
+    /// Of each resource whether it was listed or is known not to be had, and what is wrong.
+    heard: [(bool, Option<String>); 3],
+}
+
+impl ClusterSet {
+    /// The namespaces that changed by it.
+    pub(super) fn take(&mut self, change: Change) -> BTreeSet<Arc<str>> {
+        let mut changed = BTreeSet::new();
+        let [exports, imports, slices] = &mut self.heard;
+        match change {
+            Change::Exports(event) => {
+                take(&mut self.exports, event, export, &mut changed, exports);
+            }
+            Change::Imports(event) => {
+                take(&mut self.imports, event, import, &mut changed, imports);
+            }
+            Change::Slices(event) => take(&mut self.slices, event, slice, &mut changed, slices),
+            Change::Unknown(problem) => {
+                exports.1 = Some(problem);
+                for heard in [exports, imports, slices] {
+                    heard.0 = true;
+                }
+            }
+        }
+        changed
+    }
+
+    /// Whether nothing is to be waited for.
+    pub(super) fn is_listed(&self) -> bool {
+        self.heard.iter().all(|(listed, _)| *listed)
+    }
+
+    /// What is wrong.
+    pub(super) fn problems(&self) -> impl Iterator<Item = &String> {
+        self.heard
+            .iter()
+            .filter_map(|(_, problem)| problem.as_ref())
+    }
+
+    /// Whether a service is exported.
+    pub(super) fn exports(&self, namespace: &str, name: &str) -> bool {
+        let services = self.exports.get(namespace);
+        services.is_some_and(|services| services.contains_key(name))
+    }
+
+    /// The imports of a namespace, with their endpoints.
+    pub(super) fn imports(
+        &self,
+        namespace: &str,
+    ) -> BTreeMap<Arc<str>, Arc<catalog::ServiceImport>> {
+        let imports = self.imports.get(namespace).into_iter().flatten();
+        let imports = imports.map(|(name, import)| {
+            let mut import = import.clone();
+            if let Imported::Headless(endpoints) = &mut import.imported {
+                let slices = self.slices.get(namespace).into_iter().flatten();
+                let own = slices.filter(|(_, (service, _))| service == name);
+                endpoints.extend(own.flat_map(|(_, (_, endpoints))| endpoints.clone()));
+            }
+            (Arc::clone(&import.name), Arc::new(import))
+        });
+        imports.collect()
+    }
+}
+
+/// Keeps of an event what `convert` makes of its objects.
+fn take<K: Named, T>(
+    kept: &mut Kept<T>,
+    event: Event<K>,
+    convert: fn(&K) -> Result<Option<T>, String>,
+    changed: &mut BTreeSet<Arc<str>>,
+    (listed, problem): &mut (bool, Option<String>),
+) {
+    let named = |text: String| Some(format!("{GROUP}: {text}"));
+    let key = |object: &K| {
+        let metadata = object.metadata();
+        (
+            Arc::from(metadata.namespace.as_str()),
+            metadata.name.clone(),
+        )
+    };
+    let mut put = |kept: &mut Kept<T>, object: &K, converted: Option<T>| {
+        let (namespace, name): (Arc<str>, String) = key(object);
+        let objects = kept.entry(Arc::clone(&namespace)).or_default();
+        match converted {
+            Some(converted) => objects.insert(name, converted),
+            None => objects.remove(&name),
+        };
+        changed.insert(namespace);
+    };
+    match event {
+        Event::Listed(objects) => {
+            let converted: Result<Vec<Option<T>>, String> = objects.iter().map(convert).collect();
+            let converted = match converted {
+                Ok(converted) => converted,
+                Err(text) => {
+                    *problem = named(text);
+                    return;
+                }
+            };
+            let before: Vec<Arc<str>> = kept.keys().cloned().collect();
+            kept.clear();
+            for (object, converted) in objects.iter().zip(converted) {
+                put(kept, object, converted);
+            }
+            changed.extend(before);
+            (*listed, *problem) = (true, None);
+        }
+        Event::Put(object) => match convert(&object) {
+            Ok(converted) => put(kept, &object, converted),
+            Err(text) => *problem = named(text),
+        },
+        Event::Gone(object) => put(kept, &object, None),
+        // Names of the cluster domain do not wait for what only the cluster set needs.
+        Event::Problem(text) => (*listed, *problem) = (true, Some(text)),
+        Event::Well => *problem = None,
+    }
+}
+
+/// An export that is marked as wrong is none: nobody's service, or one that cannot be exported.
+fn export(object: &ServiceExport) -> Result<Option<()>, String> {
+    convert::label(&object.metadata.name)?;
+    let mut conditions = object.status.conditions.iter();
+    let invalid = conditions.any(|found| found.r#type == "Valid" && found.status == "False");
+    Ok((!invalid).then_some(()))
+}
+
+/// Without its endpoints, if it is headless.
+fn import(object: &ServiceImport) -> Result<Option<catalog::ServiceImport>, String> {
+    let ServiceImport { metadata, spec } = object;
+    convert::label(&metadata.name)?;
+    convert::label(&metadata.namespace)?;
+    let imported = if spec.r#type == "Headless" {
+        Imported::Headless(Vec::new())
+    } else {
+        let addresses = spec.ips.iter().filter(|text| !text.is_empty());
+        let addresses = addresses.map(|text| address(text));
+        Imported::ClusterSetIp(addresses.collect::<Result<_, _>>()?)
+    };
+    Ok(Some(catalog::ServiceImport {
+        name: metadata.name.as_str().into(),
+        namespace: metadata.namespace.as_str().into(),
+        imported,
+        ports: convert::ports(&spec.ports)?,
+    }))
+}
+
+fn slice(object: &EndpointSlice) -> Result<Option<(String, Vec<ImportedEndpoint>)>, String> {
+    let labels = &object.metadata.labels;
+    let Some(service) = labels.imported_service.clone() else {
+        return Ok(None);
+    };
+    if let Some(cluster) = &labels.source_cluster {
+        convert::label(cluster)?;
+    }
+    let endpoints = convert::endpoints(object)?.into_iter();
+    let endpoints = endpoints.map(|endpoint| ImportedEndpoint {
+        cluster: labels.source_cluster.clone(),
+        endpoint,
+    });
+    Ok(Some((service, endpoints.collect())))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+use super::*;
+
+fn listed<K: for<'de> Deserialize<'de>>(objects: &str) -> Event<K> {
+    Event::Listed(serde_json::from_str(objects).unwrap())
+}
+
+fn exports(objects: &str) -> Change {
+    Change::Exports(listed(objects))
+}
+
+#[test]
+fn a_service_is_exported_unless_its_export_is_marked_as_wrong() {
+    let mut set = ClusterSet::default();
+    let changed = set.take(exports(
+        r#"[
+        {"metadata": {"namespace": "shop", "name": "new"}},
+        {"metadata": {"namespace": "shop", "name": "good"}, "status": {"conditions": [{"type": "Valid", "status": "True"}]}},
+        {"metadata": {"namespace": "shop", "name": "conflict"}, "status": {"conditions": [{"type": "Conflict", "status": "True"}]}},
+        {"metadata": {"namespace": "web", "name": "wrong"}, "status": {"conditions": [{"type": "Valid", "status": "False"}]}}]"#,
+    ));
+    assert_eq!(changed, ["shop".into(), "web".into()].into());
+    let check = |set: &ClusterSet, expected: [bool; 4]| {
+        let all = [
+            ("shop", "new"),
+            ("shop", "good"),
+            ("shop", "conflict"),
+            ("web", "wrong"),
+        ];
+        assert_eq!(
+            all.map(|(namespace, name)| set.exports(namespace, name)),
+            expected
+        );
+    };
+    check(&set, [true, true, true, false]);
+    // A list replaces what was known, and says so of every namespace.
+    let changed = set.take(exports(
+        r#"[{"metadata": {"namespace": "web", "name": "wrong"}}]"#,
+    ));
+    assert_eq!(changed, ["shop".into(), "web".into()].into());
+    check(&set, [false, false, false, true]);
+}
+
+#[test]
+fn an_import_has_addresses_or_the_endpoints_of_its_slices() {
+    let mut set = ClusterSet::default();
+    set.take(Change::Imports(listed(
+        r#"[
+        {"metadata": {"namespace": "shop", "name": "web"}, "spec": {"type": "ClusterSetIP", "ips": ["10.9.0.1", "fd00::1"],
+            "ports": [{"name": "http", "port": 80}]}},
+        {"metadata": {"namespace": "shop", "name": "db"}, "spec": {"type": "Headless", "ports": []}}]"#,
+    )));
+    set.take(Change::Slices(listed(
+        r#"[
+        {"metadata": {"namespace": "shop", "name": "db-1", "labels": {"multicluster.kubernetes.io/service-name": "db",
+            "multicluster.kubernetes.io/source-cluster": "c2"}}, "addressType": "IPv4",
+            "endpoints": [{"addresses": ["10.2.5.1"], "hostname": "db-0"}]},
+        {"metadata": {"namespace": "shop", "name": "x-1", "labels": {"multicluster.kubernetes.io/service-name": "x"}},
+            "addressType": "IPv4", "endpoints": [{"addresses": ["10.2.5.9"]}]}]"#,
+    )));
+    let imports = set.imports("shop");
+    let addresses = ["10.9.0.1", "fd00::1"].map(|text| text.parse().unwrap());
+    assert_eq!(
+        imports["web"].imported,
+        Imported::ClusterSetIp(addresses.into())
+    );
+    assert_eq!(imports["web"].ports[0].number, 80);
+    let Imported::Headless(endpoints) = &imports["db"].imported else {
+        panic!("{:?}", imports["db"]);
+    };
+    let [endpoint] = &endpoints[..] else {
+        panic!("{endpoints:?}");
+    };
+    assert_eq!(endpoint.cluster.as_deref(), Some("c2"));
+    assert_eq!(endpoint.endpoint.address.to_string(), "10.2.5.1");
+    assert_eq!(set.imports("other").len(), 0);
+}
+
+#[test]
+fn what_cannot_be_had_is_told_and_not_waited_for() {
+    let mut set = ClusterSet::default();
+    assert!(!set.is_listed());
+    set.take(exports("[]"));
+    set.take(Change::Slices(listed("[]")));
+    assert!(!set.is_listed());
+    set.take(Change::Imports(Event::Problem(
+        "serviceimports: forbidden".to_owned(),
+    )));
+    assert!(set.is_listed());
+    assert_eq!(
+        set.problems().collect::<Vec<_>>(),
+        ["serviceimports: forbidden"]
+    );
+    // What is not understood changes nothing.
+    set.take(exports(
+        r#"[{"metadata": {"namespace": "shop", "name": "web"}}]"#,
+    ));
+    set.take(exports(
+        r#"[{"metadata": {"namespace": "shop", "name": "a.b"}}]"#,
+    ));
+    assert!(set.exports("shop", "web"));
+    assert_eq!(set.problems().count(), 2);
+    set.take(Change::Imports(Event::Well));
+    set.take(exports("[]"));
+    assert_eq!(set.problems().count(), 0);
+}
+
+#[test]
+fn a_server_that_does_not_say_what_it_offers_holds_nothing_up() {
+    let mut set = ClusterSet::default();
+    set.take(Change::Unknown("no reply".to_owned()));
+    assert!(set.is_listed());
+    assert_eq!(set.problems().collect::<Vec<_>>(), ["no reply"]);
+    set.take(exports("[]"));
+    assert_eq!(set.problems().count(), 0);
+}

@@ -1,0 +1,91 @@
+//! As much of Istio's MeshConfig as answers need, as the ConfigMap `istio` has it. Source: istio.io/api
+//! `mesh/v1alpha1/config.proto`, `serviceSettings`.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::{access::one_line, mesh_networks, objects::MeshData};
+use crate::catalog::MeshNetworks;
+
+/// What the ConfigMap says, each part as it was when it was last understood.
+#[derive(Debug, Default)]
+pub(super) struct MeshConfiguration {
+    pub(super) networks: Arc<MeshNetworks>,
+    pub(super) cluster_local_hosts: Arc<[(String, bool)]>,
+}
+
+impl MeshConfiguration {
+    /// Takes what can be understood; otherwise the problem, with the key that has it.
+    pub(super) fn take(&mut self, data: &MeshData) -> Result<(), String> {
+        let networks = mesh_networks::parse(data.mesh_networks.as_deref().unwrap_or_default());
+        let networks = networks
+            .map(|networks| self.networks = Arc::new(networks))
+            .map_err(|problem| format!("meshNetworks: {problem}"));
+        let hosts = cluster_local_hosts(data.mesh.as_deref().unwrap_or_default());
+        let hosts = hosts
+            .map(|hosts| self.cluster_local_hosts = hosts.into())
+            .map_err(|problem| format!("mesh: {problem}"));
+        networks.and(hosts)
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Written {
+    #[serde(default)]
+    service_settings: Option<Vec<ServiceSettings>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ServiceSettings {
+    settings: Option<Settings>,
+    hosts: Option<Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Settings {
+    cluster_local: Option<bool>,
+}
+
+/// The hosts of which a mesh configuration says whether they stay in their cluster, in its order. As in Istio, settings that
+/// do not say so say that they do not.
+fn cluster_local_hosts(text: &str) -> Result<Vec<(String, bool)>, String> {
+    let written: Written = match text.trim() {
+        "" => Written::default(),
+        text => serde_saphyr::from_str(text).map_err(|error| one_line(&error.to_string()))?,
+    };
+    let all = written.service_settings.unwrap_or_default().into_iter();
+    let hosts = all.flat_map(|written| {
+        let local = written
+            .settings
+            .and_then(|settings| settings.cluster_local)
+            .unwrap_or(false);
+        let hosts = written.hosts.unwrap_or_default();
+        hosts.into_iter().map(move |host| (host, local))
+    });
+    Ok(hosts.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn service_settings_say_which_hosts_stay() {
+        let text = "trustDomain: east\ndefaultConfig: {discoveryAddress: istiod:15012}\nserviceSettings:\n\
+                    - settings: {clusterLocal: true}\n  hosts: ['*.vault.svc.cluster.local', a.b]\n\
+                    - hosts: ['*.kube-system.svc.cluster.local']\n- settings: {clusterLocal: true}\n";
+        let found = cluster_local_hosts(text).unwrap();
+        let expected = [
+            ("*.vault.svc.cluster.local".to_owned(), true),
+            ("a.b".to_owned(), true),
+            ("*.kube-system.svc.cluster.local".to_owned(), false),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(cluster_local_hosts("").unwrap(), []);
+        assert_eq!(cluster_local_hosts("rootNamespace: x").unwrap(), []);
+        assert!(cluster_local_hosts("serviceSettings: [").is_err());
+    }
+}

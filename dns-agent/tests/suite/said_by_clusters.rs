@@ -1,0 +1,152 @@
+//! What clusters say besides their services, and what that does to answers: the cluster set, labels of namespaces, the mesh
+//! configuration, the place of the node.
+
+use hickory_proto::op::ResponseCode;
+use serde_json::{Value, json};
+
+use crate::{
+    kubernetes::{GATEWAY, World, name},
+    support::{
+        agent::Agent,
+        api::{EXPORTS, IMPORTS, MESH, NAMESPACES, NODES, SERVICES, SLICES},
+        message::{Draft, query},
+    },
+};
+
+fn in_set(service: &str) -> Draft {
+    query(&format!("{service}.svc.clusterset.local"))
+}
+
+const NO_PROBES: &str = "gatewayProbe: {enabled: false}\n";
+
+#[tokio::test]
+async fn the_cluster_set_is_answered_for_once_its_api_is_there() {
+    let world = World::new();
+    let agent = world.agent().await;
+    let unknown = agent.ask(&in_set("catalog.shop")).await;
+    assert_eq!(unknown.metadata.response_code, ResponseCode::ServFail);
+    world.peer.offer_multicluster(true);
+    world.peer.put(EXPORTS, "shop", "catalog", json!({}));
+    agent.eventually(&in_set("catalog.shop"), &[GATEWAY]).await;
+    let named = in_set("cluster-2.catalog.shop");
+    assert_eq!(agent.answers(&named).await, [GATEWAY]);
+    // Only what is exported is there.
+    let reviews = agent.ask(&in_set("reviews.shop")).await;
+    assert_eq!(reviews.metadata.response_code, ResponseCode::ServFail);
+
+    world.local.offer_multicluster(true);
+    let spec =
+        json!({"spec": {"type": "ClusterSetIP", "ips": ["10.1.9.1"], "ports": [{"port": 80}]}});
+    world.local.put(IMPORTS, "shop", "catalog", spec);
+    agent
+        .eventually(&in_set("catalog.shop"), &["10.1.9.1"])
+        .await;
+    let headless = json!({"spec": {"type": "Headless", "ports": []}});
+    world.local.put(IMPORTS, "shop", "catalog", headless);
+    let slice = json!({
+        "metadata": {"labels": {"multicluster.kubernetes.io/service-name": "catalog",
+            "multicluster.kubernetes.io/source-cluster": "c2"}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": ["10.2.5.1"], "hostname": "c-0"}]
+    });
+    world.local.put(SLICES, "shop", "catalog-c2", slice);
+    agent
+        .eventually(&in_set("c-0.c2.catalog.shop"), &["10.2.5.1"])
+        .await;
+    world.local.delete(IMPORTS, "shop", "catalog");
+    agent.eventually(&in_set("catalog.shop"), &[GATEWAY]).await;
+    world.peer.delete(EXPORTS, "shop", "catalog");
+    agent.eventually(&in_set("catalog.shop"), &[]).await;
+    // The names of the cluster domain never changed by it.
+    assert_eq!(agent.answers(&name("catalog.shop")).await, [GATEWAY]);
+
+    world.peer.put(EXPORTS, "shop", "catalog", json!({}));
+    agent.eventually(&in_set("catalog.shop"), &[GATEWAY]).await;
+    world.peer.offer_multicluster(false);
+    agent.eventually(&in_set("catalog.shop"), &[]).await;
+    agent.readyz_says("catalog cluster-2: synced\n").await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_namespaces_label_says_whether_peers_answer_for_it() {
+    let world = World::new();
+    let files = world.files("gatewayProbe: {enabled: false}\nremote: {namespaces: labelled}\n");
+    let agent = Agent::start_with(files.await).await;
+    let label = |said: &str| json!({"metadata": {"labels": {"crossmesh.io/remote": said}}});
+    let catalog = name("catalog.shop");
+    world.local.put(NAMESPACES, "", "shop", label("true"));
+    agent.eventually(&catalog, &[GATEWAY]).await;
+    for no in [label("false"), json!({}), label("yes")] {
+        world.local.put(NAMESPACES, "", "shop", no);
+        agent.eventually(&catalog, &[]).await;
+        world.local.put(NAMESPACES, "", "shop", label("true"));
+        agent.eventually(&catalog, &[GATEWAY]).await;
+    }
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn the_mesh_configuration_keeps_services_in_their_cluster() {
+    let world = World::new();
+    let agent = world.agent().await;
+    let mesh = |settings: Value| json!({"data": {"mesh": settings.to_string()}});
+    let settings =
+        |hosts: &[&str], local: bool| json!({"settings": {"clusterLocal": local}, "hosts": hosts});
+    let catalog = name("catalog.shop");
+    let all = settings(&["*.svc.cluster.local"], true);
+    let one = settings(&["redis.shop.svc.cluster.local"], false);
+    let both = mesh(json!({"serviceSettings": [all, one]}));
+    world.local.put(MESH, "istio-system", "istio", both);
+    agent.eventually(&catalog, &[]).await;
+    assert_eq!(agent.answers(&name("redis.shop")).await, ["10.2.0.8"]);
+    // What is wrong there is told and changes nothing.
+    let wrong = json!({"data": {"mesh": "serviceSettings: 7"}});
+    world.local.put(MESH, "istio-system", "istio", wrong);
+    agent
+        .readyz_says("catalog cluster-1: synced: the ConfigMap istio: mesh: ")
+        .await;
+    assert!(agent.answers(&catalog).await.is_empty());
+    world.local.delete(MESH, "istio-system", "istio");
+    agent.eventually(&catalog, &[GATEWAY]).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn the_gateway_that_is_near_the_node_is_answered() {
+    let world = World::new();
+    let at = |region: &str, zone: &str| json!({"topology.kubernetes.io/region": region, "topology.kubernetes.io/zone": zone});
+    let near = "203.0.113.8";
+    let mut labels = at("eu", "a");
+    labels["topology.istio.io/network"] = "network-2".into();
+    let gateway = json!({
+        "metadata": {"labels": labels},
+        "spec": {"clusterIP": "10.9.9.8", "clusterIPs": ["10.9.9.8"], "ports": [{"name": "tls", "port": 15443}]},
+        "status": {"loadBalancer": {"ingress": [{"ip": near}]}}
+    });
+    world
+        .peer
+        .put(SERVICES, "istio-system", "eastwest-a", gateway);
+    let node = |labels: Value| json!({"metadata": {"labels": labels}});
+    world.local.put(NODES, "", "node-1", node(at("eu", "a")));
+    world.local.put(NODES, "", "node-2", node(json!({})));
+    let files = world.files(NO_PROBES).await;
+    let agent = Agent::start_on(Some("node-1"), files).await;
+    let catalog = name("catalog.shop");
+    agent.eventually(&catalog, &[near]).await;
+    // A node that nobody says a place of is as near to the one as to the other.
+    world.local.put(NODES, "", "node-1", node(json!({})));
+    let both = async {
+        loop {
+            let mut found = agent.answers(&catalog).await;
+            found.sort();
+            if found == [GATEWAY, near] {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(crate::support::agent::PATIENCE, both)
+        .await
+        .unwrap();
+    agent.stop().await;
+}
