@@ -19,7 +19,7 @@ pub enum Entry {
     Version,
     /// Only the cluster's own DNS knows its answer.
     Upstream {
-        /// The cluster, by its place in [`Index::clusters`].
+        /// The cluster, by its place in [`Index::clusters`](super::Index::clusters).
         cluster: usize,
     },
 }
@@ -35,7 +35,7 @@ pub struct Host {
     pub locations: Box<[Location]>,
     /// Where the addresses come from.
     pub origin: Origin,
-    /// The clusters that have the service, by their places in [`Index::clusters`].
+    /// The clusters that have the service, by their places in [`Index::clusters`](super::Index::clusters).
     pub clusters: Box<[usize]>,
 }
 
