@@ -9,7 +9,7 @@ mod udp;
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
-use tracing::debug;
+use tracing::{debug, warn};
 
 pub(crate) use guests::Guests;
 use rotation::Rotation;
@@ -136,7 +136,11 @@ impl Engine {
             began,
         };
         if !self.is_allowed(origin.client) {
-            self.metrics.prohibited.inc();
+            let refused = self.metrics.prohibited.inc().saturating_add(1);
+            // Pods may have addresses that no default covers, such as global IPv6: that must be seen, and not fill the log.
+            if refused.is_power_of_two() {
+                warn!(client = %origin.client, refused, "refused a query from an address that is not allowed; if it is a pod's or a node's, add its range to cluster.ranges or allowFrom");
+            }
             self.refuse(&query, origin, Rcode::Refused, Some(PROHIBITED), out);
             self.tell(Told {
                 outcome: Outcome::Refused,

@@ -205,23 +205,36 @@ impl Upstream {
 
     async fn ask_servers(&self, key: &Key, to: Servers) -> Result<Message, Failure> {
         let began = Instant::now();
-        match (to, &self.cluster) {
-            (Servers::Cluster, Some(pool)) => self.try_all(key, pool, began).await,
-            _ => self.try_all(key, &self.general.load_full(), began).await,
+        let general = self.general.load_full();
+        let pool = match (to, &self.cluster) {
+            (Servers::Cluster, Some(pool)) => pool,
+            _ => &general,
+        };
+        let mut servers = pool.in_order();
+        if servers.is_empty() {
+            match to {
+                Servers::General => return Err(Failure::Loop),
+                // It may send outside names back and yet have the cluster's own. Where it has not, the question that comes
+                // back waits for its own answer, and goes round no further.
+                Servers::Cluster => servers = pool.all().collect(),
+            }
         }
+        self.try_all(key, servers, began).await
     }
 
     /// Every server in turn, the ones that stayed silent a second time, until one answers or time is up. When none
     /// does, a reply that was cut, or else one that declined, is still better than none of ours: it is the server's own
     /// word.
-    async fn try_all(&self, key: &Key, pool: &Pool, began: Instant) -> Result<Message, Failure> {
+    async fn try_all(
+        &self,
+        key: &Key,
+        servers: Vec<&Server>,
+        began: Instant,
+    ) -> Result<Message, Failure> {
         let deadline = began + self.deadline;
         let mut declined = None;
         let mut failure = Failure::Unreachable;
-        let mut left = pool.in_order();
-        if left.is_empty() {
-            return Err(Failure::Loop);
-        }
+        let mut left = servers;
         for _ in 0..2 {
             let mut again = Vec::new();
             for server in left {

@@ -41,6 +41,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- end -}}
 
+{{/* Another content is another ConfigMap: a running agent keeps the file that it and its probes began with. */}}
+{{- define "crossmesh-dns-agent.configName" -}}
+{{- printf "%s-%s" (include "crossmesh-dns-agent.fullname" .) (include "crossmesh-dns-agent.config" . | sha256sum | trunc 10) -}}
+{{- end -}}
+
 {{/* An address and a port; an IPv6 address in brackets. */}}
 {{- define "crossmesh-dns-agent.socket" -}}
 {{- if contains ":" .address -}}

@@ -100,8 +100,9 @@ impl Joining {
         }
     }
 
-    /// Whoever answers now may know more than an agent that merely gave up waiting: the local cluster must be known, and of
-    /// the others all that can be read in the time allowed.
+    /// Whoever answers now may know more than an agent that merely gave up waiting: the local cluster must have been read,
+    /// and of the others all that can be read in the time allowed. A snapshot is not enough: it is the other agent's own
+    /// memory, and where this one may not read its cluster, a rolling upgrade must stop here.
     fn knows_enough(&self) -> bool {
         let pending = self.readiness.pending();
         let waits_for_nothing_else = pending.iter().all(|name| **name == *self.own_guard);
@@ -109,6 +110,7 @@ impl Joining {
         let mut clusters = index.clusters().iter();
         let local = clusters.find(|cluster| cluster.local);
         let known = |state| matches!(state, SyncState::Synced | SyncState::Stale);
-        waits_for_nothing_else && local.is_some_and(|cluster| known(cluster.state))
+        waits_for_nothing_else
+            && local.is_some_and(|cluster| known(cluster.state) && !cluster.restored)
     }
 }

@@ -93,8 +93,9 @@ pub(super) fn write(directory: &Path, cluster: &str, content: &[u8]) -> io::Resu
         .recursive(true)
         .mode(0o700)
         .create(directory)?;
-    // Another agent may be writing too, while one takes the other's place.
-    let new = directory.join(format!("{}.{}.new", name(cluster), std::process::id()));
+    // Another agent may be writing too, while one takes the other's place; in containers both are process 1.
+    let random = getrandom::u64().map_err(io::Error::other)?;
+    let new = directory.join(format!("{}.{random:016x}.new", name(cluster)));
     let written = write_new(&new, content)
         .and_then(|()| fs::rename(&new, directory.join(name(cluster))))
         .and_then(|()| File::open(directory)?.sync_all());
