@@ -11,7 +11,6 @@
 )]
 
 mod attribute;
-pub(crate) mod connections;
 
 use std::fmt;
 use std::ptr::null_mut;
@@ -94,6 +93,16 @@ unsafe extern "C" {
         data: *mut *mut u8,
         size: *mut usize,
     ) -> i32;
+}
+
+/// What Envoy is to do with what it showed: `proxy_action_t`, which is numbered alike for requests and connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Action {
+    /// Pass it on.
+    Continue = 0,
+    /// Hold it.
+    Pause = 1,
 }
 
 /// A map of a request, as `proxy_map_type_t` numbers it.
@@ -386,7 +395,7 @@ fn check(call: &'static str, status: i32) -> Result<(), Failure> {
     })
 }
 
-/// Memory that the host allocated in this VM, through the `malloc` that the SDK exports, and handed over.
+/// Memory that the host allocated in this VM, by [`crate::callbacks::proxy_on_memory_allocate`], and handed over.
 struct Returned {
     data: *mut u8,
     size: usize,
@@ -404,7 +413,7 @@ impl Returned {
         if self.data.is_null() {
             return Vec::new();
         }
-        // SAFETY: the SDK's allocator made it as a boxed slice of `size` bytes, and the host keeps no pointer to it.
+        // SAFETY: `proxy_on_memory_allocate` made it as a boxed slice of `size` bytes, and the host keeps no pointer to it.
         unsafe { Vec::from_raw_parts(self.data, self.size, self.size) }
     }
 }

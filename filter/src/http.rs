@@ -1,18 +1,17 @@
 //! One HTTP request: read, decide, act.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crossmesh_policy::{Decision, HttpRequest, Mode, Protocol, Request, Verdict};
-use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::Action;
 
 use crate::encoding::{self, Pair};
-use crate::host::{self, Attribute, Failure, Level, Map};
+use crate::host::{self, Action, Attribute, Failure, Level, Map};
 use crate::identities::Identity;
 use crate::line::Line;
 use crate::peer::{self, End};
-use crate::root::Active;
-use crate::tcp;
+use crate::root::{self, Active};
 use crate::telemetry::{self, SourceLabel};
 
 /// What a refused client reads: neither the rule nor the policy.
@@ -20,85 +19,89 @@ const DENIED_BODY: &str = "access denied by mesh policy\n";
 /// What a client reads when no decision could be made.
 const FAILED_BODY: &str = "access could not be decided\n";
 
-/// The filter of one HTTP stream. Apart from requests of the workload's own it looks at the request only, so that a local
-/// reply of its own, which Envoy sends through the response callbacks too, is nothing to it.
-///
-/// One is made for each TCP connection too, and sees nothing of it but its end: see [`host::connections`].
+/// What has to be remembered of a request until its end. Of most there is nothing: only the request is looked at, so that a
+/// local reply of its own, which Envoy sends through the response callbacks too, is nothing to it.
 #[derive(Debug)]
-pub(crate) struct HttpFilter {
-    context: u32,
-    active: Option<Rc<Active>>,
+struct Stream {
+    active: Rc<Active>,
     seen: Seen,
 }
 
 /// What a stream turned out to be.
 #[derive(Clone, Copy, Debug)]
 enum Seen {
-    /// Nothing that its end has to do with.
-    Nothing,
     /// A request of the workload's own.
     Own,
     /// A request that was counted so.
     Judged(SourceLabel, Verdict),
 }
 
-impl HttpFilter {
-    /// A filter with the policy of its plugin.
-    pub(crate) fn new(context: u32, active: Option<Rc<Active>>) -> Self {
-        Self {
-            context,
-            active,
-            seen: Seen::Nothing,
-        }
-    }
+thread_local! {
+    static STREAMS: RefCell<BTreeMap<u32, Stream>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-impl Context for HttpFilter {}
-
-impl HttpContext for HttpFilter {
-    fn on_http_request_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
-        // Envoy makes no stream for a plugin that it could not configure; were it to, nothing passes.
-        let Some(active) = &self.active else {
-            return reply(500, telemetry::UNCONFIGURED_DETAILS, FAILED_BODY);
-        };
-        match judge(active) {
-            Ok((action, seen)) => {
-                self.seen = seen;
-                action
+/// The request's headers are there; nothing else of it if this is its `end`.
+pub(crate) fn request_headers(context: u32, end: bool) -> Action {
+    // Envoy makes no stream for a plugin that it could not configure; were it to, nothing passes.
+    let Some(active) = root::of_beginning(context) else {
+        return reply(500, telemetry::UNCONFIGURED_DETAILS, FAILED_BODY);
+    };
+    match judge(&active) {
+        Ok((action, seen)) => {
+            let more_to_come = match seen {
+                Seen::Own => true,
+                Seen::Judged(..) => !end || active.telemetry.asks_at_end(),
+            };
+            if more_to_come {
+                let stream = Stream { active, seen };
+                STREAMS.with_borrow_mut(|streams| streams.insert(context, stream));
             }
-            Err(failure) => undecided(active, &failure, Map::RequestHeaders),
+            action
         }
-    }
-
-    /// What pretends to come from this filter does not pass behind the body either: there are applications that take
-    /// trailers for headers.
-    fn on_http_request_trailers(&mut self, _trailers: usize) -> Action {
-        if let (Seen::Judged(..), Some(active)) = (self.seen, &self.active)
-            && let Err(failure) = remove_reserved_trailers()
-        {
-            return undecided(active, &failure, Map::RequestTrailers);
-        }
-        Action::Continue
-    }
-
-    /// On the client's side now is known who answers: that is told, and nothing decided.
-    fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
-        if let (Seen::Own, Some(active)) = (self.seen, &self.active) {
-            tag_upstream(active);
-        }
-        Action::Continue
+        Err(failure) => undecided(&active, &failure, Map::RequestHeaders),
     }
 }
 
-impl Drop for HttpFilter {
-    /// The stream's end. Told here, where Envoy calls in any case, and not in `on_log`, for which every request would
-    /// pay, whether or not its policy asks for this.
-    fn drop(&mut self) {
-        tcp::deleted(self.context);
-        if let (Seen::Judged(label, verdict), Some(active)) = (self.seen, &self.active) {
-            active.telemetry.request_over(label, verdict);
-        }
+/// What pretends to come from this filter does not pass behind the body either: there are applications that take
+/// trailers for headers.
+pub(crate) fn request_trailers(context: u32) -> Action {
+    if let Some((Seen::Judged(..), active)) = find(context)
+        && let Err(failure) = remove_reserved_trailers()
+    {
+        return undecided(&active, &failure, Map::RequestTrailers);
     }
+    Action::Continue
+}
+
+/// On the client's side now is known who answers: that is told, and nothing decided.
+pub(crate) fn response_headers(context: u32) {
+    if let Some((Seen::Own, active)) = find(context) {
+        tag_upstream(&active);
+    }
+}
+
+/// The context is gone, and with it its request, if it was one. Told here, where Envoy calls in any case, and not in
+/// `on_log`, for which every request would pay, whether or not its policy asks for this.
+pub(crate) fn deleted(context: u32) {
+    let stream = STREAMS.with_borrow_mut(|streams| streams.remove(&context));
+    if let Some(Stream { active, seen }) = stream
+        && let Seen::Judged(label, verdict) = seen
+    {
+        active.telemetry.request_over(label, verdict);
+    }
+}
+
+fn find(context: u32) -> Option<(Seen, Rc<Active>)> {
+    STREAMS.with_borrow(|streams| {
+        let stream = streams.get(&context)?;
+        Some((stream.seen, Rc::clone(&stream.active)))
+    })
+}
+
+/// How many requests are remembered.
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) fn remembered() -> usize {
+    STREAMS.with_borrow(BTreeMap::len)
 }
 
 /// Decides about the request and does what follows.

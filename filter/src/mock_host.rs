@@ -1,5 +1,5 @@
 //! A host for the filter that runs in its own process: it defines the functions that Envoy provides (`functions`), and
-//! drives the functions that the SDK exports. Its state is the thread's, as a VM is a worker's: tests do not meet.
+//! drives the functions that the filter exports. Its state is the thread's, as a VM is a worker's: tests do not meet.
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
@@ -20,7 +20,7 @@ mod functions;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use proxy_wasm::types::Action;
+use crate::host::Action;
 
 /// Everything that the host knows, and everything that the filter told it.
 #[derive(Default)]
@@ -102,15 +102,14 @@ pub(crate) fn host<R>(f: impl FnOnce(&mut Host) -> R) -> R {
 
 unsafe extern "C" {
     fn proxy_on_context_create(context: u32, root: u32);
-    fn proxy_on_vm_start(root: u32, size: usize) -> bool;
-    fn proxy_on_configure(root: u32, size: usize) -> bool;
+    fn proxy_on_configure(root: u32, size: usize) -> u32;
     fn proxy_on_tick(root: u32);
-    fn crossmesh_on_new_connection(context: u32) -> Action;
-    fn crossmesh_on_downstream_data(context: u32, size: usize, end: bool) -> Action;
-    fn crossmesh_on_upstream_data(context: u32, size: usize, end: bool) -> Action;
-    fn proxy_on_request_headers(context: u32, headers: usize, end_of_stream: bool) -> Action;
+    fn proxy_on_new_connection(context: u32) -> Action;
+    fn proxy_on_downstream_data(context: u32, size: usize, end: u32) -> Action;
+    fn proxy_on_upstream_data(context: u32, size: usize, end: u32) -> Action;
+    fn proxy_on_request_headers(context: u32, headers: usize, end: u32) -> Action;
     fn proxy_on_request_trailers(context: u32, trailers: usize) -> Action;
-    fn proxy_on_response_headers(context: u32, headers: usize, end_of_stream: bool) -> Action;
+    fn proxy_on_response_headers(context: u32, headers: usize, end: u32) -> Action;
     fn proxy_on_delete(context: u32);
 }
 
@@ -123,7 +122,7 @@ pub(crate) struct Vm {
 impl Vm {
     /// Starts the VM; the plugin is not yet configured.
     pub(crate) fn start() -> Self {
-        crate::_initialize();
+        crate::callbacks::_initialize();
         let mut vm = Self { root: 0 };
         vm.plugin();
         vm
@@ -135,11 +134,8 @@ impl Vm {
         self.root = take();
         let root = self.root;
         self.call(root, || {
-            // SAFETY: the SDK's exported functions, called in the order of the ABI.
-            unsafe {
-                proxy_on_context_create(root, 0);
-                assert!(proxy_on_vm_start(root, 0));
-            }
+            // SAFETY: the filter's exported functions, called in the order of the ABI.
+            unsafe { proxy_on_context_create(root, 0) };
         });
         root
     }
@@ -149,7 +145,7 @@ impl Vm {
         host(|host| host.configuration = configuration.to_vec());
         // SAFETY: as above.
         self.call(self.root, || unsafe {
-            proxy_on_configure(self.root, configuration.len())
+            proxy_on_configure(self.root, configuration.len()) != 0
         })
     }
 
@@ -184,10 +180,10 @@ impl Vm {
 
     /// The request's headers are there. A local reply goes through the response callback, after the call.
     pub(crate) fn request_headers(&mut self, context: u32) -> Action {
-        let count = host(|host| host.headers.len());
+        let (count, end) = host(|host| (host.headers.len(), host.trailers.is_empty()));
         // SAFETY: as above.
         let action = self.call(context, || unsafe {
-            proxy_on_request_headers(context, count, true)
+            proxy_on_request_headers(context, count, u32::from(end))
         });
         self.response_headers(context);
         action
@@ -206,7 +202,7 @@ impl Vm {
     pub(crate) fn response_headers(&mut self, context: u32) {
         // SAFETY: as above.
         self.call(context, || unsafe {
-            proxy_on_response_headers(context, 3, false);
+            proxy_on_response_headers(context, 3, 0);
         });
     }
 
@@ -214,7 +210,7 @@ impl Vm {
     pub(crate) fn accept(&mut self) -> (u32, Action) {
         let context = self.open();
         // SAFETY: as above.
-        let action = self.call(context, || unsafe { crossmesh_on_new_connection(context) });
+        let action = self.call(context, || unsafe { proxy_on_new_connection(context) });
         (context, action)
     }
 
@@ -222,7 +218,7 @@ impl Vm {
     pub(crate) fn downstream(&mut self, context: u32, size: usize) -> Action {
         // SAFETY: as above.
         self.call(context, || unsafe {
-            crossmesh_on_downstream_data(context, size, false)
+            proxy_on_downstream_data(context, size, 0)
         })
     }
 
@@ -230,7 +226,7 @@ impl Vm {
     pub(crate) fn upstream(&mut self, context: u32, size: usize) -> Action {
         // SAFETY: as above.
         self.call(context, || unsafe {
-            crossmesh_on_upstream_data(context, size, false)
+            proxy_on_upstream_data(context, size, 0)
         })
     }
 

@@ -1,16 +1,15 @@
 //! The plugin: from its configuration to the policy that its streams share.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crossmesh_policy::{Invalid, Node, Policy, Problem, Program};
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::ContextType;
 
 use crate::host::{self, Attribute, Failure, Level};
-use crate::http::HttpFilter;
 use crate::identities::Identities;
 use crate::telemetry::Telemetry;
-use crate::{node, tcp};
+use crate::{contexts, node, tcp};
 
 /// What one configuration means for this proxy. A request keeps the one it began with; a connection takes on the next.
 #[derive(Debug)]
@@ -31,74 +30,56 @@ pub(crate) struct PluginId {
     root: Vec<u8>,
 }
 
-/// The root context: one for each plugin configuration in each VM.
-#[derive(Debug)]
-pub(crate) struct Root {
-    context: u32,
-    active: Option<Rc<Active>>,
+thread_local! {
+    /// What each root context of this VM was configured with last.
+    static ROOTS: RefCell<BTreeMap<u32, Rc<Active>>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-impl Root {
-    /// A root context that is not configured yet.
-    pub(crate) fn new(context: u32) -> Self {
-        Self {
-            context,
-            active: None,
+/// True if the configuration of a root context is valid: a pure function of its bytes and the node metadata, so that it
+/// cannot come out differently on one worker, which Envoy would then run without the filter. After false Envoy refuses
+/// the configuration, and what was active stays so.
+pub(crate) fn configure(root: u32, size: usize) -> bool {
+    let bytes = match host::plugin_configuration(size) {
+        Ok(bytes) => bytes,
+        Err(failure) => return refuse(&[format!("cannot be read: {failure}")]),
+    };
+    // Were a gateway that cannot be told from a sidecar to pass for one, all that comes without a certificate would pass.
+    let proxy = node::read().and_then(|node| Ok((node, node::is_gateway()?)));
+    let (node, is_gateway) = match proxy {
+        Ok(proxy) => proxy,
+        Err(failure) => return refuse(&[format!("node metadata cannot be read: {failure}")]),
+    };
+    match activate(&bytes, &node, is_gateway) {
+        Ok(active) => {
+            let active = Rc::new(active);
+            ROOTS.with_borrow_mut(|roots| roots.insert(root, Rc::clone(&active)));
+            tcp::configured(&active);
+            true
         }
-    }
-}
-
-impl Context for Root {}
-
-impl RootContext for Root {
-    /// True if the configuration is valid: a pure function of its bytes and the node metadata, so that it cannot
-    /// come out differently on one worker, which Envoy would then run without the filter. After false Envoy refuses
-    /// the configuration, and what was active stays so.
-    fn on_configure(&mut self, size: usize) -> bool {
-        let bytes = match host::plugin_configuration(size) {
-            Ok(bytes) => bytes,
-            Err(failure) => return refuse(&[format!("cannot be read: {failure}")]),
-        };
-        // Were a gateway that cannot be told from a sidecar to pass for one, all that comes without a certificate would pass.
-        let proxy = node::read().and_then(|node| Ok((node, node::is_gateway()?)));
-        let (node, is_gateway) = match proxy {
-            Ok(proxy) => proxy,
-            Err(failure) => return refuse(&[format!("node metadata cannot be read: {failure}")]),
-        };
-        match activate(&bytes, &node, is_gateway) {
-            Ok(active) => {
-                let active = Rc::new(active);
-                self.active = Some(Rc::clone(&active));
-                tcp::configured(self.context, &active);
-                true
-            }
-            Err(Invalid { problems }) => refuse(&problems),
-        }
-    }
-
-    /// Runs only after a configuration, until the open connections have taken it on.
-    fn on_tick(&mut self) {
-        if let Some(active) = &self.active {
-            tcp::take_on(self.context, active);
-        }
-    }
-
-    /// For connections too, whose own callbacks the SDK never sees: see [`host::connections`].
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
-    }
-
-    /// Always some: the SDK panics on none.
-    fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
-        tcp::context_created(context, self.context);
-        Some(Box::new(HttpFilter::new(context, self.active.clone())))
+        Err(Invalid { problems }) => refuse(&problems),
     }
 }
 
-impl Drop for Root {
-    fn drop(&mut self) {
-        tcp::removed(self.context);
+/// Runs only after a configuration, until the open connections have taken it on.
+pub(crate) fn tick(root: u32) {
+    if let Some(active) = active(root) {
+        tcp::take_on(root, &active);
     }
+}
+
+/// A context is gone; if it is a root context, what it was configured with.
+pub(crate) fn deleted(root: u32) {
+    ROOTS.with_borrow_mut(|roots| roots.remove(&root));
+}
+
+/// The configuration for a request or connection that begins. None where there is none: Envoy makes no stream for a plugin
+/// that it could not configure.
+pub(crate) fn of_beginning(context: u32) -> Option<Rc<Active>> {
+    active(contexts::begins(context)?)
+}
+
+fn active(root: u32) -> Option<Rc<Active>> {
+    ROOTS.with_borrow(|roots| roots.get(&root).cloned())
 }
 
 fn activate(bytes: &[u8], node: &Node, is_gateway: bool) -> Result<Active, Invalid> {

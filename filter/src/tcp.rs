@@ -15,19 +15,17 @@ mod registry;
 use std::rc::Rc;
 
 use crossmesh_policy::{Decision, Mode, Protocol, Request, Verdict};
-use proxy_wasm::types::Action;
 
 use crate::encoding;
-use crate::host::{self, Attribute, Failure, Level};
+use crate::host::{self, Action, Attribute, Failure, Level};
 use crate::identities::Identity;
 use crate::line::Line;
 use crate::peer::{self, End};
-use crate::root::Active;
+use crate::root::{self, Active};
 use registry::State;
 
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use registry::open;
-pub(crate) use registry::{context_created, removed};
 
 /// After a configuration the open connections take it on in this time: soon, but not while Envoy is still distributing
 /// it.
@@ -40,10 +38,9 @@ enum Speaker {
     Server,
 }
 
-/// A root context has a new configuration. Connections that began with an earlier one of the same plugin will take it
-/// on.
-pub(crate) fn configured(root: u32, active: &Rc<Active>) {
-    registry::configured(root, active);
+/// The root context that speaks has a new configuration. Connections that began with an earlier one of the same plugin will
+/// take it on.
+pub(crate) fn configured(active: &Rc<Active>) {
     if !registry::outdated(active).is_empty()
         && let Err(failure) = host::set_tick_period(TAKE_ON_AFTER_MILLISECONDS)
     {
@@ -53,15 +50,16 @@ pub(crate) fn configured(root: u32, active: &Rc<Active>) {
 
 /// Envoy accepted a connection.
 pub(crate) fn on_new_connection(context: u32) -> Action {
-    let Some(active) = registry::accepted(context) else {
+    let Some(active) = root::of_beginning(context) else {
         // Envoy makes no connection for a plugin that it could not configure; were it to, nothing passes.
         return close(None);
     };
-    if active.policy.telemetry().duration
-        && let Ok(now) = host::now()
-    {
-        registry::opened_at(context, now);
-    }
+    let opened = if active.policy.telemetry().duration {
+        host::now().ok()
+    } else {
+        None
+    };
+    registry::accepted(context, active, opened);
     Action::Continue
 }
 

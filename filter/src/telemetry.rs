@@ -178,6 +178,11 @@ impl Telemetry {
         self.decided(policy, identity, decision, refused);
     }
 
+    /// Whether the policy asks for anything at a request's end.
+    pub(crate) fn asks_at_end(&self) -> bool {
+        self.request_traffic.is_asked_for()
+    }
+
     /// Records that a request is over, as far as the policy asks for that.
     pub(crate) fn request_over(&self, source: SourceLabel, verdict: Verdict) {
         let traffic = &self.request_traffic;

@@ -22,8 +22,8 @@ const SIZE_BUDGET: usize = 768 * 1024;
 
 /// Build the filter and check that Envoy can load it
 ///
-/// Builds crossmesh-filter for wasm32-unknown-unknown, removes the callbacks that it does not use, checks what the module
-/// imports and exports and how big it is, and leaves it as `wasm/crossmesh_filter.wasm` in the target folder.
+/// Builds crossmesh-filter for wasm32-unknown-unknown, checks what the module imports and exports and how big it is, and
+/// leaves it as `wasm/crossmesh_filter.wasm` in the target folder.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Also write the filter into this folder as an OCI image layout that Istio's agent can load, and print its digest
@@ -35,16 +35,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let filter = build(&Workspace::find()?, &Cache::find()?)?;
     let Filter {
         path,
-        built,
         size,
         imports,
     } = &filter;
     let mut out = stdout().lock();
     writeln!(out, "{}", path.display())?;
-    writeln!(
-        out,
-        "size: {size} bytes of a budget of {SIZE_BUDGET}; {built} before unused callbacks were removed"
-    )?;
+    writeln!(out, "size: {size} bytes of a budget of {SIZE_BUDGET}")?;
     writeln!(
         out,
         "host functions: {}, all of which Envoy provides",
@@ -63,8 +59,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 pub(crate) struct Filter {
     /// The module's file.
     pub(crate) path: PathBuf,
-    /// Sizes in bytes: as the compiler made it, as it is.
-    built: usize,
+    /// In bytes.
     size: usize,
     imports: Vec<String>,
 }
@@ -90,7 +85,6 @@ pub(crate) fn build(workspace: &Workspace, cache: &Cache) -> Result<Filter> {
     let bytes = fs::read(&built).with_context(|| {
         format!("{} was not built: crossmesh-filter must be a `cdylib` (crate-type in filter/Cargo.toml)", built.display())
     })?;
-    let (built, bytes) = (bytes.len(), exports::strip(&bytes)?);
     let imports = Module::read(&bytes)?.check()?;
     ensure!(
         bytes.len() <= SIZE_BUDGET,
@@ -109,7 +103,6 @@ pub(crate) fn build(workspace: &Workspace, cache: &Cache) -> Result<Filter> {
     fs::rename(&beside, &path).with_context(|| format!("creating {}", path.display()))?;
     Ok(Filter {
         path,
-        built,
         size: bytes.len(),
         imports,
     })

@@ -3,14 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::host::Action;
 use crossmesh_policy::{Mode, Policy, Program, SourceClass};
-use proxy_wasm::types::Action;
 
 use super::event::{Event, POLICIES};
 use super::expected::{self, Expected};
 use super::input::Input;
 use crate::mock_host::{Host, Vm, certificates, host};
-use crate::{node, tcp, telemetry};
+use crate::{contexts, http, node, tcp, telemetry};
 
 /// Beyond this an input is not more telling, only slower.
 const MOST_EVENTS: usize = 200;
@@ -59,8 +59,8 @@ struct World {
     gateway: bool,
     /// Requests of others that passed.
     passed: BTreeSet<u32>,
-    /// Connections that an earlier world, which panicked, left behind.
-    left: usize,
+    /// What an earlier world, which panicked, left behind.
+    left: [usize; 3],
 }
 
 impl World {
@@ -80,7 +80,7 @@ impl World {
             contradicted: false,
             gateway: false,
             passed: BTreeSet::new(),
-            left: tcp::open(),
+            left: remembered(),
         };
         world.certificate(None);
         world.configure(POLICIES[0].as_bytes());
@@ -317,12 +317,13 @@ impl World {
         for root in std::mem::take(&mut self.roots).into_keys() {
             self.vm.close(root);
         }
-        assert_eq!(
-            tcp::open(),
-            self.left,
-            "connections are remembered that are gone"
-        );
+        assert_eq!(remembered(), self.left, "what is gone is remembered");
     }
+}
+
+/// Contexts that have not begun, requests and connections.
+fn remembered() -> [usize; 3] {
+    [contexts::waiting(), http::remembered(), tcp::open()]
 }
 
 /// Whether what comes now is somebody else's: the workload's own requests pass untouched.

@@ -7,7 +7,6 @@
 use super::{Reply, encode_pairs, host};
 
 unsafe extern "C" {
-    fn proxy_on_memory_allocate(size: usize) -> *mut u8;
     fn proxy_on_delete(context: u32);
 }
 
@@ -35,12 +34,12 @@ unsafe fn text(data: *const u8, size: usize) -> String {
 
 /// Hands memory over as proxy-wasm-cpp-host does: none for an empty value.
 unsafe fn hand_over(value: &[u8], data: *mut *mut u8, size: *mut usize) {
-    // SAFETY: the filter passes places for two words; the SDK's allocator returns as much memory as was asked.
+    // SAFETY: the filter passes places for two words; `proxy_on_memory_allocate` returns as much memory as was asked.
     unsafe {
         *data = std::ptr::null_mut();
         *size = value.len();
         if !value.is_empty() {
-            *data = proxy_on_memory_allocate(value.len());
+            *data = crate::callbacks::proxy_on_memory_allocate(value.len());
             std::ptr::copy_nonoverlapping(value.as_ptr(), *data, value.len());
         }
     }
@@ -356,38 +355,4 @@ unsafe extern "C" fn proxy_call_foreign_function(
         host.declared.push(arguments);
         0
     })
-}
-
-/// What only the SDK's own calls use, which panic: no callback may reach one.
-macro_rules! never {
-    ($($function:ident)*) => {$(
-        #[unsafe(no_mangle)]
-        extern "C" fn $function() -> i32 {
-            eprintln!("{} was called, and only the SDK does that", stringify!($function));
-            std::process::abort()
-        }
-    )*};
-}
-
-never! {
-    proxy_add_header_map_value
-    proxy_continue_stream
-    proxy_dequeue_shared_queue
-    proxy_done
-    proxy_enqueue_shared_queue
-    proxy_get_header_map_value
-    proxy_get_metric
-    proxy_get_shared_data
-    proxy_get_status
-    proxy_grpc_call
-    proxy_grpc_cancel
-    proxy_grpc_close
-    proxy_grpc_send
-    proxy_grpc_stream
-    proxy_http_call
-    proxy_register_shared_queue
-    proxy_resolve_shared_queue
-    proxy_set_buffer_bytes
-    proxy_set_header_map_pairs
-    proxy_set_shared_data
 }

@@ -1,7 +1,7 @@
-//! The connections of this VM. Kept here and not in the contexts that the SDK holds, so that a new configuration, which
-//! is another root context, finds them, and so that nothing is borrowed while Envoy is called: it may call back.
+//! The connections of this VM, where a new configuration, which is another root context, finds them. Nothing is borrowed
+//! while Envoy is called: it may call back.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -36,46 +36,19 @@ pub(super) enum State {
 }
 
 thread_local! {
-    /// The context made last and its root: when a connection is accepted, that is it.
-    static NEWEST: Cell<(u32, u32)> = const { Cell::new((0, 0)) };
-    static ROOTS: RefCell<BTreeMap<u32, Rc<Active>>> = const { RefCell::new(BTreeMap::new()) };
     static CONNECTIONS: RefCell<BTreeMap<u32, Connection>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// Envoy made a context, be it a request's or a connection's.
-pub(crate) fn context_created(context: u32, root: u32) {
-    NEWEST.set((context, root));
-}
-
-/// A root context has a (new) configuration.
-pub(super) fn configured(root: u32, active: &Rc<Active>) {
-    ROOTS.with_borrow_mut(|roots| roots.insert(root, Rc::clone(active)));
-}
-
-/// A root context is gone.
-pub(crate) fn removed(root: u32) {
-    let _ = ROOTS.try_with(|roots| {
-        let mut roots = roots.try_borrow_mut().ok()?;
-        roots.remove(&root)
-    });
-}
-
-/// A connection begins: the configuration of its root context.
-pub(super) fn accepted(context: u32) -> Option<Rc<Active>> {
-    let (newest, root) = NEWEST.get();
-    if newest != context {
-        return None;
-    }
-    let active = ROOTS.with_borrow(|roots| roots.get(&root).cloned())?;
+/// A connection begins.
+pub(super) fn accepted(context: u32, active: Rc<Active>, opened: Option<u64>) {
     let connection = Connection {
-        active: Rc::clone(&active),
+        active,
         state: State::Undecided,
         received: 0,
         sent: 0,
-        opened: None,
+        opened,
     };
     CONNECTIONS.with_borrow_mut(|connections| connections.insert(context, connection));
-    Some(active)
 }
 
 /// What is known of a connection.
@@ -90,10 +63,6 @@ pub(super) fn set(context: u32, state: State) {
     change(context, |connection| connection.state = state);
 }
 
-pub(super) fn opened_at(context: u32, now: u64) {
-    change(context, |connection| connection.opened = Some(now));
-}
-
 pub(super) fn count(context: u32, received: i64, sent: i64) {
     change(context, |connection| {
         connection.received = connection.received.saturating_add(received);
@@ -103,11 +72,7 @@ pub(super) fn count(context: u32, received: i64, sent: i64) {
 
 /// Removes a connection, if the context is one.
 pub(super) fn forget(context: u32) -> Option<Connection> {
-    // At the end of a thread, which a VM never sees, this may be gone already.
-    CONNECTIONS
-        .try_with(|connections| connections.try_borrow_mut().ok()?.remove(&context))
-        .ok()
-        .flatten()
+    CONNECTIONS.with_borrow_mut(|connections| connections.remove(&context))
 }
 
 /// The connections that began with another configuration of the same plugin, in the order in which they began.

@@ -98,6 +98,11 @@ impl Traffic {
         }
     }
 
+    /// Whether there is anything to tell.
+    pub(super) fn is_asked_for(&self) -> bool {
+        self.bytes.is_some() || self.duration.is_some()
+    }
+
     /// Where received bytes are counted.
     pub(super) fn received(&self, source: SourceLabel, verdict: Verdict) -> Option<Counter> {
         self.bytes.as_ref()?.0.get(source, verdict)

@@ -1,6 +1,6 @@
 //! What a configuration does, and what a wrong one does not.
 
-use proxy_wasm::types::Action;
+use crate::host::Action;
 
 use super::*;
 
@@ -55,12 +55,35 @@ fn what_was_active_stays_active() {
 
 #[test]
 fn a_stream_keeps_the_policy_it_began_with() {
-    let mut vm = vm(&policy(READERS));
+    let more = format!(r#"{READERS}, "telemetry": {{"bytes": true}}"#);
+    let mut vm = vm(&policy(&more));
     let stream = vm.open();
-    assert!(vm.configure(policy("").as_bytes()));
     assert_eq!(vm.request_headers(stream), Action::Continue);
+    assert!(vm.configure(policy("").as_bytes()));
+    host(|host| {
+        let size = 5_i64.to_le_bytes().into();
+        host.attributes.insert("request.total_size".into(), size);
+    });
     vm.close(stream);
+    let bytes = requests("east", "ALLOW").replace("requests_total", "request_bytes_total");
+    assert!(counted().contains(&(bytes, 5)), "{:?}", counted());
     assert_eq!(vm.request(), Action::Pause);
+}
+
+#[test]
+fn contexts_may_begin_in_another_order_than_they_were_made() {
+    let mut vm = vm(&policy(READERS));
+    let (first, second) = (vm.open(), vm.open());
+    let lenient = vm.plugin();
+    assert!(vm.configure(policy(r#", "defaults": {"plaintext": "ALLOW"}"#).as_bytes()));
+    let third = vm.open();
+    peer(None);
+    assert_eq!(vm.request_headers(third), Action::Continue, "{lenient}");
+    assert_eq!(vm.request_headers(second), Action::Pause);
+    assert_eq!(vm.request_headers(first), Action::Pause);
+    // One that Envoy never made.
+    assert_eq!(vm.request_headers(u32::MAX), Action::Pause);
+    assert_eq!(reply().unwrap().details, "crossmesh_failed[unconfigured]");
 }
 
 #[test]

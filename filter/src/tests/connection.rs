@@ -1,6 +1,6 @@
 //! What a TCP connection brings about.
 
-use proxy_wasm::types::Action;
+use crate::host::Action;
 
 use super::*;
 

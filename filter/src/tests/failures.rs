@@ -1,6 +1,6 @@
 //! Whatever Envoy answers, nothing traps and nothing opens.
 
-use proxy_wasm::types::Action;
+use crate::host::Action;
 
 use super::*;
 use crate::fuzz::FUNCTIONS;

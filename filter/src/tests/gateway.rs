@@ -1,7 +1,7 @@
 //! What comes to a gateway is judged, although Istio declares its listeners outbound; what a sidecar's outbound listeners
 //! carry is its workload's own.
 
-use proxy_wasm::types::Action;
+use crate::host::Action;
 
 use super::*;
 

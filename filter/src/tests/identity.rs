@@ -1,6 +1,6 @@
 //! Who a peer is taken for.
 
-use proxy_wasm::types::Action;
+use crate::host::Action;
 
 use super::*;
 

@@ -1,6 +1,6 @@
 //! What a request brings about.
 
-use proxy_wasm::types::Action;
+use crate::host::Action;
 
 use super::*;
 

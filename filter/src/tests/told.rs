@@ -1,6 +1,6 @@
 //! What is told besides verdicts, to those who ask for it.
 
-use proxy_wasm::types::Action;
+use crate::host::Action;
 
 use super::*;
 

@@ -91,12 +91,6 @@ impl Module {
         Ok(module)
     }
 
-    /// The names of its exports.
-    #[cfg(test)]
-    pub(super) fn exports(&self) -> impl Iterator<Item = &str> {
-        self.exports.iter().map(String::as_str)
-    }
-
     /// The host functions that the module calls, if Envoy can load it.
     pub(super) fn check(&self) -> Result<Vec<String>> {
         let foreign: Vec<String> = self
@@ -169,6 +163,8 @@ mod tests {
             Some("__wbindgen_placeholder__.proxy_log"),
         );
         check(&[], &["malloc"], Some("does not export memory"));
+        let more = [&fine[..], &["__heap_base", "proxy_on_log"]].concat();
+        check(&[], &more, Some("exports proxy_on_log"));
     }
 
     #[test]
