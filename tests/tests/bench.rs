@@ -21,6 +21,8 @@ fn title(filter: &str) -> &'static str {
     match filter {
         "none" => "no filter",
         "rbac" => "native RBAC",
+        "calls" => "Wasm, bare calls",
+        "lua-peer" => "Lua, peer only",
         "lua" => "Lua",
         "crossmesh" => "crossmesh",
         "crossmesh-full" => "crossmesh, bytes and duration",
@@ -80,8 +82,10 @@ async fn a_short_slice_measures_every_variant_and_every_request_is_answered() {
     }
     let mut wanted = BTreeSet::new();
     for protocol in ["HTTP/1.1", "HTTP/2"].map(str::to_owned) {
-        wanted.insert((protocol.clone(), "none".to_owned(), 0));
-        for filter in ["rbac", "lua", "crossmesh", "crossmesh-full"] {
+        for filter in ["none", "calls"] {
+            wanted.insert((protocol.clone(), filter.to_owned(), 0));
+        }
+        for filter in ["rbac", "lua-peer", "lua", "crossmesh", "crossmesh-full"] {
             for rules in [1, 10] {
                 wanted.insert((protocol.clone(), filter.to_owned(), rules));
             }

@@ -4,6 +4,7 @@
 //! sends the same requests to each in turn, so whatever else the machine does meanwhile meets all of them; a figure is the
 //! median of the rounds', and what a filter costs is compared within each round.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -84,13 +85,16 @@ impl Stand {
             "server",
             &["spiffe://bar.com/ns/shop/sa/catalog"],
         )?;
+        let calls = folder.path().join("calls.wasm");
+        fs::write(&calls, wat::parse_str(include_str!("calls.wat"))?)
+            .with_context(|| format!("writing {}", calls.display()))?;
         let address = |host| SocketAddr::new(block.at(host), SERVICE_PORT);
         let listeners: Vec<_> = variants.iter().copied().zip((10..).map(address)).collect();
         let setup = Setup {
             node: node("west", "shop", "catalog"),
             listeners: listeners
                 .iter()
-                .map(|(variant, address)| variant.listener(*address, &server, most))
+                .map(|(variant, address)| variant.listener(*address, &server, most, &calls))
                 .collect::<Result<_>>()?,
             clusters: Vec::new(),
         };

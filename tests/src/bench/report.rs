@@ -31,8 +31,9 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "Envoy, one worker, mutual TLS, direct response; medians of {rounds} interleaved rounds of up to {requests} requests \
-             or half a second.\nThe rule that decides is the last. Lua looks up the peer's SAN and no more; RBAC and \
-             crossmesh match method and path too;\ncrossmesh counts and sets three filter states."
+             or half a second.\nThe rule that decides is the last. crossmesh counts and sets three filter states; what it asks Envoy for \
+             and nothing else are the bare calls. Lua tells\nas much but cannot count; \"peer only\" is a look-up of the peer's SAN. \
+             RBAC tells nothing."
         )?;
         for protocol in Protocol::ALL {
             let (connections, at_once) = protocol.connections();

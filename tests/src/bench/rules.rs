@@ -70,8 +70,8 @@ pub(super) fn rbac(rules: usize, most: usize) -> Value {
     json!({"action": "ALLOW", "policies": policies.collect::<serde_json::Map<_, _>>()})
 }
 
-/// As a script: the peer's SAN looked up in a table. It does less than the others, neither method nor path, nothing counted.
-pub(super) fn lua(rules: usize, most: usize) -> String {
+/// As a script that looks up the peer's SAN in a table and no more: neither method nor path, nothing told.
+pub(super) fn lua_of_peer(rules: usize, most: usize) -> String {
     let rows =
         numbers(rules, most).map(|rule| format!("  [\"spiffe://{}\"] = true,\n", account(rule)));
     format!(
@@ -85,3 +85,43 @@ pub(super) fn lua(rules: usize, most: usize) -> String {
         rows.collect::<String>()
     )
 }
+
+/// As a script that looks at method and path too, removes headers that pretend to be ours, and tells the source, the
+/// destination and the decision, in dynamic metadata. A script can count nothing.
+pub(super) fn lua(rules: usize, most: usize) -> String {
+    let rows = numbers(rules, most).map(|rule| {
+        format!(
+            "  [\"spiffe://{}\"] = {{rule = \"{}\", method = \"GET\", path = \"/v1/\"}},\n",
+            account(rule),
+            name(rule)
+        )
+    });
+    format!("local rules = {{\n{}}}\n{LUA}", rows.collect::<String>())
+}
+
+const LUA: &str = r#"
+function envoy_on_request(handle)
+  local info = handle:streamInfo()
+  local rule = rules[info:downstreamSslConnection():uriSanPeerCertificate()[1]]
+  local headers = handle:headers()
+  local reserved
+  for name in pairs(headers) do
+    if name:sub(1, 12) == "x-crossmesh-" then
+      reserved = reserved or {}
+      table.insert(reserved, name)
+    end
+  end
+  local allowed = rule and headers:get(":method") == rule.method
+    and headers:get(":path"):sub(1, #rule.path) == rule.path
+  local metadata = info:dynamicMetadata()
+  metadata:set("crossmesh", "source_mesh", "east")
+  metadata:set("crossmesh", "destination_mesh", "west")
+  metadata:set("crossmesh", "decision", allowed and "ALLOW rule:" .. rule.rule or "DENY default:peerMesh")
+  if not allowed then
+    handle:respond({[":status"] = "403"}, "access denied\n")
+  end
+  for _, name in ipairs(reserved or {}) do
+    headers:remove(name)
+  end
+end
+"#;

@@ -1,6 +1,7 @@
-//! What is compared: nothing, native RBAC, Lua and ours, each by number of rules, as listeners of one Envoy.
+//! What is compared: nothing, bare calls, native RBAC, Lua and ours, each by number of rules, as listeners of one Envoy.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use anyhow::Result;
 use serde::Serialize;
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::rules;
 use crate::pki::Identity;
-use crate::plugin::Plugin;
+use crate::plugin::{Module, Plugin};
 use crate::roles::{mtls_listener, router};
 
 /// Who decides.
@@ -17,9 +18,13 @@ use crate::roles::{mtls_listener, router};
 pub(super) enum Filter {
     /// Nobody.
     None,
+    /// Nobody, but a module asks Envoy all that ours does.
+    Calls,
     /// Envoy's own RBAC filter.
     Rbac,
-    /// A script in Envoy's Lua filter.
+    /// A script in Envoy's Lua filter that looks up the peer's SAN, and no more.
+    LuaPeer,
+    /// A script that does what ours does, as far as scripts can.
     Lua,
     /// This project's.
     Crossmesh,
@@ -32,7 +37,9 @@ impl Filter {
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::None => "no filter",
+            Self::Calls => "Wasm, bare calls",
             Self::Rbac => "native RBAC",
+            Self::LuaPeer => "Lua, peer only",
             Self::Lua => "Lua",
             Self::Crossmesh => "crossmesh",
             Self::CrossmeshFull => "crossmesh, bytes and duration",
@@ -45,19 +52,17 @@ impl Filter {
 pub(super) struct Variant {
     /// Who decides.
     pub(super) filter: Filter,
-    /// By how many rules; 0 without a filter.
+    /// By how many rules; 0 where nothing is decided.
     pub(super) rules: usize,
 }
 
 impl Variant {
     /// All that is compared at these numbers of rules, what everything is compared with first.
     pub(super) fn all(sizes: &[usize]) -> Vec<Self> {
-        let nothing = Self {
-            filter: Filter::None,
-            rules: 0,
-        };
+        let without = [Filter::None, Filter::Calls].map(|filter| Self { filter, rules: 0 });
         let filters = [
             Filter::Rbac,
+            Filter::LuaPeer,
             Filter::Lua,
             Filter::Crossmesh,
             Filter::CrossmeshFull,
@@ -69,18 +74,19 @@ impl Variant {
                 rules: *rules,
             })
         });
-        [nothing].into_iter().chain(with).collect()
+        without.into_iter().chain(with).collect()
     }
 
     /// A listener that asks for the client's certificate, decides by this, and answers 200 itself. The rule that decides
-    /// is number `most`.
+    /// is number `most`; the module of [`Filter::Calls`] is the file `calls`, which is looked at for no other.
     pub(super) fn listener(
         self,
         address: SocketAddr,
         identity: &Identity,
         most: usize,
+        calls: &Path,
     ) -> Result<Value> {
-        let mut filters = Vec::from_iter(self.http_filter(most)?);
+        let mut filters = Vec::from_iter(self.http_filter(most, calls)?);
         filters.push(router());
         let manager = json!({
             "name": "envoy.filters.network.http_connection_manager",
@@ -105,7 +111,7 @@ impl Variant {
         Ok(mtls_listener(address, identity, &[manager]))
     }
 
-    fn http_filter(self, most: usize) -> Result<Option<Value>> {
+    fn http_filter(self, most: usize, calls: &Path) -> Result<Option<Value>> {
         let Self { filter, rules } = self;
         let native = |name: &str, kind: &str, config: Value| {
             let mut config = config;
@@ -119,10 +125,22 @@ impl Variant {
                 let rules = json!({"rules": rules::rbac(rules, most)});
                 Some(native("rbac", "rbac.v3.RBAC", rules))
             }
-            Filter::Lua => {
-                let script =
-                    json!({"default_source_code": {"inline_string": rules::lua(rules, most)}});
+            Filter::LuaPeer | Filter::Lua => {
+                let script = if filter == Filter::Lua {
+                    rules::lua(rules, most)
+                } else {
+                    rules::lua_of_peer(rules, most)
+                };
+                let script = json!({"default_source_code": {"inline_string": script}});
                 Some(native("lua", "lua.v3.Lua", script))
+            }
+            Filter::Calls => {
+                let module = Module {
+                    file: calls.to_owned(),
+                    failure_policy: "FAIL_CLOSED",
+                    configuration: None,
+                };
+                Some(Plugin::Module(module).http_filter()?)
             }
             Filter::Crossmesh | Filter::CrossmeshFull => {
                 let full = filter == Filter::CrossmeshFull;

@@ -87,7 +87,7 @@ async fn started(variant: Variant, most: usize, workers: usize) -> Result<Starte
     let address = SocketAddr::new(block.at(10), SERVICE_PORT);
     let setup = Setup {
         node: node("west", "shop", "catalog"),
-        listeners: vec![variant.listener(address, &server, most)?],
+        listeners: vec![variant.listener(address, &server, most, folder.path())?],
         clusters: Vec::new(),
     };
     let begun = Instant::now();
