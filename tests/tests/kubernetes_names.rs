@@ -3,10 +3,11 @@
 #![cfg(test)]
 
 use crossmesh_e2e::kubernetes::clusters::{Clusters, OUTSIDE, OUTSIDE_ADDRESS, WEST};
+use crossmesh_e2e::kubernetes::objects;
 use crossmesh_e2e::kubernetes::relay::Weather;
 use crossmesh_e2e::kubernetes::streams::{
-    CART, CART_SERVICE, CATALOG_SERVICE, REVIEWS_SERVICE, Streams, Wanted, check, is, is_at,
-    is_empty, is_failure, is_unknown,
+    CART, CART_SERVICE, CATALOG_SERVICE, FRESH, FRESH_SERVICE, REVIEWS_SERVICE, Streams, Wanted,
+    check, is, is_at, is_empty, is_failure, is_unknown,
 };
 use crossmesh_e2e::kubernetes::witness::Witness;
 use crossmesh_e2e::names::{CATALOG, GATEWAY_PORT, REVIEWS, REVIEWS_LOCATIONS, SERVICE_PORT};
@@ -95,6 +96,48 @@ async fn what_changes_while_the_watches_are_cut_is_answered_once_they_are_back()
     check(&stand.reviews, &seen);
     check(&stand.catalog, &[&is(gateway)]);
     check(&stand.ledger, &[&is(stand.remote)]);
+    check(&stand.outside, &[&is(OUTSIDE_ADDRESS)]);
+}
+
+#[tokio::test]
+async fn a_way_that_loses_everything_is_noticed_in_seconds_and_nothing_is_denied_from_then_on() {
+    let stand = Streams::start().await.unwrap();
+    let (east, gateway) = (&stand.clusters.east, stand.gateway());
+    let fresh = Witness::start(stand.agent.dns(), FRESH).unwrap();
+    fresh.until(is_unknown).await.unwrap();
+    let denied = "crossmesh_dns_answers_total{reason=\"not-found\"}";
+    let denied = async || {
+        stand
+            .agent
+            .metric(denied)
+            .await
+            .unwrap()
+            .unwrap_or_default()
+    };
+    assert!(denied().await > 0.0, "it was the cluster's DNS that denied");
+
+    east.relay.set(Weather::Lost);
+    let namespace = objects::namespace("fresh", &json!({}));
+    east.objects.apply(&namespace).await.unwrap();
+    let address = east.objects.create_service(&FRESH_SERVICE).await.unwrap();
+    // The agent cannot know of it, and still does not while everything is lost; the cluster's own DNS does.
+    fresh.until(is(address)).await.unwrap();
+    stand.agent.until_logs("cluster-1").await.unwrap();
+    let before = denied().await;
+    let garbage = Witness::start(stand.agent.dns(), "example.com.svc.cluster.local").unwrap();
+    garbage.until(is_unknown).await.unwrap();
+    assert_eq!(denied().await, before, "denied from what may be old");
+
+    east.relay.set(Weather::Fair);
+    let gone = east.objects.delete(&REVIEWS_SERVICE.object()).await;
+    gone.unwrap();
+    stand.reviews.until(is(gateway)).await.unwrap();
+
+    check(&fresh, &[&is_unknown, &is(address)]);
+    check(&stand.reviews, &[&is(stand.local), &is(gateway)]);
+    check(&stand.catalog, &[&is(gateway)]);
+    check(&stand.ledger, &[&is(stand.remote)]);
+    check(&stand.cart, &[&is_unknown]);
     check(&stand.outside, &[&is(OUTSIDE_ADDRESS)]);
 }
 

@@ -4,10 +4,13 @@
 //! relist nor an expired watch (410) ever leaves a moment in which less is known than before.
 
 mod access;
+mod backoff;
 mod cluster;
 mod cluster_set;
+mod connection;
 mod convert;
 mod gateways;
+mod list;
 mod mesh_config;
 mod mesh_networks;
 mod namespaces;

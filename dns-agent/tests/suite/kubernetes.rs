@@ -15,10 +15,10 @@ use serde_json::json;
 use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::support::{
-    agent::{Agent, Files, ask_udp, data},
+    agent::{Agent, Files, PATIENCE, ask_udp, data},
     api::{Api, Fault, GATEWAYS, MESH, NAMESPACES, NODES, SECRETS, SERVICES, SLICES, base64},
     message::{Draft, query},
-    servers::{Hickory, nobody},
+    servers::{Hickory, good, nobody},
 };
 
 pub(crate) const GATEWAY: &str = "203.0.113.7";
@@ -235,6 +235,64 @@ async fn a_peer_that_never_replies_delays_nothing_and_counts_as_empty_after_a_wh
     assert!(text.starts_with("ready\n"), "{text}");
     let reply = agent.ask(&name("catalog.shop")).await;
     assert_eq!(reply.metadata.response_code, ResponseCode::NXDomain);
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn what_search_lists_make_is_denied_only_while_the_local_cluster_is_heard() {
+    let world = World::new();
+    let upstream = good().await;
+    let files = world.files("gatewayProbe: {enabled: false}\n").await;
+    let text = fs::read_to_string(files.path("dns.yaml")).unwrap();
+    let (before, _) = text.split_once("upstreams:").unwrap();
+    let servers = format!("upstreams: {{servers: [\"{}\"]}}\n", upstream.address);
+    files.write("dns.yaml", &format!("{before}{servers}"));
+    let agent = Agent::start_with(files).await;
+    agent.readyz_says("catalog cluster-1: synced\n").await;
+    agent.readyz_says("catalog cluster-2: synced\n").await;
+    let garbage = name("www.example.com.shop");
+    let reply = agent.ask(&garbage).await;
+    assert_eq!(reply.metadata.response_code, ResponseCode::NXDomain);
+    // All watches end, as they do from time to time, and do not come back: no error says so.
+    world.local.set_fault(Fault::Slow);
+    agent.eventually(&garbage, &["192.0.2.1"]).await;
+    agent
+        .readyz_says("catalog cluster-1: stale: services: nothing is heard of changes now")
+        .await;
+    assert_eq!(agent.answers(&name("reviews.shop")).await, ["10.1.0.9"]);
+    // A peer says nothing of what exists here.
+    world.local.set_fault(Fault::None);
+    agent.readyz_says("catalog cluster-1: synced\n").await;
+    agent.eventually(&garbage, &[]).await;
+    world.peer.set_fault(Fault::Slow);
+    agent.readyz_says("catalog cluster-2: stale: ").await;
+    let reply = agent.ask(&garbage).await;
+    assert_eq!(reply.metadata.response_code, ResponseCode::NXDomain);
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn where_a_server_does_not_speak_http2_the_kernel_asks_whether_it_is_there() {
+    let world = World::new();
+    let agent = world.agent().await;
+    // As the kernel shows them: in hexadecimal, the address as it is in memory, and of a timer its kind and hundredths of a
+    // second (Linux, Documentation/networking/proc_net_tcp.rst).
+    let address = format!("0100007F:{:04X}", world.local.address.port());
+    let timers = || {
+        let table = fs::read_to_string("/proc/self/net/tcp").unwrap();
+        let rows = table.lines().map(|row| row.split_whitespace().collect());
+        let ours = rows.filter(|row: &Vec<&str>| row[2] == address && row[3] == "01");
+        ours.map(|row| row[5].to_owned()).collect::<Vec<_>>()
+    };
+    let is_asked = |timer: &String| {
+        let (kind, after) = timer.split_once(':').unwrap();
+        kind == "02" && u32::from_str_radix(after, 16).unwrap() <= 1000
+    };
+    let until = Instant::now() + PATIENCE;
+    while timers().is_empty() || !timers().iter().all(is_asked) {
+        assert!(Instant::now() < until, "{:?}", timers());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     agent.stop().await;
 }
 

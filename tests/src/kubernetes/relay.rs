@@ -21,6 +21,8 @@ pub enum Weather {
     Cut,
     /// Connections are made, but nothing passes.
     Silent,
+    /// Nothing passes any more, and nobody is told: connections stay as if nothing had happened, as when a route vanishes.
+    Lost,
 }
 
 /// Passes TCP connections on to a server.
@@ -53,7 +55,8 @@ impl Relay {
         self.address
     }
 
-    /// Changes the weather. Every connection that there is is ended by that, even by fair weather after fair weather.
+    /// Changes the weather. Every connection that there is is ended by that, even by fair weather after fair weather; only
+    /// [`Weather::Lost`] ends none.
     pub fn set(&self, weather: Weather) {
         self.weather.send_replace(weather);
     }
@@ -69,13 +72,13 @@ async fn relay(
     loop {
         tokio::select! {
             changed = weather.changed() => match changed {
+                Ok(()) if *weather.borrow_and_update() == Weather::Lost => {}
                 Ok(()) => connections.abort_all(),
                 Err(_) => return Ok(()), // the handle was dropped
             },
             accepted = listener.accept() => {
                 let (client, _) = accepted?;
-                let now = *weather.borrow();
-                connections.spawn(pass(client, server, now));
+                connections.spawn(pass(client, server, weather.clone()));
             }
             Some(_) = connections.join_next() => {}
         }
@@ -83,14 +86,22 @@ async fn relay(
 }
 
 /// Ends when either side does; a connection that breaks is what a relay is for.
-async fn pass(mut client: TcpStream, server: SocketAddr, weather: Weather) {
-    match weather {
+async fn pass(mut client: TcpStream, server: SocketAddr, mut weather: watch::Receiver<Weather>) {
+    let now = *weather.borrow();
+    match now {
         Weather::Fair => {
             if let Ok(mut server) = TcpStream::connect(server).await {
-                let _ = copy_bidirectional(&mut client, &mut server).await;
+                let is_lost = async { weather.wait_for(|now| *now == Weather::Lost).await.is_ok() };
+                let lost = tokio::select! {
+                    _ = copy_bidirectional(&mut client, &mut server) => false,
+                    lost = is_lost => lost,
+                };
+                if lost {
+                    std::future::pending::<()>().await;
+                }
             }
         }
         Weather::Cut => {}
-        Weather::Silent => std::future::pending().await,
+        Weather::Silent | Weather::Lost => std::future::pending().await,
     }
 }

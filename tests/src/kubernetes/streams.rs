@@ -27,6 +27,14 @@ pub const CART_SERVICE: Service<'_> = service("cart", "http");
 /// Its name.
 pub const CART: &str = "cart.shop.svc.cluster.local";
 
+/// In a namespace that no cluster has until a test creates it.
+pub const FRESH_SERVICE: Service<'_> = Service {
+    namespace: "fresh",
+    ..service("web", "http")
+};
+/// Its name.
+pub const FRESH: &str = "web.fresh.svc.cluster.local";
+
 const fn service(name: &'static str, port_name: &'static str) -> Service<'static> {
     Service {
         namespace: "shop",

@@ -1,17 +1,13 @@
 //! How an API server is reached, and with whose rights.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use kube::{
     Client, Config,
-    client::ClientBuilder,
     config::{KubeConfigOptions, Kubeconfig},
 };
-use tower::util::MapRequestLayer;
 
-use super::token_file::TokenFile;
-
-const CONNECT: Duration = Duration::from_secs(5);
+use super::{connection, token_file::TokenFile};
 
 /// Where it is said how to reach an API server.
 #[derive(Clone, Debug)]
@@ -54,23 +50,12 @@ impl Access {
         };
         // A proxy from the environment is meant for the outside, not for API servers.
         config.proxy_url = None;
-        config.connect_timeout = Some(CONNECT);
-        // Who watches decides how long to wait, and when to try again.
-        config.read_timeout = None;
-        config.default_retry = false;
         // A token in the file itself goes first, as in kube.
         let token_file = config.auth_info.token_file.take();
         let token_file = token_file.filter(|_| config.auth_info.token.is_none());
-        let builder = ClientBuilder::try_from(config)
-            .map_err(|error| format!("no client can be made: {}", describe(&error)))?;
-        Ok(match token_file {
-            Some(file) => {
-                let file = TokenFile::open(file.into())?;
-                let sign = MapRequestLayer::new(move |request| file.sign(request));
-                builder.with_layer(&sign).build()
-            }
-            None => builder.build(),
-        })
+        let token_file = token_file.map(|file| TokenFile::open(file.into()));
+        connection::client(&config, token_file.transpose()?)
+            .map_err(|error| format!("no client can be made: {}", describe(&error)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     io::ErrorKind,
+    pin::pin,
     time::{Duration, Instant},
 };
 
@@ -9,27 +10,26 @@ use http::Request;
 use kube::{Client, core::WatchEvent};
 use tokio::{
     sync::mpsc::{Sender, error::SendError},
-    time::{sleep, timeout},
+    time::timeout,
 };
-use tracing::debug;
 
 use super::{
-    access::{describe, one_line},
-    objects::{Groups, Object, Page},
-    reply::{self, Failure, Lines},
+    access::describe,
+    backoff::Backoff,
+    list::{List, list},
+    objects::Object,
+    reply::Lines,
 };
 
-/// Objects in a page: what is in memory at a time is bounded. Fewer, where they are so large that a page is too long.
-const PAGE: usize = 500;
-/// How long a page may take.
-const PAGE_PATIENCE: Duration = Duration::from_secs(30);
-/// How long a watch may be silent. API servers send a bookmark about every minute, so that a connection that is dead
-/// without anybody having said so is noticed.
+/// How long a watch may take to begin.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it may take before it is told that nothing is heard: what ended a moment ago is mostly had again at once.
+const AT_ONCE: Duration = Duration::from_secs(1);
+/// How long a watch may be silent: API servers send a bookmark about every minute. That a connection is dead is noticed much
+/// sooner (see `connection`); this is for what goes on answering in front of an API server that has gone.
 const SILENCE: Duration = Duration::from_secs(100);
 /// How long a watch is asked for, in seconds; the server ends it then.
 const WATCH: u32 = 300;
-/// The shortest and the longest wait after a failure; in between it doubles.
-const WAITS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 /// A watch that lasted so long was not refused.
 const LASTED: Duration = Duration::from_secs(5);
 
@@ -56,7 +56,7 @@ pub(super) enum Event<K> {
     Put(K),
     /// This one is gone.
     Gone(K),
-    /// Nothing can be known now.
+    /// Nothing can be known now, or nothing is heard of changes.
     Problem(String),
     /// The problem is over.
     Well,
@@ -76,26 +76,12 @@ impl<T> From<SendError<T>> for Unwanted {
 enum End {
     /// As watches do; from the last version on it can go on.
     Cut,
+    /// So can it, but nobody can say since when nothing was heard.
+    Broken(String),
     /// The version is too old for the server, or an event was lost: everything must be listed anew.
     Relist(Option<String>),
     /// It cannot be had now.
     Failed(String),
-}
-
-/// Waits longer with every failure in a row, each time a random part less: not all agents come back at once.
-#[derive(Debug, Default)]
-struct Backoff(u32);
-
-impl Backoff {
-    async fn wait(&mut self) {
-        let longest = WAITS
-            .0
-            .saturating_mul(2_u32.saturating_pow(self.0))
-            .min(WAITS.1);
-        self.0 = self.0.saturating_add(1);
-        let part = f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX);
-        sleep(longest.mul_f64(1.0 - part / 2.0)).await;
-    }
 }
 
 /// Sends everything that becomes known of a resource, until nobody wants it any more.
@@ -111,6 +97,7 @@ pub(super) async fn follow<K: Object, T>(
         send,
         wrap,
         well: true,
+        listed: false,
         undefined: false,
     };
     match following.run().await {
@@ -126,16 +113,10 @@ struct Following<'f, K, T> {
     wrap: fn(Event<K>) -> T,
     /// Whether the last word was not of a problem.
     well: bool,
+    /// Whether it was listed once.
+    listed: bool,
     /// Whether the last word was that the API server does not know the resource.
     undefined: bool,
-}
-
-/// What a list comes to.
-enum List<K> {
-    /// All objects, and the version of the list.
-    Known(Vec<K>, String),
-    /// Nobody has defined the resource.
-    Undefined,
 }
 
 impl<K: Object, T> Following<'_, K, T> {
@@ -145,8 +126,14 @@ impl<K: Object, T> Following<'_, K, T> {
         let mut expired_before = false;
         loop {
             let Some(from) = version.take() else {
-                match self.list().await {
+                let listing = list(self.client, self.resource);
+                let listed = match self.listed {
+                    true => self.heard_soon(listing).await?,
+                    false => listing.await,
+                };
+                match listed {
                     Ok(List::Known(objects, at)) => {
+                        self.listed = true;
                         self.undefined = false;
                         self.tell(Event::Listed(objects)).await?;
                         self.well().await?;
@@ -172,7 +159,7 @@ impl<K: Object, T> Following<'_, K, T> {
             let end = self.watch(&mut at).await?;
             let lasted = began.elapsed() > LASTED;
             // A watch that was had and ended is no failure, however short it was.
-            if lasted || matches!(end, End::Cut) {
+            if lasted || matches!(end, End::Cut | End::Broken(_)) {
                 backoff = Backoff::default();
                 expired_before = false;
             }
@@ -183,7 +170,7 @@ impl<K: Object, T> Following<'_, K, T> {
                 End::Cut => version = Some(at),
                 End::Relist(None) => {}
                 End::Relist(Some(problem)) => self.problem(problem).await?,
-                End::Failed(problem) => {
+                End::Broken(problem) | End::Failed(problem) => {
                     self.problem(problem).await?;
                     version = Some(at);
                 }
@@ -192,61 +179,6 @@ impl<K: Object, T> Following<'_, K, T> {
                 backoff.wait().await;
             }
         }
-    }
-
-    async fn list(&self) -> Result<List<K>, String> {
-        let mut objects = Vec::new();
-        let mut next = String::new();
-        let mut size = PAGE;
-        loop {
-            let Resource { path, selector, .. } = self.resource;
-            let mut uri = format!("{path}?limit={size}{selector}");
-            if !next.is_empty() {
-                uri = format!("{uri}&continue={}", encoded(&next));
-            }
-            let text = match self.text(&uri).await? {
-                Ok(text) => text,
-                Err(Failure::TooLong) if size > 1 => {
-                    size = (size / 8).max(1);
-                    continue;
-                }
-                Err(Failure::TooLong) => {
-                    return Err("the reply is longer than any object can be".to_owned());
-                }
-                Err(Failure::Refused(kube::Error::Api(status)))
-                    if status.code == 404
-                        && self.resource.optional
-                        && self.is_undefined().await =>
-                {
-                    return Ok(List::Undefined);
-                }
-                Err(Failure::Refused(error)) => return Err(describe(&error)),
-            };
-            let page: Page<K> = serde_json::from_str(&text)
-                .map_err(|error| one_line(&format!("the reply is not understood: {error}")))?;
-            objects.extend(page.items);
-            if page.metadata.r#continue.is_empty() {
-                return Ok(List::Known(objects, page.metadata.resource_version));
-            }
-            next = page.metadata.r#continue;
-        }
-    }
-
-    /// Whether it is an API server that does not know the resource, and not something in front of it: it tells which
-    /// groups of resources it has. Anybody may ask that (the role `system:discovery`).
-    async fn is_undefined(&self) -> bool {
-        let Ok(Ok(text)) = self.text("/apis").await else {
-            return false;
-        };
-        let groups: Result<Groups, _> = serde_json::from_str(&text);
-        groups.is_ok_and(|groups| groups.kind == "APIGroupList" && !groups.groups.is_empty())
-    }
-
-    async fn text(&self, uri: &str) -> Result<Result<String, Failure>, String> {
-        let request = get(uri)?;
-        timeout(PAGE_PATIENCE, reply::text(self.client, request))
-            .await
-            .map_err(|_| format!("no reply within {} s", PAGE_PATIENCE.as_secs()))
     }
 
     async fn watch(&mut self, version: &mut String) -> Result<End, Unwanted> {
@@ -259,8 +191,8 @@ impl<K: Object, T> Following<'_, K, T> {
             Ok(request) => request,
             Err(problem) => return Ok(End::Failed(problem)),
         };
-        let begun = timeout(PAGE_PATIENCE, Lines::open(self.client, request)).await;
-        let mut lines = match begun {
+        let opening = timeout(PATIENCE, Lines::open(self.client, request));
+        let mut lines = match self.heard_soon(opening).await? {
             Ok(Ok(lines)) => lines,
             // Its definition may be gone, with all objects: the list will tell.
             Ok(Err(kube::Error::Api(status))) if status.code == 404 && self.resource.optional => {
@@ -268,7 +200,7 @@ impl<K: Object, T> Following<'_, K, T> {
             }
             Ok(Err(error)) => return Ok(ended(&error)),
             Err(_) => {
-                let seconds = PAGE_PATIENCE.as_secs();
+                let seconds = PATIENCE.as_secs();
                 return Ok(End::Failed(format!("no watch within {seconds} s")));
             }
         };
@@ -281,11 +213,14 @@ impl<K: Object, T> Following<'_, K, T> {
                         "the reply is not understood: {error}"
                     ))));
                 }
-                // A connection that breaks is how watches end when a server does.
-                Ok(Ok(None) | Err(_)) => return Ok(End::Cut),
+                Ok(Ok(None)) => return Ok(End::Cut),
+                Ok(Err(error)) => {
+                    let why = describe(&kube::Error::ReadEvents(error));
+                    return Ok(End::Broken(format!("the watch broke off: {why}")));
+                }
                 Err(_) => {
-                    debug!(resource = self.resource.name, "a watch was silent for long");
-                    return Ok(End::Cut);
+                    let seconds = SILENCE.as_secs();
+                    return Ok(End::Broken(format!("the watch was silent for {seconds} s")));
                 }
             };
             let event: WatchEvent<K> = match serde_json::from_slice(&line) {
@@ -309,6 +244,18 @@ impl<K: Object, T> Following<'_, K, T> {
                 WatchEvent::Error(status) => return Ok(ended(&kube::Error::Api(status))),
             }
         }
+    }
+
+    /// Waits for what lets changes be heard again. Where that takes long, it is told that nothing is heard: what was known
+    /// may have changed, and nobody must take it for all that there is.
+    async fn heard_soon<F: Future>(&mut self, again: F) -> Result<F::Output, Unwanted> {
+        let mut again = pin!(again);
+        if let Ok(found) = timeout(AT_ONCE, &mut again).await {
+            return Ok(found);
+        }
+        self.problem("nothing is heard of changes now".to_owned())
+            .await?;
+        Ok(again.await)
     }
 
     async fn tell(&self, event: Event<K>) -> Result<(), Unwanted> {
@@ -339,7 +286,8 @@ fn ended(error: &kube::Error) -> End {
     }
 }
 
-fn get(uri: &str) -> Result<Request<Vec<u8>>, String> {
+/// A request for this, or why there is none.
+pub(super) fn get(uri: &str) -> Result<Request<Vec<u8>>, String> {
     let request = Request::get(uri).body(Vec::new());
     request.map_err(|error| format!("no request can be made: {error}"))
 }

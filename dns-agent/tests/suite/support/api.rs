@@ -6,7 +6,6 @@ use std::{
     convert::Infallible,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
 };
 
 use axum::{
@@ -31,7 +30,7 @@ pub(crate) enum Fault {
     NotFound,
     /// What it says never ends.
     Endless,
-    /// It takes requests and never replies.
+    /// It takes requests and does not reply.
     Slow,
     /// It says that a list changed too much to be gone through.
     Expired,
@@ -337,7 +336,8 @@ async fn handle(State(world): State<Arc<World>>, request: Request) -> Response {
             return Body::from_stream(more).into_response();
         }
         Fault::Slow => {
-            tokio::time::sleep(Duration::from_secs(3600)).await;
+            let mut changed = world.changed.subscribe();
+            while world.lock().fault == Fault::Slow && changed.changed().await.is_ok() {}
         }
         Fault::Expired => return status(StatusCode::GONE, "Expired", "too old"),
     }

@@ -66,7 +66,7 @@ async fn relay(
             match now {
                 Weather::Fair => pass(address, server, &mut returning).await,
                 Weather::Cut => std::future::pending().await,
-                Weather::Silent => swallow(address).await,
+                Weather::Silent | Weather::Lost => swallow(address).await,
             }
         };
         tokio::select! {
