@@ -86,11 +86,22 @@ pub enum Records<'i> {
 pub struct Forward {
     /// Which servers.
     pub to: Servers,
-    /// Whether a denial may be untrue, because a catalog that may have the name was never read: then it must not
-    /// reach the client.
-    pub in_doubt: bool,
+    /// Whether a denial may be untrue.
+    pub doubt: Doubt,
     /// Why we do not answer ourselves.
     pub why: Elsewhere,
+}
+
+/// Whether a denial may be untrue, because a catalog that may have the name was never read: then it must not reach the
+/// client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// It is true.
+    None,
+    /// It may be untrue.
+    Some,
+    /// It may be untrue if the name's namespace exists in the local cluster: the cluster's own DNS knows.
+    IfNamespaceExists,
 }
 
 /// Why somebody else is asked.
@@ -197,7 +208,7 @@ pub fn in_shadow<'i>(ours: &Answer<'i>) -> Answer<'i> {
         }
         Answer::Reply(_) => forward(Servers::Cluster, Elsewhere::Shadow),
         Answer::Forward(to) => Answer::Forward(Forward {
-            in_doubt: false,
+            doubt: Doubt::None,
             ..*to
         }),
     }
@@ -281,16 +292,21 @@ fn addresses(host: &Host, rtype: u16, rotation: usize) -> Answer<'_> {
 
 /// Of a name without an entry.
 fn unknown<'i>(index: &'i Index, question: Question<'_>) -> Answer<'i> {
-    let we_deny = index.settings().mode == Mode::Authoritative;
+    // What is not known as it is now proves nothing: the cluster's own DNS may know more.
+    let we_deny = index.settings().mode == Mode::Authoritative && index.is_current();
+    let in_doubt = |doubt| {
+        Answer::Forward(Forward {
+            to: Servers::Cluster,
+            doubt,
+            why: Elsewhere::NotFound,
+        })
+    };
     match index.standing(question.name) {
         Standing::Pod => forward(Servers::Cluster, Elsewhere::Pod),
         Standing::Elsewhere => forward(Servers::Cluster, Elsewhere::Upstream),
         Standing::Unclaimed if !we_deny => forward(Servers::Cluster, Elsewhere::NotFound),
-        Standing::InDoubt if !we_deny => Answer::Forward(Forward {
-            to: Servers::Cluster,
-            in_doubt: true,
-            why: Elsewhere::NotFound,
-        }),
+        Standing::InDoubtIfHere => in_doubt(Doubt::IfNamespaceExists),
+        Standing::InDoubt if !we_deny => in_doubt(Doubt::Some),
         Standing::InDoubt => Answer::Reply(Reply {
             rcode: Rcode::ServFail,
             records: Records::None,
@@ -311,7 +327,7 @@ fn unknown<'i>(index: &'i Index, question: Question<'_>) -> Answer<'i> {
 fn forward<'i>(to: Servers, why: Elsewhere) -> Answer<'i> {
     Answer::Forward(Forward {
         to,
-        in_doubt: false,
+        doubt: Doubt::None,
         why,
     })
 }

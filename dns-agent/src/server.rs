@@ -1,6 +1,7 @@
 //! From a received message to its reply. What the catalogs or the cache know is answered at once, in the receive loop;
 //! only what must be asked elsewhere becomes a task.
 
+mod doubts;
 mod guests;
 mod rotation;
 mod sockets;
@@ -17,7 +18,7 @@ pub use sockets::{Pair, Place, join, take};
 
 use crate::{
     address_range::AddressRange,
-    answer::{Answer, Forward, NOT_READY, Question, Reason, answer, in_shadow},
+    answer::{Answer, Doubt, Forward, NOT_READY, Question, Reason, answer, in_shadow},
     cache::{Kept, Key},
     encode::encode,
     index::Index,
@@ -198,7 +199,10 @@ impl Engine {
             }
             Answer::Forward(forward) => {
                 let key = Key::of(&query);
-                if let Some((kept, age)) = self.upstream.kept(&key) {
+                let kept = self.upstream.kept(&key);
+                // What depends on another question is completed where that can be asked.
+                let kept = kept.filter(|(kept, _)| !doubts::depend(forward, kept));
+                if let Some((kept, age)) = kept {
                     let (outcome, reason) = match &kept {
                         Ok(message) => self.relay(&query, forward, origin, message, age, out),
                         Err(failure) => self.fail(&query, origin, *failure, out),
@@ -241,6 +245,7 @@ impl Engine {
             began,
         } = waiting;
         let kept = self.upstream.ask(key.clone(), forward.to).await;
+        let forward = self.settle(forward, &query, &kept).await;
         let (source, (outcome, reason)) = match &kept {
             Ok(message) => (
                 Source::Upstream,
@@ -290,7 +295,7 @@ impl Engine {
         age: u32,
         out: &mut Vec<u8>,
     ) -> (Outcome, &'static str) {
-        if forward.in_doubt && message.rcode() == Rcode::NxDomain as u16 {
+        if forward.doubt != Doubt::None && message.rcode() == Rcode::NxDomain as u16 {
             self.refuse(query, origin, Rcode::ServFail, Some(NOT_READY), out);
             return (Outcome::ServFail, NOT_READY.text);
         }

@@ -257,3 +257,51 @@ async fn while_a_peer_never_comes_a_client_with_musl_finds_what_is_outside_and_w
     check(&cart, &[&is_failure]);
     check(&reviews, &[&is(local)]);
 }
+
+#[tokio::test]
+async fn while_nothing_is_heard_of_any_cluster_a_client_with_musl_finds_what_is_outside_and_what_is_here()
+ {
+    let clusters = Clusters::start().await.unwrap();
+    let local = clusters.east.objects.create_service(&REVIEWS_SERVICE).await;
+    let local = local.unwrap();
+    let west = &clusters.west.objects;
+    west.create_service(&CART_SERVICE).await.unwrap();
+    clusters.introduce(&clusters.way_west()).await.unwrap();
+    // Not even of the peers that there are, which are of our own mesh and may have anything.
+    clusters.east.relay.set(Weather::Silent);
+    let listen = clusters.address(0);
+    let besides = json!({
+        "listen": [format!("{listen}:53")],
+        "peerSyncTimeout": "600s",
+        "catalogs": [
+            {"cluster": "cluster-1", "kubeconfig": clusters.east_kubeconfig().unwrap()},
+            {"remoteSecrets": {"namespace": "istio-system"}},
+        ],
+    });
+    let mut agent = clusters.launch_agent(&besides, &[]).await.unwrap();
+    let [cart, reviews] = [CART, REVIEWS].map(|name| Witness::start(agent.dns(), name).unwrap());
+    reviews.until(is(local)).await.unwrap();
+    cart.until(is_failure).await.unwrap();
+
+    let folder = clusters.folder().join("musl");
+    let client = musl::Client::compile(&folder, listen, "shop")
+        .await
+        .unwrap();
+    // With the search list behind it `example.com` has the form of a service in the namespace `com`.
+    let outside = ["example.com", OUTSIDE, "a.b.example.com"];
+    let said = client.look_up(&outside).await.unwrap();
+    let lines = outside.map(|name| format!("{name} {OUTSIDE_ADDRESS}\n"));
+    assert_eq!(said.stdout, lines.concat(), "{said:?}");
+    for name in ["reviews", "reviews.shop", "reviews.shop.svc", REVIEWS] {
+        let said = client.look_up(&[name]).await.unwrap();
+        assert_eq!(said.stdout, format!("{name} {local}\n"), "{said:?}");
+    }
+
+    // What a peer may have in a namespace that exists here is denied to nobody all the while.
+    cart.until(is_failure).await.unwrap();
+    clusters.east.relay.set(Weather::Fair);
+    cart.until(is(clusters.gateway())).await.unwrap();
+    agent.until_ready().await.unwrap();
+    check(&cart, &[&is_failure, &is(clusters.gateway())]);
+    check(&reviews, &[&is(local)]);
+}

@@ -5,7 +5,7 @@ use crossmesh_proto::admin::v1 as proto;
 
 use super::{gateways::gateways, table::cluster};
 use crate::{
-    answer::{Answer, Forward, Question, Records, Reply, Servers, answer, in_shadow},
+    answer::{Answer, Doubt, Forward, Question, Records, Reply, Servers, answer, in_shadow},
     cache::Key,
     catalog::{Class, Kind, Protocol, Service},
     gateway::{Report, of_clusters},
@@ -135,7 +135,7 @@ fn forward(upstream: &Upstream, key: &Key, to: Forward) -> proto::Forward {
             .iter()
             .map(ToString::to_string)
             .collect(),
-        in_doubt: to.in_doubt,
+        in_doubt: to.doubt != Doubt::None,
         why: to.why.as_str().to_owned(),
         kept,
     }

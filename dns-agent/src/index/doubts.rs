@@ -9,8 +9,9 @@ use crate::catalog::{Catalog, Import, SyncState};
 /// outside name is first asked with our domain behind it, and a failure there would be an outage of everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Doubts {
-    /// Neither the local cluster nor a peer that may have any namespace was ever read.
-    pub(super) everything: bool,
+    /// Neither the local cluster nor a peer that may have any namespace was ever read: which namespaces exist here, and so
+    /// those for which the peer is needed, only the cluster's own DNS can say.
+    pub(super) here: bool,
     /// A peer that may have any namespace was never read. Of those that do not exist here it is not needed, but they are
     /// not denied by us meanwhile.
     pub(super) elsewhere: bool,
@@ -48,15 +49,7 @@ impl Doubts {
                 doubts.services.extend(services.cloned());
             }
         }
-        if local.is_none() {
-            // Nobody can say yet that what peers have exists only there, and so it is not given.
-            doubts.everything = doubts.elsewhere;
-            for peer in known.clusters.iter().filter(|cluster| !cluster.local) {
-                let namespaces = peer.catalog.iter().flat_map(|of| of.namespaces.keys());
-                let given = namespaces.filter(|namespace| peer.import.reaches(namespace));
-                doubts.namespaces.extend(given.map(ToString::to_string));
-            }
-        }
+        doubts.here = local.is_none() && doubts.elsewhere;
         if doubts.elsewhere {
             let here = local.iter().flat_map(|catalog| &catalog.namespaces);
             let here = here.filter(|(_, namespace)| policy.reaches(Some(namespace)));
@@ -69,19 +62,14 @@ impl Doubts {
 
     /// Whether a namespace may still turn out to have a service.
     pub(super) fn reach(&self, namespace: &[u8]) -> bool {
-        let Ok(namespace) = from_utf8(namespace) else {
-            return self.everything;
-        };
-        self.everything
-            || self.namespaces.contains(namespace)
-            || self.services.iter().any(|(of, _)| of == namespace)
+        from_utf8(namespace).is_ok_and(|namespace| {
+            self.namespaces.contains(namespace)
+                || self.services.iter().any(|(of, _)| of == namespace)
+        })
     }
 
     /// Whether a service may still turn out to exist.
     pub(super) fn contain(&self, namespace: &[u8], service: &[u8]) -> bool {
-        if self.everything {
-            return true;
-        }
         if self.namespaces.is_empty() && self.services.is_empty() {
             return false;
         }

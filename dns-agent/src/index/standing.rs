@@ -4,8 +4,8 @@ use std::str::from_utf8;
 
 use super::{Entry, Index, Part, below::Below};
 use crate::{
-    catalog::{Import, SyncState},
-    name::is_under,
+    catalog::{Import, Service, SyncState},
+    name::{Name, is_kubernetes_label, is_under},
 };
 
 /// How a name stands that is not in the index.
@@ -21,6 +21,8 @@ pub enum Standing {
     Pod,
     /// A catalog that may have it was never read.
     InDoubt,
+    /// So it is if its namespace exists in the local cluster, which was never read either: peers are not needed for others.
+    InDoubtIfHere,
 }
 
 impl Index {
@@ -46,6 +48,22 @@ impl Index {
             Some(b"dns" | b"dns-version") => Standing::Unclaimed,
             Some(_) => self.absent(),
         }
+    }
+
+    /// The name of the namespace that a name below one of our zones is in, as the cluster's own DNS knows it.
+    pub fn namespace_of(&self, name: &[u8]) -> Option<Name> {
+        let below = Below::read(name, &self.service_domain);
+        let below = below.or_else(|| Below::read(name, &self.set_domain))?;
+        let label = from_utf8(below.namespace?).ok()?;
+        self.service_domain.child(label).ok()
+    }
+
+    /// Whether the local cluster is what its source says now, so that what it does not have can be denied: an older state may
+    /// lack what came since, and one from the disk all the more.
+    pub fn is_current(&self) -> bool {
+        let mut clusters = self.clusters.iter();
+        let local = clusters.find(|cluster| cluster.local);
+        local.is_some_and(|local| local.state == SyncState::Synced)
     }
 
     /// With a resolver's search list, outside names are asked with our domain behind them, and services' names with the
@@ -81,6 +99,9 @@ impl Index {
                 Standing::Elsewhere
             };
         }
+        if self.is_in_doubt_if_here(below) {
+            return Standing::InDoubtIfHere;
+        }
         match here {
             None if self.context.local.is_none() => Standing::Elsewhere,
             // The cluster's DNS may know of a service a moment before we do; an endpoint comes after its service.
@@ -99,12 +120,18 @@ impl Index {
         });
         let in_doubt = below.is_some_and(|below| {
             let service = below.service.zip(below.namespace);
-            service.is_some_and(|(service, namespace)| self.doubts.contain(namespace, service))
+            service.is_some_and(|(service, namespace)| {
+                self.doubts.contain(namespace, service)
+                    || self.is_held_back(namespace, service, |service| service.in_cluster_set)
+            })
         });
         match part {
             Some(part) if part.is_upstream() => Standing::Elsewhere,
             None if in_doubt && below.is_some_and(|below| below.is_of_service()) => {
                 Standing::InDoubt
+            }
+            None if below.is_some_and(|below| self.is_in_doubt_if_here(&below)) => {
+                Standing::InDoubtIfHere
             }
             None if in_doubt || self.context.local.is_none() => Standing::Elsewhere,
             _ if below.is_some_and(|below| below.zonal) => Standing::Elsewhere,
@@ -115,15 +142,55 @@ impl Index {
     /// Whether a service that no catalog has may still turn out to exist, so that none of its names can be denied.
     fn is_in_doubt(&self, below: &Below<'_>) -> bool {
         let Some(namespace) = below.namespace else {
-            return self.doubts.everything;
+            return false;
         };
         let Some(service) = below.service else {
             return self.doubts.reach(namespace);
         };
-        let text = from_utf8(namespace).ok().zip(from_utf8(service).ok());
-        let cluster_local = &self.context.cluster_local;
-        let stays = text.is_some_and(|(namespace, name)| cluster_local.contains(namespace, name));
-        self.doubts.contain(namespace, service) && !stays
+        let may_come = self.doubts.contain(namespace, service)
+            || self.is_held_back(namespace, service, |_| true);
+        may_come && !self.stays(below)
+    }
+
+    /// Whether a name of a service may still turn out to exist in a peer that may have any, if its namespace exists here.
+    fn is_in_doubt_if_here(&self, below: &Below<'_>) -> bool {
+        let is_label = |label: Option<&[u8]>| {
+            let text = label.and_then(|label| from_utf8(label).ok());
+            text.is_some_and(is_kubernetes_label)
+        };
+        self.doubts.here
+            && below.is_of_service()
+            && is_label(below.namespace)
+            && is_label(below.service)
+            && !self.stays(below)
+    }
+
+    /// Whether a peer gives a service, which is not answered while the local cluster is not known: nobody can say yet that it
+    /// exists only there.
+    fn is_held_back(
+        &self,
+        namespace: &[u8],
+        service: &[u8],
+        counts: impl Fn(&Service) -> bool,
+    ) -> bool {
+        let Some((namespace, name)) = from_utf8(namespace).ok().zip(from_utf8(service).ok()) else {
+            return false;
+        };
+        let mut peers = self.clusters.iter().filter(|cluster| !cluster.local);
+        self.context.local.is_none()
+            && peers.any(|peer| {
+                let namespaces = peer.catalog.iter().map(|catalog| &catalog.namespaces);
+                let mut found = namespaces.flat_map(|all| all.get(namespace)?.services().get(name));
+                peer.import.allows(namespace, name)
+                    && found.any(|service| service.exported && counts(service))
+            })
+    }
+
+    /// Whether it is a name of a service that never comes from a peer.
+    fn stays(&self, below: &Below<'_>) -> bool {
+        let text = |label: Option<_>| label.and_then(|label| from_utf8(label).ok());
+        let names = text(below.namespace).zip(text(below.service));
+        names.is_some_and(|(namespace, name)| self.context.cluster_local.contains(namespace, name))
     }
 
     /// Whether a peer is said to have a namespace, or has it, so that its names may come.
@@ -144,8 +211,7 @@ impl Index {
         })
     }
 
-    /// Only a local cluster whose namespaces are all known, as they are now, leaves no room: an older state may lack what
-    /// came since.
+    /// Only a local cluster whose namespaces are all known, as they are now, leaves no room.
     fn absent(&self) -> Standing {
         let local = self
             .context
@@ -156,7 +222,7 @@ impl Index {
         };
         let catalog = local.catalog.as_ref();
         let complete = catalog.is_some_and(|catalog| catalog.every_namespace);
-        if complete && local.state == SyncState::Synced {
+        if complete && self.is_current() {
             Standing::Absent
         } else {
             Standing::Unclaimed

@@ -197,13 +197,27 @@ impl Message {
     /// For how long a denial may be kept, in seconds: the lesser of the SOA's TTL and its minimum (RFC 2308 §5).
     /// `None` without an SOA in the authority section.
     pub fn negative_ttl(&self) -> Option<u32> {
-        let soa = self
-            .records
-            .iter()
-            .find(|record| record.section == Section::Authority && record.rtype == rtype::SOA)?;
+        let (_, soa) = self.soa()?;
         let minimum = self.bytes.get(soa.end.checked_sub(4)?..soa.end)?;
         let minimum = u32::from_be_bytes(minimum.try_into().ok()?);
         Some(soa.ttl.min(minimum))
+    }
+
+    /// The zone that denies the name, in wire form and lower case: the owner of the SOA in the authority section (RFC 2308
+    /// §2.1). `None` when the name is not denied, or nobody says for whom.
+    pub fn denied_by(&self) -> Option<Box<[u8]>> {
+        let (start, _) = self.soa()?;
+        let denied = self.rcode() == Rcode::NxDomain as u16;
+        denied.then(|| Reader::new(&self.bytes).from(start).whole_name())?
+    }
+
+    /// The SOA in the authority section, and where it begins.
+    fn soa(&self) -> Option<(usize, &Record)> {
+        let starts = self.records.iter().map(|record| record.end);
+        let starts = std::iter::once(self.body).chain(starts);
+        starts
+            .zip(&self.records)
+            .find(|(_, record)| record.section == Section::Authority && record.rtype == rtype::SOA)
     }
 
     /// Writes the message as the reply to `query`, whose question must be the same but for its case, in at most

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::Path, sync::Arc, time::SystemTime};
 
 use crossmesh_dns_agent::{
-    answer::{Answer, Question, Servers, answer},
+    answer::{Answer, Doubt, Question, Servers, answer},
     catalog::{Cluster, SyncState},
     config::Config,
     encode::encode,
@@ -57,6 +57,8 @@ enum State {
     #[default]
     Synced,
     Stale,
+    /// From the disk, and never read since.
+    Restored,
     Pending,
     TimedOut,
 }
@@ -146,12 +148,13 @@ pub(crate) fn index(world: &World) -> Index {
             state: match part.state {
                 State::Synced if catalog.is_none() => SyncState::Pending,
                 State::Synced => SyncState::Synced,
-                State::Stale => SyncState::Stale,
+                State::Stale | State::Restored => SyncState::Stale,
                 State::Pending => SyncState::Pending,
                 State::TimedOut => SyncState::TimedOut,
             },
             read_at: catalog.is_some().then(SystemTime::now),
             catalog: catalog.map(Arc::new),
+            restored: matches!(part.state, State::Restored),
             ..entry.cluster()
         }
     });
@@ -201,7 +204,11 @@ fn ask_with(index: &Index, asked: &str, rotation: usize) -> String {
                 Servers::Cluster => "cluster",
                 Servers::General => "general",
             };
-            let doubt = if forward.in_doubt { ", in doubt" } else { "" };
+            let doubt = match forward.doubt {
+                Doubt::None => "",
+                Doubt::Some => ", in doubt",
+                Doubt::IfNamespaceExists => ", in doubt if here",
+            };
             format!("ask {to}{doubt}")
         }
         Answer::Reply(reply) => {

@@ -5,6 +5,7 @@
 mod access;
 mod answers;
 mod command;
+mod doubts;
 mod ending;
 mod explaining;
 mod faults;

@@ -9,7 +9,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result};
@@ -237,6 +237,12 @@ impl Clusters {
         }
         let folder = self.folder.path().join(agent);
         Agent::launch_under(under, &folder, &config.to_string()).await
+    }
+
+    /// Writes how an agent reaches the east, for one whose catalogs a test chooses.
+    pub fn east_kubeconfig(&self) -> Result<PathBuf> {
+        let way = self.east.way();
+        self.east.api.write_kubeconfig("chosen.kubeconfig", &way)
     }
 
     /// A folder for a test's own files, removed with everything else.
