@@ -64,12 +64,10 @@ impl App {
         let listening = readiness.guard(LISTENERS);
         let patience = config.peer_sync_timeout;
         let board = Board::new(patience, readiness.clone(), Arc::clone(&metrics));
-        let kept = snapshot::restore(&config, &metrics);
-        let saver = {
-            let kept: Vec<String> = kept.keys().cloned().collect();
-            Saver::new(&config, &kept, Arc::clone(&metrics))
-        };
-        let sources = Sources::new(&config, &board, kept)?;
+        let found = snapshot::restore(&config, &metrics);
+        let saver = Saver::new(&config, &found, Arc::clone(&metrics));
+        board.remember(found.once_local);
+        let sources = Sources::new(&config, &board, found.clusters)?;
         let settings = config.settings.clone();
         let publisher = Publisher::new(settings, Arc::clone(&board), Arc::clone(&metrics));
         let mut places = Vec::new();

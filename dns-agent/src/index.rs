@@ -130,6 +130,8 @@ pub struct Known {
     pub discoveries: Vec<Discovery>,
     /// What is known of gateways' addresses.
     pub gateways: Arc<Seen>,
+    /// Services that were local before the first index was built, and must never become remote since.
+    pub once_local: Arc<OnceLocal>,
 }
 
 /// A place where peers are discovered, such as the remote secrets of a namespace.
@@ -197,7 +199,8 @@ struct Part {
     overlaps: usize,
 }
 
-type OnceLocal = BTreeSet<(Arc<str>, Arc<str>)>;
+/// Services, by namespace and name.
+pub type OnceLocal = BTreeSet<(Arc<str>, Arc<str>)>;
 
 impl Index {
     /// Builds the index from all that is known. `serial` numbers the zone's state.
@@ -234,6 +237,11 @@ impl Index {
     /// Where peers are discovered.
     pub fn discoveries(&self) -> &[Discovery] {
         &self.discoveries
+    }
+
+    /// The services that must never become remote since they were local.
+    pub fn once_local(&self) -> &Arc<OnceLocal> {
+        &self.once_local
     }
 
     /// What a name in wire form and lower case is.

@@ -7,6 +7,7 @@ mod decode;
 mod encode;
 mod file;
 mod imports;
+mod once_local;
 #[cfg(test)]
 mod tests;
 
@@ -22,9 +23,12 @@ use tokio::task::{JoinError, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use once_local::Memory;
+
 use crate::{
     catalog::{Catalog, Cluster, SyncState},
     config::{Config, Snapshot as Settings, Source},
+    index::OnceLocal,
     metrics::SharedMetrics,
     sources::Published,
 };
@@ -45,14 +49,25 @@ pub struct Restored {
     pub catalog: Catalog,
 }
 
-/// Everything that was kept, by cluster.
+/// What was kept of clusters.
 pub type Kept = BTreeMap<String, Restored>;
+
+/// Everything that was kept.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// By cluster.
+    pub clusters: Kept,
+    /// Services that must never become remote since they were local.
+    pub once_local: OnceLocal,
+    /// What the file of these has, which may be more: the configuration may have changed. `None`: it cannot be understood.
+    once_local_on_disk: Option<OnceLocal>,
+}
 
 /// Reads what is kept of clusters that are still ours. What is kept of others is removed; what cannot be understood is told
 /// and ignored.
-pub fn restore(config: &Config, metrics: &SharedMetrics) -> Kept {
+pub fn restore(config: &Config, metrics: &SharedMetrics) -> Found {
     let Some(settings) = &config.snapshot else {
-        return Kept::new();
+        return Found::default();
     };
     let directory = settings.directory.clone();
     let (tell, told) = sync_channel(1);
@@ -60,13 +75,14 @@ pub fn restore(config: &Config, metrics: &SharedMetrics) -> Kept {
         .name("snapshot".into())
         .spawn(move || {
             // Nobody listens any more when it took too long.
-            let _ = tell.send(file::read_all(&directory));
+            file::remove_abandoned(&directory);
+            let _ = tell.send((file::read_all(&directory), once_local::read(&directory)));
         });
     let all = reading.ok().and_then(|_| told.recv_timeout(PATIENCE).ok());
-    let Some(all) = all else {
+    let Some((all, once_local)) = all else {
         let directory = settings.directory.display();
         warn!(%directory, "the snapshot cannot be read: the disk does not answer; look at it");
-        return Kept::new();
+        return Found::default();
     };
     let mut kept = Kept::new();
     for (path, read) in all {
@@ -89,7 +105,25 @@ pub fn restore(config: &Config, metrics: &SharedMetrics) -> Kept {
             }
         }
     }
-    kept
+    let on_disk = once_local
+        .map(Option::unwrap_or_default)
+        .inspect_err(|problem| {
+            metrics.snapshots.refused.inc();
+            warn!(
+                directory = %settings.directory.display(),
+                problem,
+                "which services were local once is not known: its file is ignored, and written anew"
+            );
+        })
+        .ok();
+    Found {
+        clusters: kept,
+        once_local: once_local::pruned(
+            on_disk.clone().unwrap_or_default(),
+            &config.settings.remote,
+        ),
+        once_local_on_disk: on_disk,
+    }
 }
 
 fn is_ours(config: &Config, cluster: &str, discovered: bool) -> bool {
@@ -110,6 +144,7 @@ pub struct Saver {
     /// Clusters of the configuration, and whether there is any use in keeping them: a file is on disk already.
     configured: BTreeMap<String, bool>,
     saved: BTreeMap<Arc<str>, Saved>,
+    once_local: Memory,
     /// The last failure, so that each is told once.
     problem: Option<String>,
     metrics: SharedMetrics,
@@ -123,10 +158,10 @@ struct Saved {
 }
 
 impl Saver {
-    /// A saver of these clusters, of which `kept` are on disk; `None` when the configuration has no place for a snapshot.
-    pub fn new(config: &Config, kept: &[String], metrics: SharedMetrics) -> Option<Self> {
+    /// A saver that has found this on disk; `None` when the configuration has no place for a snapshot.
+    pub fn new(config: &Config, found: &Found, metrics: SharedMetrics) -> Option<Self> {
         let entries = config.catalogs.iter();
-        let kept = kept.iter().map(|cluster| {
+        let kept = found.clusters.keys().map(|cluster| {
             let saved = Saved {
                 catalog: None,
                 tried: Instant::now(),
@@ -142,6 +177,10 @@ impl Saver {
                 })
                 .collect(),
             saved: kept.collect(),
+            once_local: Memory::new(
+                config.settings.remote.clone(),
+                found.once_local_on_disk.clone(),
+            ),
             problem: None,
             metrics,
         })
@@ -161,11 +200,15 @@ impl Saver {
             let index = published.load_full();
             let due = self.due(index.clusters(), stopped);
             let gone = self.gone(index.clusters());
-            if !due.is_empty() || !gone.is_empty() {
+            let interval = (!stopped).then_some(self.settings.interval);
+            let once_local = Some(index.once_local());
+            let once_local = once_local.filter(|of| self.once_local.is_due(of, interval));
+            if !due.is_empty() || !gone.is_empty() || once_local.is_some() {
+                let once_local = once_local.cloned();
                 // A disk may take its time.
                 self = spawn_blocking(move || {
                     self.remove(&gone);
-                    self.write(&due);
+                    self.write(&due, once_local);
                     self
                 })
                 .await?;
@@ -223,8 +266,17 @@ impl Saver {
         }
     }
 
-    fn write(&mut self, due: &[Cluster]) {
+    fn write(&mut self, due: &[Cluster], once_local: Option<Arc<OnceLocal>>) {
         let mut problem = None;
+        if let Some(services) = &once_local {
+            let written = self.once_local.write(&self.settings.directory, services);
+            if !matches!(written, Ok(false)) {
+                self.metrics.snapshots.count(written.is_ok());
+            }
+            if let Err(error) = written {
+                problem = Some(format!("services that were local once: {error}"));
+            }
+        }
         for cluster in due {
             let discovered = !self.configured.contains_key(&*cluster.id);
             let bytes = encode::encode(cluster, discovered);
@@ -240,6 +292,7 @@ impl Saver {
             };
             self.saved.insert(Arc::clone(&cluster.id), saved);
         }
+        let tried = !due.is_empty() || once_local.is_some();
         let directory: PathBuf = self.settings.directory.clone();
         match (&problem, &self.problem) {
             (Some(problem), before) if before.as_ref() != Some(problem) => warn!(
@@ -247,12 +300,12 @@ impl Saver {
                 problem,
                 "snapshot not written; it is tried again, and answers do not need it"
             ),
-            (None, Some(_)) if !due.is_empty() => {
+            (None, Some(_)) if tried => {
                 info!(directory = %directory.display(), "snapshot written again");
             }
             _ => {}
         }
-        if !due.is_empty() {
+        if tried {
             self.problem = problem;
         }
     }

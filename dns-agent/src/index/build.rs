@@ -15,6 +15,9 @@ use crate::{
     name::Name,
 };
 
+/// So many services that were local once are kept in mind whatever clusters have now.
+const MOST_ONCE_LOCAL: usize = 10_000;
+
 pub(super) fn index(
     settings: Arc<Settings>,
     known: Known,
@@ -40,7 +43,7 @@ pub(super) fn index(
             srv: settings.srv,
         },
         rules: Rules::new(&settings, &context),
-        once_local: before.map_or_else(Arc::default, |before| Arc::clone(&before.once_local)),
+        once_local: Arc::clone(before.map_or(&known.once_local, |before| &before.once_local)),
     };
     let mut namespaces = HashMap::new();
     for (label, inputs) in inputs(&known.clusters) {
@@ -50,7 +53,10 @@ pub(super) fn index(
             namespaces.insert(label, namespace);
         }
     }
-    let once_local = building.once_local;
+    let mut once_local = building.once_local;
+    if before.is_none_or(|before| !Arc::ptr_eq(&before.once_local, &once_local)) {
+        forget_surplus(&mut once_local, &known.clusters);
+    }
     Index {
         soa: zone::soa(domain, serial, settings.ttl),
         zone: zone::names(&settings),
@@ -237,6 +243,24 @@ impl Building<'_> {
         }
         part
     }
+}
+
+/// Where names come and go for years, not all of them can be kept in mind: those that no cluster has go first.
+fn forget_surplus(once_local: &mut Arc<OnceLocal>, clusters: &[Cluster]) {
+    if once_local.len() <= MOST_ONCE_LOCAL {
+        return;
+    }
+    let catalogs = || {
+        clusters
+            .iter()
+            .filter_map(|cluster| cluster.catalog.as_ref())
+    };
+    Arc::make_mut(once_local).retain(|(namespace, name)| {
+        catalogs().any(|catalog| {
+            let namespace = catalog.namespaces.get(namespace);
+            namespace.is_some_and(|namespace| namespace.services().contains_key(name))
+        })
+    });
 }
 
 /// A part without names is none.

@@ -174,3 +174,24 @@ fn however_it_came_about_an_index_is_that_of_what_is_known() {
         assert_eq!(names(&index), names(&fresh), "step {step}");
     }
 }
+
+#[test]
+fn of_many_services_that_were_local_once_those_that_no_cluster_has_are_forgotten() {
+    let key = |name: String| -> (Arc<str>, Arc<str>) { ("shop".into(), name.into()) };
+    let built = |gone: usize| {
+        let once_local = (0..gone).map(|at| key(format!("gone-{at}")));
+        let there = [key("here".to_owned()), key("there".to_owned())];
+        let config = Config::parse(std::path::Path::new("dns.yaml"), CONFIG).unwrap();
+        let clusters = [
+            cluster("local", &[("shop/here", "10.1.0.1")]),
+            cluster("peer", &[("shop/there", "10.2.0.1")]),
+        ];
+        let known = Known {
+            once_local: Arc::new(once_local.chain(there).collect()),
+            ..known(&clusters)
+        };
+        Index::build(config.settings, known, 1).once_local.len()
+    };
+    assert_eq!(built(100), 102);
+    assert_eq!(built(20_000), 2);
+}

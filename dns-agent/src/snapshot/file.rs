@@ -1,13 +1,14 @@
 //! A snapshot's files: whole or not at all, and only as we wrote them.
 //!
-//! A file is `XMSNAP`, two bytes of version, four of checksum (CRC-32) over what follows, and a
-//! `crossmesh.snapshot.v1.Cluster`; numbers are big-endian.
+//! A file is `XMSNAP`, two bytes of version, four of checksum (CRC-32) over what follows, and a message of
+//! `crossmesh.snapshot.v1`: a `Cluster`, or what else an agent keeps in mind; numbers are big-endian.
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use super::{Restored, decode};
@@ -15,7 +16,14 @@ use super::{Restored, decode};
 const MAGIC: &[u8; 6] = b"XMSNAP";
 const VERSION: u16 = 1;
 const HEADER: usize = 12;
+/// Of clusters.
 const ENDING: &str = ".snapshot";
+/// Of what else is kept in mind.
+const MEMORY: &str = ".memory";
+/// Of files that are being written.
+const UNFINISHED: &str = ".new";
+/// Nobody writes for so long: whoever began that file has ended without having finished it.
+const ABANDONED: Duration = Duration::from_secs(60);
 /// Ten times what a cluster of 10,000 services and their endpoints takes, in bytes: whatever is larger is not ours.
 const LARGEST: u64 = 256 << 20;
 
@@ -50,10 +58,7 @@ pub(super) fn read_all(directory: &Path) -> Vec<Read> {
 }
 
 fn read(path: &Path) -> Result<(String, Restored), String> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(LARGEST).read_to_end(&mut bytes))
-        .map_err(|error| format!("it cannot be read: {error}"))?;
+    let bytes = bytes(path).map_err(|error| format!("it cannot be read: {error}"))?;
     let (cluster, restored) = decode::decode(content(&bytes)?)?;
     // Copied from elsewhere, or two names for one cluster: which is newer cannot be known.
     if path.file_name() != Some(name(&cluster).as_ref()) {
@@ -62,6 +67,45 @@ fn read(path: &Path) -> Result<(String, Restored), String> {
         ));
     }
     Ok((cluster, restored))
+}
+
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The message in a file of something else; `None` when there is no such file.
+pub(super) fn read_memory(directory: &Path, name: &str) -> Result<Option<Vec<u8>>, String> {
+    match bytes(&directory.join(format!("{name}{MEMORY}"))) {
+        Ok(bytes) => content(&bytes).map(|content| Some(content.to_vec())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("it cannot be read: {error}")),
+    }
+}
+
+/// Removes what was begun and never finished: an agent that is killed while it writes leaves it, and it takes up room.
+pub(super) fn remove_abandoned(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let unfinished = entry.file_name().to_str().is_some_and(|name| {
+            let began = name.strip_suffix(UNFINISHED);
+            // Behind the file's own name there is a random one.
+            let of = began
+                .and_then(|name| name.rsplit_once('.'))
+                .map(|(of, _)| of);
+            of.is_some_and(|of| of.ends_with(ENDING) || of.ends_with(MEMORY))
+        });
+        // Another agent, whose place this one takes, may be writing.
+        let modified = entry.metadata().and_then(|found| found.modified());
+        let age = modified.ok().and_then(|modified| modified.elapsed().ok());
+        if unfinished && age.is_some_and(|age| age > ABANDONED) {
+            // If that fails, the next start tries again.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 fn content(bytes: &[u8]) -> Result<&[u8], String> {
@@ -86,18 +130,28 @@ fn content(bytes: &[u8]) -> Result<&[u8], String> {
     Ok(content)
 }
 
-/// Replaces a cluster's snapshot: whoever looks, and whenever the power goes, there is the old one or the new one. For the
-/// agent's user alone: it says what runs in the cluster.
+/// Replaces a cluster's snapshot.
 pub(super) fn write(directory: &Path, cluster: &str, content: &[u8]) -> io::Result<()> {
+    replace(directory, &name(cluster), content)
+}
+
+/// Replaces the file of something else.
+pub(super) fn write_memory(directory: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    replace(directory, &format!("{name}{MEMORY}"), content)
+}
+
+/// Whoever looks, and whenever the power goes, there is the old file or the new one. For the agent's user alone: it says what
+/// runs in the cluster.
+fn replace(directory: &Path, name: &str, content: &[u8]) -> io::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(directory)?;
     // Another agent may be writing too, while one takes the other's place; in containers both are process 1.
     let random = getrandom::u64().map_err(io::Error::other)?;
-    let new = directory.join(format!("{}.{random:016x}.new", name(cluster)));
+    let new = directory.join(format!("{name}.{random:016x}{UNFINISHED}"));
     let written = write_new(&new, content)
-        .and_then(|()| fs::rename(&new, directory.join(name(cluster))))
+        .and_then(|()| fs::rename(&new, directory.join(name)))
         .and_then(|()| File::open(directory)?.sync_all());
     if written.is_err() {
         // What is left of it takes up room, which may be just what is missing.
@@ -124,7 +178,16 @@ fn write_new(new: &Path, content: &[u8]) -> io::Result<()> {
 
 /// Removes a cluster's snapshot, if there is one.
 pub(super) fn remove(directory: &Path, cluster: &str) -> io::Result<()> {
-    match fs::remove_file(directory.join(name(cluster))) {
+    remove_if_there(&directory.join(name(cluster)))
+}
+
+/// Removes the file of something else, if there is one.
+pub(super) fn remove_memory(directory: &Path, name: &str) -> io::Result<()> {
+    remove_if_there(&directory.join(format!("{name}{MEMORY}")))
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
@@ -143,90 +206,4 @@ fn name(cluster: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use super::*;
-    use crate::snapshot::tests::sample;
-
-    fn written() -> (tempfile::TempDir, PathBuf, Vec<u8>) {
-        let folder = tempfile::tempdir().unwrap();
-        let directory = folder.path().join("snapshot");
-        let content = sample();
-        write(&directory, "Cluster/1", &content).unwrap();
-        let path = directory.join("Cluster%2f1.snapshot");
-        let bytes = fs::read(&path).unwrap();
-        (folder, path, bytes)
-    }
-
-    fn problem(path: &Path, bytes: &[u8]) -> String {
-        fs::write(path, bytes).unwrap();
-        let mut all = read_all(path.parent().unwrap());
-        assert_eq!(all.len(), 1);
-        all.remove(0).1.unwrap_err()
-    }
-
-    #[test]
-    fn what_is_written_is_read_and_only_its_owner_may() {
-        let (_folder, path, _) = written();
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
-        let all = read_all(path.parent().unwrap());
-        let (cluster, _) = all[0].1.as_ref().unwrap();
-        assert_eq!((all.len(), cluster.as_str()), (1, "Cluster/1"));
-        let names = fs::read_dir(path.parent().unwrap()).unwrap();
-        assert_eq!(names.count(), 1, "nothing else is left");
-        remove(path.parent().unwrap(), "Cluster/1").unwrap();
-        remove(path.parent().unwrap(), "Cluster/1").unwrap();
-        assert!(read_all(path.parent().unwrap()).is_empty());
-    }
-
-    #[test]
-    fn what_we_did_not_write_so_is_refused() {
-        let (_folder, path, good) = written();
-        for length in 0..good.len() {
-            problem(&path, &good[..length]);
-        }
-        for at in 0..good.len() {
-            let mut bytes = good.clone();
-            bytes[at] ^= 1;
-            problem(&path, &bytes);
-        }
-        assert_eq!(
-            problem(&path, b"{\"a\": \"catalog?\"}"),
-            "it is no snapshot"
-        );
-        let mut newer = good.clone();
-        newer[7] = 2;
-        assert_eq!(
-            problem(&path, &newer),
-            "it is of version 2, and this agent reads 1"
-        );
-        // Whole, but not what it should be: as if written by a program with a fault.
-        let mut other = good[..8].to_vec();
-        other.extend(crc32fast::hash(b"\x0a\x01\xff").to_be_bytes());
-        other.extend(b"\x0a\x01\xff");
-        assert!(problem(&path, &other).starts_with("it cannot be understood: "));
-        let copied = path.with_file_name("other.snapshot");
-        fs::remove_file(&path).unwrap();
-        assert_eq!(
-            problem(&copied, &good),
-            "it is of cluster \"Cluster/1\", which its name does not say"
-        );
-    }
-
-    #[test]
-    fn a_folder_that_cannot_be_is_an_error_and_leaves_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("file");
-        fs::write(&file, "").unwrap();
-        assert!(write(&file, "cluster-1", b"").is_err());
-        let all = read_all(&file);
-        let problem = all[0].1.as_ref().unwrap_err();
-        assert!(
-            problem.starts_with("the folder cannot be read: "),
-            "{problem}"
-        );
-        assert!(read_all(&folder.path().join("absent")).is_empty());
-    }
-}
+mod tests;

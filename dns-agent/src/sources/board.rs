@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use crate::{
     catalog::{Catalog, Cluster, SyncState},
     gateway::Seen,
-    index::{Discovery, Known},
+    index::{Discovery, Known, OnceLocal},
     metrics::SharedMetrics,
     readiness::{Guard, Readiness},
 };
@@ -37,6 +37,7 @@ struct State {
     next: u64,
     discoveries: BTreeMap<u64, Discovering>,
     gateways: Arc<Seen>,
+    once_local: Arc<OnceLocal>,
     /// When somebody told of the first change that was not taken yet.
     changed_at: Option<Instant>,
 }
@@ -135,6 +136,11 @@ impl Board {
         }
     }
 
+    /// Says which services were local before this process began, and must never become remote since.
+    pub fn remember(&self, once_local: OnceLocal) {
+        self.lock().once_local = Arc::new(once_local);
+    }
+
     /// Says what is known of gateways' addresses.
     pub fn set_gateways(&self, seen: Seen) {
         let mut state = self.lock();
@@ -180,6 +186,7 @@ impl Board {
         let now = Instant::now();
         let mut known = Known {
             gateways: Arc::clone(&state.gateways),
+            once_local: Arc::clone(&state.once_local),
             ..Known::default()
         };
         let mut released = Released::new();

@@ -1,11 +1,15 @@
 //! What is kept on disk of clusters behind API servers: an agent that starts while they are away answers from it.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
 
 use serde_json::json;
 
 use crate::support::{
-    agent::{Agent, Files},
+    agent::{Agent, EMPTY, Files, PATIENCE},
     api::{Api, SECRETS, SERVICES},
     message::{Draft, query},
     servers::nobody,
@@ -108,14 +112,7 @@ async fn a_peer_whose_secret_went_meanwhile_is_forgotten_with_what_was_kept() {
     world.local.delete(SECRETS, "istio-system", "remote");
     world.local.run();
     agent.eventually(&name("catalog.shop"), &[]).await;
-    let gone = async {
-        while world.kept("cluster-2").exists() {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(crate::support::agent::PATIENCE, gone)
-        .await
-        .unwrap();
+    until_exists(&world.kept("cluster-2"), false).await;
     assert!(!agent.text("/readyz").await.1.contains("cluster-2"));
     agent.stop().await;
 }
@@ -124,13 +121,95 @@ async fn a_peer_whose_secret_went_meanwhile_is_forgotten_with_what_was_kept() {
 async fn what_is_kept_of_a_cluster_that_is_not_configured_any_more_is_removed() {
     let world = World::new().await;
     world.keep().await;
-    let config = fs::read_to_string(world.files.path("dns.yaml")).unwrap();
     let secrets = "  - remoteSecrets: {namespace: istio-system}\n";
-    assert!(config.contains(secrets));
-    world.files.write("dns.yaml", &config.replace(secrets, ""));
+    reconfigure(&world.files, secrets, "");
+    // What an agent that was killed had begun to write.
+    let abandoned = world
+        .files
+        .path("kept/cluster-2.snapshot.0123456789abcdef.new");
+    let then = SystemTime::now() - Duration::from_secs(600);
+    let file = fs::File::create(&abandoned).unwrap();
+    file.set_modified(then).unwrap();
     let agent = world.agent().await;
+    assert!(!abandoned.exists());
     assert!(!world.kept("cluster-2").exists() && world.kept("cluster-1").exists());
     assert!(!agent.text("/readyz").await.1.contains("cluster-2"));
+    agent.stop().await;
+}
+
+/// Replaces a part of the configuration.
+fn reconfigure(files: &Files, from: &str, to: &str) {
+    let config = fs::read_to_string(files.path("dns.yaml")).unwrap();
+    assert!(config.contains(from));
+    files.write("dns.yaml", &config.replace(from, to));
+}
+
+/// Waits until a file is there, or is not.
+async fn until_exists(file: &Path, there: bool) {
+    let changed = async {
+        while file.exists() != there {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, changed).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_local_once_stays_so_through_restarts_as_long_as_the_configuration_says_it() {
+    const RULE: &str = "remote: {rules: [{service: shop/reviews, failover: false}]}\n";
+    let world = World::new().await;
+    world.peer.service("shop", "reviews", "10.2.0.9", "http");
+    reconfigure(&world.files, "gatewayProbe", &format!("{RULE}gatewayProbe"));
+    let agent = world.agent().await;
+    agent.eventually(&name("reviews.shop"), &["10.1.0.9"]).await;
+    world.local.delete(SERVICES, "shop", "reviews");
+    agent.eventually(&name("reviews.shop"), &[]).await;
+    agent.stop().await;
+    // Once from the snapshot alone, then also from what the clusters say: neither has it here any more.
+    for _ in 0..2 {
+        let agent = world.agent().await;
+        assert_eq!(agent.answers(&name("catalog.shop")).await, [GATEWAY]);
+        assert!(agent.answers(&name("reviews.shop")).await.is_empty());
+        agent.readyz_says("catalog cluster-1: synced").await;
+        agent.readyz_says("catalog cluster-2: synced").await;
+        assert!(agent.answers(&name("reviews.shop")).await.is_empty());
+        agent.stop().await;
+    }
+    let memory = world.files.path("kept").join("once-local.memory");
+    assert!(memory.exists());
+    reconfigure(&world.files, RULE, "");
+    let agent = world.agent().await;
+    agent.eventually(&name("reviews.shop"), &[GATEWAY]).await;
+    until_exists(&memory, false).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_file_had_once_stays_local_through_a_restart_too() {
+    let files = Files::new(&format!(
+        "snapshot: {{directory: kept, interval: 100ms}}\nremote: {{rules: [{{namespace: shop, failover: false}}]}}\n\
+         upstreams: {{servers: [\"{}\"]}}\n",
+        nobody().await
+    ));
+    let agent = Agent::start_in(&files).await;
+    assert_eq!(agent.answers(&name("reviews.shop")).await, ["10.1.0.9"]);
+    // Before the end: it may be one without warning.
+    let memory = files.path("kept").join("once-local.memory");
+    until_exists(&memory, true).await;
+    let good = fs::read(&memory).unwrap();
+    agent.stop().await;
+    files.write("cluster-1.yaml", EMPTY);
+    let agent = Agent::start_in(&files).await;
+    assert_eq!(agent.answers(&name("catalog.shop")).await, [GATEWAY]);
+    assert!(agent.answers(&name("reviews.shop")).await.is_empty());
+    agent.stop().await;
+    // What cannot be understood is told and ignored.
+    fs::write(&memory, &good[..good.len() - 1]).unwrap();
+    let agent = Agent::start_in(&files).await;
+    let refused = "crossmesh_dns_snapshot_refused_total";
+    assert_eq!(agent.metric(refused).await, Some(1.0));
+    assert_eq!(agent.answers(&name("reviews.shop")).await, [GATEWAY]);
+    until_exists(&memory, false).await;
     agent.stop().await;
 }
 
@@ -153,12 +232,10 @@ async fn a_snapshot_that_is_no_good_is_ignored_and_written_anew() {
     agent.eventually(&name("reviews.shop"), &["10.1.0.9"]).await;
     let again = async {
         while fs::read(world.kept("cluster-1")).unwrap().len() < good.len() {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(crate::support::agent::PATIENCE, again)
-        .await
-        .unwrap();
+    tokio::time::timeout(PATIENCE, again).await.unwrap();
     agent.stop().await;
 }
 
@@ -173,16 +250,16 @@ async fn a_disk_that_takes_nothing_hurts_nobody_and_is_tried_again() {
     agent.eventually(&name("reviews.shop"), &["10.1.0.9"]).await;
     let more = async |line: &str, than: f64| {
         while agent.metric(line).await.unwrap() <= than {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(crate::support::agent::PATIENCE, more(failed, 2.0))
+    tokio::time::timeout(PATIENCE, more(failed, 2.0))
         .await
         .unwrap();
     assert_eq!(agent.metric(written).await, Some(0.0));
     assert_eq!(agent.answers(&name("reviews.shop")).await, ["10.1.0.9"]);
     fs::remove_file(world.files.path("kept")).unwrap();
-    tokio::time::timeout(crate::support::agent::PATIENCE, more(written, 0.0))
+    tokio::time::timeout(PATIENCE, more(written, 0.0))
         .await
         .unwrap();
     assert!(world.kept("cluster-1").exists());

@@ -33,6 +33,20 @@ pub struct Cluster {
     #[prost(message, optional, tag = "11")]
     pub node: ::core::option::Option<Locality>,
 }
+/// The services that were local once, and are not answered from a peer since (failover: false): what the agent keeps in mind of
+/// itself. In a file of its own, behind the same header.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct OnceLocal {
+    #[prost(message, repeated, tag = "1")]
+    pub services: ::prost::alloc::vec::Vec<ServiceKey>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ServiceKey {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ClusterLocalHost {
     #[prost(string, tag = "1")]
