@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     io::Write as _,
     net::{IpAddr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -16,7 +16,7 @@ use crossmesh_dns_agent::{
     config::{Config, LogFormat},
     fault::Faults,
     interface::{Interface, InterfaceName, teardown},
-    probe::probe,
+    probe::{At, probe},
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -39,14 +39,14 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Ask the running agent of a configuration how it is: 0 when all is well, 1 otherwise. For exec probes
+    /// Ask a running agent how it is: 0 when all is well, 1 otherwise. For exec probes
     Probe {
         /// What to ask
         #[arg(value_enum)]
         page: Page,
-        /// The agent's configuration file
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
+        /// Its admin interface: what its `adminSocket` or its `admin` says
+        #[arg(long, value_name = "SOCKET|HOST:PORT")]
+        at: At,
     },
     /// Remove the interface that agents have left that were killed: 0 when it has gone, 1 while an agent holds it
     Teardown {
@@ -89,7 +89,7 @@ const WRONG_CONFIGURATION: u8 = 2;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match (&arguments.command, &arguments.run) {
-        (Some(Command::Probe { page, config }), _) => ask(*page, config),
+        (Some(Command::Probe { page, at }), _) => ask(*page, at),
         (Some(Command::Teardown { interface }), _) => tear_down(interface),
         (None, Some(arguments)) => run(arguments),
         (None, None) => Arguments::command()
@@ -110,12 +110,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn ask(page: Page, config: &Path) -> Result<ExitCode> {
+fn ask(page: Page, at: &At) -> Result<ExitCode> {
     let path = match page {
         Page::Livez => "/livez",
         Page::Readyz => "/readyz",
     };
-    let (text, good) = probe(&Config::load(config)?, path)?;
+    let (text, good) = probe(at, path)?;
     print!("{text}");
     Ok(ExitCode::from(u8::from(!good)))
 }

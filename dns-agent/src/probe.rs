@@ -1,35 +1,55 @@
 //! Asking an agent of this host how it is, for a kubelet's exec probes and for people.
 
 use std::{
+    convert::Infallible,
     io::{self, Read, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     os::unix::net::UnixStream,
+    path::PathBuf,
+    str::FromStr,
     time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
-
-use crate::config::Config;
 
 /// Longer than an agent takes that is well.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// As much of a page as is of interest, in bytes.
 const PAGE: u64 = 1 << 20;
 
-/// Asks for a page such as `/readyz`, at the admin socket if there is one, which is always this configuration's own agent's.
-/// Gives what it says and whether that is good.
-pub fn probe(config: &Config, path: &str) -> Result<(String, bool)> {
-    let reply = match &config.admin_socket {
-        Some(socket) => {
+/// Where an agent's admin interface is. Not its configuration: whoever changes that file, or ruins it, says nothing of the
+/// agent that runs, and a probe that fails ends that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum At {
+    /// `admin`.
+    Port(SocketAddr),
+    /// `adminSocket`, which is always one agent's own.
+    Socket(PathBuf),
+}
+
+impl FromStr for At {
+    type Err = Infallible;
+
+    /// What is no address with a port is a path.
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        let port = text.parse().map(Self::Port);
+        Ok(port.unwrap_or_else(|_| Self::Socket(text.into())))
+    }
+}
+
+/// Asks for a page such as `/readyz`. Gives what it says and whether that is good.
+pub fn probe(at: &At, path: &str) -> Result<(String, bool)> {
+    let reply = match at {
+        At::Socket(socket) => {
             let stream = UnixStream::connect(socket)
                 .with_context(|| format!("no agent answers at {}", socket.display()))?;
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.set_write_timeout(Some(PATIENCE))?;
             ask(stream, path)
         }
-        None => {
-            let stream = TcpStream::connect_timeout(&config.admin, PATIENCE)
-                .with_context(|| format!("no agent answers at {}", config.admin))?;
+        At::Port(address) => {
+            let stream = TcpStream::connect_timeout(address, PATIENCE)
+                .with_context(|| format!("no agent answers at {address}"))?;
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.set_write_timeout(Some(PATIENCE))?;
             ask(stream, path)

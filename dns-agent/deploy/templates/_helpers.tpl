@@ -41,7 +41,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- end -}}
 
-{{/* Another content is another ConfigMap: a running agent keeps the file that it and its probes began with. */}}
+{{/* Another content is another ConfigMap: a running agent keeps the file that it began with. */}}
 {{- define "crossmesh-dns-agent.configName" -}}
 {{- printf "%s-%s" (include "crossmesh-dns-agent.fullname" .) (include "crossmesh-dns-agent.config" . | sha256sum | trunc 10) -}}
 {{- end -}}

@@ -80,6 +80,46 @@ async fn it_answers_and_ends_cleanly_when_asked_to() {
 }
 
 #[tokio::test]
+async fn a_configuration_that_is_changed_or_ruined_says_nothing_of_the_agent_that_runs() {
+    let lines = format!("{}adminSocket: admin.sock\n", upstream(nobody().await));
+    let files = Files::new(&lines);
+    let (child, dns, admin) = start(&files);
+    let good = std::fs::read_to_string(files.path("dns.yaml")).unwrap();
+    let socket = files.path("admin.sock").display().to_string();
+    let asked = query("reviews.shop.svc.cluster.local").bytes();
+    let changed = good
+        .replace("admin.sock", "other.sock")
+        .replace("file: cluster-1.yaml", "file: gone.yaml");
+    for text in [good.clone(), changed, "]".to_owned(), String::new()] {
+        files.write("dns.yaml", &text);
+        for at in [&socket, &admin.to_string()] {
+            for page in ["livez", "readyz"] {
+                let mut probe = Command::new(env!("CARGO_BIN_EXE_crossmesh-dns-agent"));
+                let (code, said, error) = run(probe.args(["probe", page, "--at", at]));
+                assert_eq!(code, Some(0), "{page} at {at}: {said}{error}");
+            }
+        }
+        let reply = Message::from_vec(&ask_udp(dns, &asked).await).unwrap();
+        assert_eq!(data(&reply), ["10.1.0.9"]);
+    }
+    // What comes next is refused, and the one that runs goes on.
+    let (code, _, error) = run(&mut command(&files));
+    assert_eq!(code, Some(2), "{error}");
+    std::fs::remove_file(files.path("dns.yaml")).unwrap();
+    let mut probe = Command::new(env!("CARGO_BIN_EXE_crossmesh-dns-agent"));
+    let (code, said, _) = run(probe.args(["probe", "readyz", "--at", &socket]));
+    assert_eq!((code, said.starts_with("ready\n")), (Some(0), true));
+    drop(child);
+    let mut probe = Command::new(env!("CARGO_BIN_EXE_crossmesh-dns-agent"));
+    let (code, _, error) = run(probe.args(["probe", "livez", "--at", &socket]));
+    assert_eq!(code, Some(1));
+    assert!(
+        error.contains(&format!("no agent answers at {socket}")),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn what_is_under_way_when_it_ends_is_still_answered() {
     let (open, gate) = watch::channel(false);
     let slow =

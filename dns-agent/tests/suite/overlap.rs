@@ -1,8 +1,19 @@
 //! Two agents at one address, as while one takes the other's place; and strangers, with whom none is shared.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use crossmesh_dns_agent::{app::App, config::Config, probe::probe};
+use crossmesh_dns_agent::{
+    app::App,
+    config::Config,
+    probe::{At, probe},
+};
 
 use crate::support::{
     agent::{Agent, Files, PATIENCE, ask_udp, data, upstream},
@@ -48,8 +59,8 @@ async fn cluster() -> (Api, Files) {
 async fn probed(files: &Files, wanted: impl Fn(&str, bool) -> bool) -> (String, bool) {
     let asking = async {
         loop {
-            let config = config(files);
-            let asked = tokio::task::spawn_blocking(move || probe(&config, "/readyz"));
+            let at = At::Socket(config(files).admin_socket.unwrap());
+            let asked = tokio::task::spawn_blocking(move || probe(&at, "/readyz"));
             let (page, ready) = asked.await.unwrap().unwrap();
             if wanted(&page, ready) {
                 return (page, ready);
@@ -141,6 +152,70 @@ async fn a_later_agent_takes_over_at_once_when_the_earlier_one_has_gone() {
         .await;
     let reply = second.ask(&name("reviews.shop")).await;
     assert_eq!(u16::from(reply.metadata.response_code), 2);
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn a_later_agent_that_may_not_read_its_cluster_is_no_wiser_by_a_snapshot_and_takes_over_from_it()
+ {
+    let (api, files) = cluster().await;
+    let text = std::fs::read_to_string(files.path("dns.yaml")).unwrap();
+    let snapshot = "snapshot: {directory: kept, interval: 100ms}\npeerSyncTimeout";
+    files.write("dns.yaml", &text.replace("peerSyncTimeout", snapshot));
+    let first = Agent::start_in(&files).await;
+    first.readyz_says("ready\ncatalog cluster-1: synced").await;
+    let kept = files.path("kept").join("cluster-1.snapshot");
+    let written = async {
+        while !kept.exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, written).await.unwrap();
+
+    // What the later one finds on the disk is the earlier one's own memory.
+    api.set_fault(Fault::Unauthorised);
+    let text = std::fs::read_to_string(files.path("dns.yaml")).unwrap();
+    files.write("dns.yaml", &text.replace("adminSocket: first.sock\n", ""));
+    beside(&files, &first, "second.sock");
+    let second = Agent::start_in(&files).await;
+    let refused = "stale: services: the API server says 401";
+    let (page, ready) = probed(&files, |page, _| page.contains(refused)).await;
+    assert!(!ready && page.contains("pending: listeners"), "{page}");
+    assert_eq!(answered(&first, 60).await, 60.0, "the first has all");
+    let (_, ready) = probed(&files, |page, _| page.contains(refused)).await;
+    assert!(!ready, "it joined");
+
+    // When nobody else is there, it is better than silence, and right as far as anybody knows.
+    let done = Arc::new(AtomicBool::new(false));
+    let (server, asked) = (first.dns, name("reviews.shop").bytes());
+    let mut clients = tokio::task::JoinSet::new();
+    let stop = Arc::clone(&done);
+    clients.spawn(async move {
+        while !stop.load(Ordering::Relaxed) {
+            // Between the end of the one and the beginning of the other nobody answers.
+            let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            socket.connect(server).await.unwrap();
+            let _ = socket.send(&asked).await;
+            let mut buffer = vec![0; 4096];
+            let patience = Duration::from_millis(50);
+            if let Ok(Ok(length)) = tokio::time::timeout(patience, socket.recv(&mut buffer)).await {
+                buffer.truncate(length);
+                let reply = hickory_proto::op::Message::from_vec(&buffer).unwrap();
+                assert_eq!(data(&reply), ["10.1.0.9"]);
+            }
+        }
+    });
+    first.stop().await;
+    let (page, ready) = probed(&files, |_, ready| ready).await;
+    assert!(ready && page.contains(refused), "{page}");
+    admin_port_is_taken_over(&second).await;
+    done.store(true, Ordering::Relaxed);
+    clients.join_all().await;
+    assert_eq!(answered(&second, 20).await, 20.0, "the second has all");
+    // And it is wise again as soon as it may be.
+    api.set_fault(Fault::None);
+    api.delete(SERVICES, "shop", "reviews");
+    second.eventually(&name("reviews.shop"), &[]).await;
     second.stop().await;
 }
 
