@@ -1,4 +1,4 @@
-//! Every call to Envoy, and the only unsafe code.
+//! Every call to Envoy, and (in `callbacks`) from it; the only unsafe code.
 //!
 //! Declared here rather than taken from the SDK for three reasons: a status is a number that the host chooses, so it is
 //! read as one (the SDK's enum lacks 6 and 12, which Envoy does answer, and panics on those it does not expect); names
@@ -11,6 +11,7 @@
 )]
 
 mod attribute;
+pub(crate) mod callbacks;
 
 use std::fmt;
 use std::ptr::null_mut;
@@ -395,7 +396,7 @@ fn check(call: &'static str, status: i32) -> Result<(), Failure> {
     })
 }
 
-/// Memory that the host allocated in this VM, by [`crate::callbacks::proxy_on_memory_allocate`], and handed over.
+/// Memory that the host allocated in this VM, by [`callbacks::proxy_on_memory_allocate`], and handed over.
 struct Returned {
     data: *mut u8,
     size: usize,

@@ -1,11 +1,12 @@
 //! The cross-mesh policy filter: reads who asks and what is asked from Envoy, lets [`crossmesh_policy`] decide, acts.
 //!
-//! It is thin on purpose. All calls from Envoy are in `callbacks`, all calls to it in `host`; a request is in `http`, a connection in `tcp`; what they answer is decoded in `encoding`; names that
-//! others rely on (metrics, filter state, headers, response details) are in `telemetry`.
+//! It is thin on purpose. All calls to and from Envoy are in `host`; a request is in `http`, a connection in `tcp`; what Envoy
+//! answers is decoded in `encoding`; names that others rely on (metrics, filter state, headers, response details) are in
+//! `telemetry`.
 //!
 //! Nothing here may trap: a panic ends the VM, and with it every stream of the worker. So the SDK is not used: its host
 //! calls panic on a status that they do not know and on bytes that are not UTF-8 (proxy-wasm 0.2.5, `src/hostcalls.rs`), its
-//! callbacks on contexts that they do not expect (`callbacks` says more).
+//! callbacks on contexts that they do not expect (`host::callbacks` says more).
 #![deny(
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
@@ -21,7 +22,6 @@
     )
 )]
 
-mod callbacks;
 mod certificate;
 mod contexts;
 mod encoding;

@@ -122,7 +122,7 @@ pub(crate) struct Vm {
 impl Vm {
     /// Starts the VM; the plugin is not yet configured.
     pub(crate) fn start() -> Self {
-        crate::callbacks::_initialize();
+        crate::host::callbacks::_initialize();
         let mut vm = Self { root: 0 };
         vm.plugin();
         vm

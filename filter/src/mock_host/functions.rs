@@ -39,7 +39,7 @@ unsafe fn hand_over(value: &[u8], data: *mut *mut u8, size: *mut usize) {
         *data = std::ptr::null_mut();
         *size = value.len();
         if !value.is_empty() {
-            *data = crate::callbacks::proxy_on_memory_allocate(value.len());
+            *data = crate::host::callbacks::proxy_on_memory_allocate(value.len());
             std::ptr::copy_nonoverlapping(value.as_ptr(), *data, value.len());
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 
-/// Every export, and no other. `filter/src/callbacks.rs` says why these.
+/// Every export, and no other. `filter/src/host/callbacks.rs` says why these.
 const EXPORTS: [&str; 14] = [
     // What is no callback: memory and who fills it, what runs first, by which Envoy knows the ABI.
     "memory",
