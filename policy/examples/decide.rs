@@ -1,7 +1,8 @@
-//! How long the engine takes by itself: reads a policy, decides one request again and again, prints medians as JSON.
+//! How long the engine takes by itself: reads a policy, decides one request and the connection that it would come on again
+//! and again, prints medians as JSON.
 //!
-//! `cargo run --release --package crossmesh-policy --example decide -- POLICY SPIFFE-ID HOST PATH`; `cargo xtask bench filter`
-//! does, beside what the same policy costs in Envoy.
+//! `cargo run --release --package crossmesh-policy --example decide -- POLICY SPIFFE-ID HOST PATH PORT`; `cargo xtask bench
+//! filter` does, beside what the same policy costs in Envoy.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -16,9 +17,10 @@ const TOGETHER: u32 = 1_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [policy, peer, host, path] = arguments.as_slice() else {
-        return Err("the arguments are: POLICY SPIFFE-ID HOST PATH".into());
+    let [policy, peer, host, path, port] = arguments.as_slice() else {
+        return Err("the arguments are: POLICY SPIFFE-ID HOST PATH PORT".into());
     };
+    let port = port.parse()?;
     let bytes = std::fs::read(policy).map_err(|error| format!("{policy}: {error}"))?;
     let node = Node::default();
 
@@ -30,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     });
     let request = Request {
         source_ip: None,
-        port: None,
+        port: Some(port),
         sni: None,
         protocol: Protocol::Http(HttpRequest {
             host: Some(host.as_bytes()),
@@ -41,6 +43,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let decision = bound.decide(&source, &request);
     let decision = format!("{} {}", decision.verdict.as_str(), decision.decided_by);
+    let connection = bound.decide_connection(&source, &request);
+    let connection = connection.map_or("left to HTTP".to_owned(), |decision| {
+        format!("{} {}", decision.verdict.as_str(), decision.decided_by)
+    });
 
     let parse = median(|| crossmesh_policy::parse(&bytes));
     let compile = median(|| Program::compile(&spec));
@@ -50,12 +56,19 @@ fn main() -> Result<(), Box<dyn Error>> {
             black_box(bound.decide(black_box(&source), black_box(&request)));
         }
     });
+    let decide_connection = median(|| {
+        for _ in 0..TOGETHER {
+            black_box(bound.decide_connection(black_box(&source), black_box(&request)));
+        }
+    });
     let figures = serde_json::json!({
         "parse_us": parse * 1e6,
         "compile_us": compile * 1e6,
         "bind_us": bind * 1e6,
         "decide_ns": decide * 1e9 / f64::from(TOGETHER),
+        "connection_ns": decide_connection * 1e9 / f64::from(TOGETHER),
         "decision": decision,
+        "connection": connection,
     });
     println!("{figures}");
     Ok(())

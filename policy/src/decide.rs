@@ -6,10 +6,8 @@ use std::fmt;
 use crate::facts::Facts;
 use crate::policy::Policy;
 use crate::request::{Protocol, Request};
-use crate::rule::Rule;
 use crate::source::{Source, SourceClass};
-use crate::spec::{Action, Verdict};
-use crate::truth::Match;
+use crate::spec::Verdict;
 
 /// What was decided, and by what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,19 +94,5 @@ impl Policy {
             }
         }
         Some(self.decide(source, &request))
-    }
-}
-
-/// Whether a rule applies when nothing more will be known: doubt never lets in, and never keeps a refusal back.
-pub(crate) fn applies(rule: &Rule, facts: &Facts<'_>) -> bool {
-    settled(rule.holds(facts), rule.action)
-}
-
-/// A three-valued match as a rule of this action takes it.
-pub(crate) fn settled(found: Match, action: Action) -> bool {
-    match found {
-        Match::Yes => true,
-        Match::Maybe(_) => action != Action::Allow,
-        Match::No(_) => false,
     }
 }

@@ -4,7 +4,7 @@ mod why;
 
 use std::convert::From as Convert;
 
-use crate::decide::{DecidedBy, settled};
+use crate::decide::DecidedBy;
 use crate::facts::Facts;
 use crate::matcher::all_headers;
 use crate::policy::Program;
@@ -13,7 +13,7 @@ use crate::request::{Node, Peer, Protocol, Request};
 use crate::rule::{From, Rule, To};
 use crate::source::{Source, SourceClass};
 use crate::spec::{Action, Mode, Verdict};
-use crate::truth::{Field, Match};
+use crate::truth::{Doubt, Field, Match};
 
 /// A decision with all its reasons.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,7 +209,7 @@ fn item_misses<I>(
 /// The field for which a rule of this action does not apply; none if it does.
 fn failing(found: Match, action: Action) -> Option<Field> {
     match found {
-        _ if settled(found, action) => None,
+        _ if Doubt::settled(action).counts(found) => None,
         Match::No(field) | Match::Maybe(field) => Some(field),
         Match::Yes => None,
     }

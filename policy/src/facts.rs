@@ -47,6 +47,11 @@ impl<'a> Facts<'a> {
         }
     }
 
+    /// Whether this is a connection: all that HTTP would tell is unknown.
+    pub(crate) fn is_connection(&self) -> bool {
+        self.http.is_none()
+    }
+
     pub(crate) fn host(&self) -> Fact<&[u8]> {
         self.http(|http| {
             let host = http.host.get_or_init(|| http.request.host.and_then(named));

@@ -5,7 +5,10 @@
 //! visited. A visit reaches every rule that may apply, and others too: who visits still asks each rule. The
 //! dimensions are taken by value, from the policy: a client cannot choose the keys, so the hash need not be a
 //! defence.
+//!
+//! Of a connection much is unknown: it has trees of its own, see `connections`.
 
+mod connections;
 mod keys;
 mod table;
 
@@ -15,7 +18,9 @@ use crate::facts::Facts;
 use crate::policy::{Common, Needs};
 use crate::rule::Rule;
 use crate::source::Source;
-use crate::truth::Fact;
+use crate::spec::Action;
+use crate::truth::{Doubt, Fact};
+use connections::Connections;
 use keys::{Dimension, Key};
 
 /// A node with no more rules than this is not worth a look-up.
@@ -27,6 +32,7 @@ const MOST_ENTRIES: usize = 4;
 #[derive(Clone, Debug)]
 pub(crate) struct Index {
     root: Node,
+    connections: Connections,
 }
 
 /// Some rules, and what they ask for.
@@ -53,17 +59,25 @@ struct Split {
 }
 
 impl Index {
-    /// An index of these rules, which are then known by their numbers.
-    pub(crate) fn build(rules: &[Rule], common: &Common) -> Self {
+    /// An index of these rules, which are all of this action, and are then known by their numbers.
+    pub(crate) fn build(rules: &[Rule], action: Action, common: &Common) -> Self {
         let all = (0..rules.len()).collect();
+        let root = build(rules, all, &Dimension::ALL, common);
         Self {
-            root: build(rules, all, &Dimension::ALL, common),
+            connections: Connections::build(rules, action, common, &root),
+            root,
         }
     }
 
-    /// Calls with the number of every rule that may apply, in no order; with some more than once.
-    pub(crate) fn visit(&self, facts: &Facts<'_>, each: &mut impl FnMut(usize)) {
-        visit(&self.root, facts, each);
+    /// Calls with the number of every rule that may apply, doubtful ones included or not, in no order; with some more
+    /// than once. Of ALLOW and DENY rules that come to the same for a connection it calls with the first alone.
+    pub(crate) fn visit(&self, facts: &Facts<'_>, doubt: Doubt, each: &mut impl FnMut(usize)) {
+        let root = if facts.is_connection() {
+            self.connections.root(doubt)
+        } else {
+            None
+        };
+        visit(root.unwrap_or(&self.root), facts, each);
     }
 
     /// What the rules ask for that a source can meet.

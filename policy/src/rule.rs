@@ -32,7 +32,7 @@ impl Rule {
 }
 
 /// A list field together with its `not…` form.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Among<P> {
     /// One of them must match; none if the field is absent.
     pub(crate) any: Option<Box<[P]>>,
@@ -56,7 +56,7 @@ impl<P> Among<P> {
 }
 
 /// One item of `from`: all its fields must match.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct From {
     /// `plaintext: true` or `passthrough: true`.
     pub(crate) without_identity: Option<WithoutIdentity>,
@@ -69,7 +69,7 @@ pub(crate) struct From {
 }
 
 /// A source that has no identity here, and that an item names as such.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum WithoutIdentity {
     Plaintext,
     Passthrough,
@@ -85,6 +85,13 @@ pub(crate) struct To {
     pub(crate) methods: Among<Pattern>,
     pub(crate) paths: Among<PathPattern>,
     pub(crate) snis: Among<Pattern>,
+}
+
+impl To {
+    /// Whether it asks for what only HTTP tells.
+    pub(crate) fn asks_http(&self) -> bool {
+        self.hosts.is_given() || self.methods.is_given() || self.paths.is_given()
+    }
 }
 
 /// The part of a `to` item that is about the proxy itself.
@@ -104,7 +111,7 @@ pub(crate) struct Label {
 }
 
 /// `namespace/name`, each a pattern of its own: a `*` never crosses the slash.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Namespaced {
     pub(crate) namespace: Pattern,
     pub(crate) name: Pattern,

@@ -1,6 +1,6 @@
 //! One set of rules with its defaults, as one proxy runs it: the active one, or the candidate beside it.
 
-use crate::decide::{DecidedBy, applies};
+use crate::decide::DecidedBy;
 use crate::facts::Facts;
 use crate::index::Index;
 use crate::policy::{Common, Defaults, Needs};
@@ -8,7 +8,7 @@ use crate::request::Node;
 use crate::rule::{Own, Rule, To};
 use crate::source::Source;
 use crate::spec::{Action, Verdict};
-use crate::truth::Match;
+use crate::truth::{Doubt, Match};
 
 /// A set of rules as written, for any proxy.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ impl WrittenRules {
             let rules = self.rules.iter().filter(|rule| rule.action == action);
             let rules: Vec<Rule> = rules.filter_map(|rule| bound(rule, node)).collect();
             Indexed {
-                index: Index::build(&rules, common),
+                index: Index::build(&rules, action, common),
                 rules,
             }
         };
@@ -77,23 +77,23 @@ fn bound(rule: &Rule, node: &Node) -> Option<Rule> {
 }
 
 impl Indexed {
-    /// The first rule in written order that applies.
-    fn first(&self, facts: &Facts<'_>) -> Option<&Rule> {
+    /// The first rule in written order that counts.
+    fn first(&self, facts: &Facts<'_>, doubt: Doubt) -> Option<&Rule> {
         let mut first: Option<(usize, &Rule)> = None;
-        self.index.visit(facts, &mut |at| {
+        self.index.visit(facts, doubt, &mut |at| {
             let earlier = first.is_none_or(|(found, _)| at < found);
-            if earlier && let Some(rule) = self.rules.get(at).filter(|rule| applies(rule, facts)) {
+            if earlier && let Some(rule) = self.counting(at, facts, doubt) {
                 first = Some((at, rule));
             }
         });
         first.map(|(_, rule)| rule)
     }
 
-    /// All rules that apply, in written order.
-    fn all(&self, facts: &Facts<'_>) -> Vec<&Rule> {
+    /// All rules that count, in written order.
+    fn all(&self, facts: &Facts<'_>, doubt: Doubt) -> Vec<&Rule> {
         let mut found: Vec<usize> = Vec::new();
-        self.index.visit(facts, &mut |at| {
-            if self.rules.get(at).is_some_and(|rule| applies(rule, facts)) {
+        self.index.visit(facts, doubt, &mut |at| {
+            if self.counting(at, facts, doubt).is_some() {
                 found.push(at);
             }
         });
@@ -102,28 +102,22 @@ impl Indexed {
         found.iter().filter_map(|at| self.rules.get(*at)).collect()
     }
 
-    /// Whether a rule says so of itself, while something is not known yet.
-    fn any(&self, facts: &Facts<'_>, says: impl Fn(Match) -> bool) -> bool {
-        let mut found = false;
-        self.index.visit(facts, &mut |at| {
-            found = found
-                || self
-                    .rules
-                    .get(at)
-                    .is_some_and(|rule| says(rule.holds(facts)));
-        });
-        found
+    fn counting(&self, at: usize, facts: &Facts<'_>, doubt: Doubt) -> Option<&Rule> {
+        let rule = self.rules.get(at)?;
+        doubt.counts(rule.holds(facts)).then_some(rule)
     }
 }
 
 impl RuleSet {
     /// Any DENY that matches denies; else any ALLOW that matches allows; else the default of the source's class.
     pub(crate) fn verdict(&self, facts: &Facts<'_>) -> (Verdict, DecidedBy<'_>) {
-        if let Some(rule) = self.deny.first(facts) {
-            return (Verdict::Deny, DecidedBy::Rule(&rule.name));
-        }
-        if let Some(rule) = self.allow.first(facts) {
-            return (Verdict::Allow, DecidedBy::Rule(&rule.name));
+        for (of, action, verdict) in [
+            (&self.deny, Action::Deny, Verdict::Deny),
+            (&self.allow, Action::Allow, Verdict::Allow),
+        ] {
+            if let Some(rule) = of.first(facts, Doubt::settled(action)) {
+                return (verdict, DecidedBy::Rule(&rule.name));
+            }
         }
         let class = facts.source.class();
         (self.defaults.of(class), DecidedBy::Default(class))
@@ -131,15 +125,17 @@ impl RuleSet {
 
     /// Whether some request could still come that would be allowed.
     pub(crate) fn may_allow(&self, facts: &Facts<'_>) -> bool {
-        let surely = |found| found == Match::Yes;
-        let perhaps = |found| !matches!(found, Match::No(_));
         let by_default = self.defaults.of(facts.source.class()) == Verdict::Allow;
-        !self.deny.any(facts, surely) && (by_default || self.allow.any(facts, perhaps))
+        let surely_denied = self.deny.first(facts, Doubt::Excluded).is_some();
+        !surely_denied && (by_default || self.allow.first(facts, Doubt::Included).is_some())
     }
 
     /// The names of the AUDIT rules that match, in written order.
     pub(crate) fn audits(&self, facts: &Facts<'_>) -> Vec<&str> {
-        let rules = self.audit.all(facts).into_iter();
+        let rules = self
+            .audit
+            .all(facts, Doubt::settled(Action::Audit))
+            .into_iter();
         rules.map(|rule| &*rule.name).collect()
     }
 
@@ -165,3 +161,6 @@ impl RuleSet {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,7 +65,7 @@ pub struct Source {
 }
 
 /// A mesh by its number in written order, with its ID.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct MeshRef {
     pub(crate) index: usize,
     pub(crate) id: Arc<str>,

@@ -1,5 +1,7 @@
 //! Three-valued truth, and how a matcher that fails says which field it was.
 
+use crate::spec::Action;
+
 /// Whether a matcher holds for what is known of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Match {
@@ -21,6 +23,35 @@ impl Match {
                 no @ Self::No(_) => no,
                 _ => self,
             },
+        }
+    }
+}
+
+/// Which matches count while something is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// Only those that are sure.
+    Excluded,
+    /// Those that depend on it too.
+    Included,
+}
+
+impl Doubt {
+    /// As a rule of this action counts when nothing more will be known: doubt never lets in, and never keeps a refusal
+    /// back.
+    pub(crate) fn settled(action: Action) -> Self {
+        match action {
+            Action::Allow => Self::Excluded,
+            Action::Deny | Action::Audit => Self::Included,
+        }
+    }
+
+    /// Whether a match counts.
+    pub(crate) fn counts(self, found: Match) -> bool {
+        match found {
+            Match::Yes => true,
+            Match::Maybe(_) => self == Self::Included,
+            Match::No(_) => false,
         }
     }
 }

@@ -97,7 +97,9 @@ async fn a_short_slice_measures_every_variant_and_every_request_is_answered() {
     assert_eq!(engine.len(), 2);
     for row in &engine {
         assert_eq!(row["decision"], "ALLOW rule:rule-00010", "{row}");
-        assert!(row["decide_ns"].as_f64().unwrap() > 0.0, "{row}");
+        for figure in ["decide_ns", "connection_ns", "connection_before_http_ns"] {
+            assert!(row[figure].as_f64().unwrap() > 0.0, "{row}");
+        }
     }
     let starts: Vec<_> = rows("starts")
         .into_iter()

@@ -28,7 +28,7 @@ pub(crate) fn warnings(program: &Program) -> Vec<Problem> {
 
 fn warn(rule: &Rule, at: &At<'_>, http_ports: &[u16], report: &mut Report) {
     let conditions = !rule.when.is_empty();
-    let asks = |to: &To| (conditions || asks_http(to)) && !is_followed(to, http_ports);
+    let asks = |to: &To| (conditions || to.asks_http()) && !is_followed(to, http_ports);
     let everywhere = To::default();
     let items = match rule.to.as_deref() {
         Some(items) => items,
@@ -55,10 +55,6 @@ fn warn(rule: &Rule, at: &At<'_>, http_ports: &[u16], report: &mut Report) {
         }
         Action::Allow | Action::Deny | Action::Audit => {}
     }
-}
-
-fn asks_http(to: &To) -> bool {
-    to.hosts.is_given() || to.methods.is_given() || to.paths.is_given()
 }
 
 /// Whether the item is for ports alone on which the HTTP filter follows.

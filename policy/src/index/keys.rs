@@ -43,6 +43,20 @@ impl Dimension {
         Self::Method,
     ];
 
+    /// Those of which a connection has a value, or is known to have none; the others are unknown for all of it.
+    pub(super) fn of_connections() -> Vec<Self> {
+        let all = Self::ALL.into_iter();
+        all.filter(|dimension| !dimension.is_http()).collect()
+    }
+
+    /// Whether only HTTP tells its value.
+    pub(super) fn is_http(self) -> bool {
+        match self {
+            Self::Path | Self::Host | Self::Method => true,
+            Self::Workload | Self::Namespace | Self::TrustDomain | Self::Sni | Self::Port => false,
+        }
+    }
+
     /// What the rule wants; none if it can apply whatever the value is.
     pub(super) fn keys(self, rule: &Rule, common: &Common) -> Option<Vec<Key>> {
         match self {

@@ -47,9 +47,10 @@ fn visited(rules: Vec<Value>, san: &str, path: &str) -> usize {
         .filter(|r| r.action == Action::Allow)
         .cloned()
         .collect();
-    let index = Index::build(&rules, &program.common);
+    let index = Index::build(&rules, Action::Allow, &program.common);
     let mut count = 0;
-    index.visit(&Facts::new(&source, &request), &mut |_| count += 1);
+    let facts = Facts::new(&source, &request);
+    index.visit(&facts, Doubt::settled(Action::Allow), &mut |_| count += 1);
     count
 }
 

@@ -1,19 +1,28 @@
 //! The engine by itself: how long it takes to read, compile and bind the same policies, and to decide.
 
-use anyhow::{Context, Result, bail};
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::rules;
 use crate::command::Command;
+use crate::names::SERVICE_PORT;
 
 /// What the engine takes by itself, compiled for this machine.
 #[derive(Debug, Serialize)]
 pub(super) struct Engine {
     /// How many rules.
     pub(super) rules: usize,
-    /// What it printed.
+    /// With rules that are told apart by the caller.
     #[serde(flatten)]
     pub(super) said: Said,
+    /// With rules that are told apart by their paths, which of a connection are not known: to decide one for good, in
+    /// nanoseconds.
+    pub(super) connection_ns: f64,
+    /// The same where the HTTP filter follows.
+    pub(super) connection_before_http_ns: f64,
 }
 
 /// What `policy/examples/decide.rs` prints.
@@ -29,28 +38,51 @@ pub(super) struct Said {
     pub(super) decide_ns: f64,
     /// What was decided, and by what.
     pub(super) decision: String,
+    /// To decide the connection, in nanoseconds.
+    #[serde(skip_serializing)]
+    connection_ns: f64,
+    /// What was decided about it.
+    #[serde(skip_serializing)]
+    connection: String,
 }
 
 /// Measures the policies of these sizes.
 pub(super) async fn measure(sizes: &[usize], most: usize) -> Result<Vec<Engine>> {
     let folder = tempfile::tempdir().context("a folder for policies")?;
-    let wanted = format!("ALLOW rule:{}", rules::name(most));
+    let file = folder.path().join("policy.json");
+    let caller = rules::caller(most);
     let mut engines = Vec::new();
     for size in sizes.iter().copied() {
         eprintln!("engine: {size} rules");
-        let file = folder.path().join("policy.json");
-        std::fs::write(&file, rules::policy(size, most, false).to_string())
-            .with_context(|| format!("writing {}", file.display()))?;
-        let file = file.display().to_string();
-        let caller = rules::caller(most);
-        let command = Command::decide()?.args([&*file, &caller, rules::HOST, rules::PATH]);
-        let said = command.output().await?;
-        let said: Said = serde_json::from_str(&said)
-            .with_context(|| format!("`{command}` printed no such JSON: {said}"))?;
-        if said.decision != wanted {
-            bail!("`{command}` decided {}, not {wanted}", said.decision);
-        }
-        engines.push(Engine { rules: size, said });
+        let ask = async |policy: &Value, port: u16, connection: &str| {
+            fs::write(&file, policy.to_string())
+                .with_context(|| format!("writing {}", file.display()))?;
+            let (file, port) = (file.display().to_string(), port.to_string());
+            let command = Command::decide()?;
+            let command = command.args([&*file, &caller, rules::HOST, rules::PATH, &port]);
+            let said = command.output().await?;
+            let said: Said = serde_json::from_str(&said)
+                .with_context(|| format!("`{command}` printed no such JSON: {said}"))?;
+            let request = format!("ALLOW rule:{}", rules::name(most));
+            for (wanted, decided) in [(&*request, &said.decision), (connection, &said.connection)] {
+                ensure!(
+                    wanted == decided,
+                    "`{command}` decided {decided}, not {wanted}"
+                );
+            }
+            Ok(said)
+        };
+        // Every rule asks for a path, so a connection is let in by none.
+        const FINAL: &str = "DENY default:peerMesh";
+        let by_path = rules::by_path(size, most);
+        engines.push(Engine {
+            rules: size,
+            said: ask(&rules::policy(size, most, false), SERVICE_PORT, FINAL).await?,
+            connection_ns: ask(&by_path, SERVICE_PORT + 1, FINAL).await?.connection_ns,
+            connection_before_http_ns: ask(&by_path, SERVICE_PORT, "left to HTTP")
+                .await?
+                .connection_ns,
+        });
     }
     Ok(engines)
 }

@@ -69,14 +69,30 @@ impl fmt::Display for Report {
             }));
             f.write_str(&aligned(&lines))?;
         }
-        writeln!(f, "\nThe engine by itself, natively")?;
-        let mut lines =
-            vec![["RULES", "DECIDE ns", "PARSE ms", "COMPILE ms", "BIND ms"].map(str::to_owned)];
+        writeln!(
+            f,
+            "\nThe engine by itself, natively; connections by rules that differ in their paths alone, where no HTTP filter follows \
+             and where one does"
+        )?;
+        let mut lines = vec![
+            [
+                "RULES",
+                "DECIDE ns",
+                "CONNECTION ns",
+                "BEFORE HTTP ns",
+                "PARSE ms",
+                "COMPILE ms",
+                "BIND ms",
+            ]
+            .map(str::to_owned),
+        ];
         lines.extend(self.engine.iter().map(|engine| {
             let milliseconds = |us: f64| format!("{:.2}", us / 1e3);
             [
                 count(engine.rules),
                 format!("{:.0}", engine.said.decide_ns),
+                format!("{:.0}", engine.connection_ns),
+                format!("{:.0}", engine.connection_before_http_ns),
                 milliseconds(engine.said.parse_us),
                 milliseconds(engine.said.compile_us),
                 milliseconds(engine.said.bind_us),

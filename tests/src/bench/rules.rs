@@ -5,6 +5,8 @@
 
 use serde_json::{Value, json};
 
+use crate::names::SERVICE_PORT;
+
 /// Where the requests go: what every rule lets its account read.
 pub(super) const PATH: &str = "/v1/items";
 /// The host that they name.
@@ -50,6 +52,23 @@ pub(super) fn policy(rules: usize, most: usize, full_telemetry: bool) -> Value {
         "rules": rules.collect::<Vec<_>>(),
         "telemetry": {"bytes": full_telemetry, "duration": full_telemetry},
     })
+}
+
+/// As our policy, the rules told apart by their paths alone: of a connection none is known. On the service's port the HTTP
+/// filter follows the network filter.
+pub(super) fn by_path(rules: usize, most: usize) -> Value {
+    let mut policy = policy(rules, most, false);
+    let rules = numbers(rules, most).map(|rule| {
+        json!({
+            "name": name(rule),
+            "action": "ALLOW",
+            "from": [{"meshes": ["east"]}],
+            "to": [{"methods": ["GET"], "paths": [if rule == most { PATH.to_owned() } else { format!("/v1/{rule:05}") }]}],
+        })
+    });
+    policy["rules"] = rules.collect();
+    policy["tcp"] = json!({"httpPorts": [SERVICE_PORT]});
+    policy
 }
 
 /// As Istio translates AuthorizationPolicy with `principals`, `methods` and `paths`, one rule each.

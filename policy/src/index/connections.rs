@@ -1,0 +1,116 @@
+//! Where to look for the rules of a connection.
+//!
+//! What HTTP would tell is unknown for all of it. A tree that splits by such a dimension would be searched whole, and rules
+//! that differ in nothing else come to the same. So there is a tree for either way of taking doubt, without those
+//! dimensions: where doubt is excluded, without the rules that ask for HTTP in any case; and with one of those that come to
+//! the same, which is the first, because no later one is ever named. AUDIT rules are all named, and all stay.
+//!
+//! Whether a rule holds is not decided here: the rule itself is asked.
+
+use std::collections::HashSet;
+use std::hash::BuildHasherDefault;
+
+use super::keys::Dimension;
+use super::table::Fnv;
+use super::{Node, Rules, build};
+use crate::pattern::Pattern;
+use crate::policy::Common;
+use crate::rule::{Among, From, Rule};
+use crate::spec::Action;
+use crate::truth::Doubt;
+
+/// The trees of connections; none where that of requests serves as well, or where it is never asked.
+#[derive(Clone, Debug)]
+pub(super) struct Connections {
+    doubt_excluded: Option<Node>,
+    doubt_included: Option<Node>,
+}
+
+impl Connections {
+    /// For these rules of one action, whose tree of requests is `requests`.
+    pub(super) fn build(rules: &[Rule], action: Action, common: &Common, requests: &Node) -> Self {
+        // Otherwise than for good it is decided only where the HTTP filter follows.
+        let asked = |doubt| {
+            let for_good = doubt == Doubt::settled(action);
+            for_good || (action != Action::Audit && !common.http_ports.is_empty())
+        };
+        let tree = |doubt| {
+            if !asked(doubt) {
+                return None;
+            }
+            let mut known = Known::default();
+            let counts = |(at, rule)| {
+                let left = Left::of(rule, doubt)?;
+                (action == Action::Audit || known.insert(left)).then_some(at)
+            };
+            let of: Vec<usize> = rules.iter().enumerate().filter_map(counts).collect();
+            if of.len() == rules.len() && !splits_by_http(requests) {
+                return None;
+            }
+            Some(build(rules, of, &Dimension::of_connections(), common))
+        };
+        Self {
+            doubt_excluded: tree(Doubt::Excluded),
+            doubt_included: tree(Doubt::Included),
+        }
+    }
+
+    /// The tree to look in.
+    pub(super) fn root(&self, doubt: Doubt) -> Option<&Node> {
+        match doubt {
+            Doubt::Excluded => self.doubt_excluded.as_ref(),
+            Doubt::Included => self.doubt_included.as_ref(),
+        }
+    }
+}
+
+type Known<'r> = HashSet<Left<'r>, BuildHasherDefault<Fnv>>;
+
+/// What is left of a rule on a connection. Rules of one action of which the same is left hold for the same connections.
+#[derive(PartialEq, Eq, Hash)]
+struct Left<'r> {
+    from: Option<&'r [From]>,
+    /// Ports and SNIs of each item; none if one asks for neither.
+    to: Option<Vec<(&'r Among<u16>, &'r Among<Pattern>)>>,
+}
+
+impl<'r> Left<'r> {
+    /// None if nothing is left: the rule never counts.
+    fn of(rule: &'r Rule, doubt: Doubt) -> Option<Self> {
+        let sure = doubt == Doubt::Excluded;
+        if sure && !rule.when.is_empty() {
+            return None;
+        }
+        let from = rule.from.as_deref();
+        let Some(items) = rule.to.as_deref() else {
+            return Some(Self { from, to: None });
+        };
+        let mut to = Vec::new();
+        let mut everything = false;
+        for item in items.iter().filter(|item| !sure || !item.asks_http()) {
+            let left = (&item.ports, &item.snis);
+            everything |= !item.ports.is_given() && !item.snis.is_given();
+            if !to.contains(&left) {
+                to.push(left);
+            }
+        }
+        if to.is_empty() {
+            return None;
+        }
+        Some(Self {
+            from,
+            to: (!everything).then_some(to),
+        })
+    }
+}
+
+fn splits_by_http(node: &Node) -> bool {
+    match &node.rules {
+        Rules::Few(_) => false,
+        Rules::Split(split) => {
+            split.dimension.is_http()
+                || splits_by_http(&split.rest)
+                || split.by_key.all().any(splits_by_http)
+        }
+    }
+}
