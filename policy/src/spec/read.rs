@@ -16,8 +16,8 @@ const LONGEST_SHOWN: usize = 80;
 /// Reads a `pluginConfig` as JSON: what Envoy hands to the filter.
 ///
 /// # Errors
-/// What is not of the schema's shape: unknown fields, missing ones, values of the wrong kind. Of each mesh, forwarder
-/// and rule, and of the rest, all is told up to the first thing that hides what follows.
+/// What is not of the schema's shape: unknown fields, missing ones, values of the wrong kind. All of it is told, of each
+/// mesh, forwarder and rule, and of the rest, up to a number that nobody would mend at once.
 pub fn parse(json: &[u8]) -> Result<Spec, Invalid> {
     if json.trim_ascii().is_empty() {
         return Err(whole(

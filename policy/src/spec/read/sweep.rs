@@ -1,8 +1,9 @@
 //! All that is wrong with the shape of a document, where serde stops at the first.
 //!
-//! The items of the lists at the top are read one by one, and the rest without them. In each such part a field that is
-//! wrong is told, taken out, and the part is read again, until nothing is wrong or what is wrong cannot be taken out: the
-//! item of a list, which would move all behind it, or something that is missing.
+//! The items of the lists at the top are read one by one, and the rest without them. In each such part a field or an item
+//! that is wrong is told, taken out, and the part is read again, until nothing is wrong or the part itself is.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -37,6 +38,9 @@ fn items<T: DeserializeOwned>(document: &Value, list: &str, problems: &mut Vec<P
     }
 }
 
+/// So many things are told of one part, which is read anew for each.
+const MOST_TOLD: usize = 20;
+
 /// Reads one part, which stands at `place` in the document, until nothing more can be told of it.
 fn read<T: DeserializeOwned>(
     mut part: Value,
@@ -45,17 +49,18 @@ fn read<T: DeserializeOwned>(
     problems: &mut Vec<Problem>,
 ) {
     let mut taken = Vec::new();
-    while let Err(error) = serde_path_to_error::deserialize::<_, T>(&part) {
+    let mut gaps = Gaps::default();
+    while taken.len() < MOST_TOLD
+        && let Err(error) = serde_path_to_error::deserialize::<_, T>(&part)
+    {
         let path = error.path();
-        let field = within(place, &path.to_string());
-        if let Some(missing) = missing(&error.inner().to_string())
-            && taken.contains(&within(&field, missing))
-        {
-            // It was there, and was told of.
-            return;
+        let field = within(place, &gaps.written(path));
+        let missing = missing(&error.inner().to_string()).map(|name| within(&field, &name));
+        // What is missing because it was taken out was told of.
+        if missing.is_none_or(|name| !taken.contains(&name)) {
+            problems.push(found(document, &part, field.clone(), path, error.inner()));
         }
-        problems.push(found(document, &part, field.clone(), path, error.inner()));
-        if take_out(&mut part, path).is_none() {
+        if gaps.take_out(&mut part, path).is_none() {
             return;
         }
         taken.push(field);
@@ -72,20 +77,67 @@ fn within(place: &str, path: &str) -> String {
 }
 
 /// The name of the field that serde misses, if that is what is wrong.
-fn missing(message: &str) -> Option<&str> {
-    message.strip_prefix("missing field `")?.split('`').next()
+fn missing(message: &str) -> Option<String> {
+    let name = message.strip_prefix("missing field `")?.split('`').next()?;
+    Some(name.to_owned())
 }
 
-/// Takes the field at a path out of the object in which it stands.
-fn take_out(part: &mut Value, path: &Path) -> Option<Value> {
-    let mut segments = path.iter();
-    let Segment::Map { key } = segments.next_back()? else {
-        return None;
-    };
-    let object = segments.try_fold(part, |at, segment| match segment {
-        Segment::Seq { index } => at.get_mut(index),
-        Segment::Map { key } => at.get_mut(key),
-        Segment::Enum { .. } | Segment::Unknown => None,
-    })?;
-    object.as_object_mut()?.remove(key)
+/// The items that were taken out of lists, by each list's path: what stood behind them is told of where it was written.
+#[derive(Default)]
+struct Gaps(BTreeMap<String, BTreeSet<usize>>);
+
+impl Gaps {
+    /// The path as it was written.
+    fn written(&self, path: &Path) -> String {
+        let mut written = String::new();
+        for segment in path.iter() {
+            match segment {
+                Segment::Seq { index } => {
+                    let at = self.written_index(&written, *index);
+                    written = format!("{written}[{at}]");
+                }
+                Segment::Map { key } => written = within(&written, key),
+                Segment::Enum { .. } | Segment::Unknown => {}
+            }
+        }
+        if written.is_empty() {
+            ".".to_owned()
+        } else {
+            written
+        }
+    }
+
+    fn written_index(&self, list: &str, index: usize) -> usize {
+        let gone = self.0.get(list).into_iter().flatten();
+        gone.fold(index, |at, gone| {
+            if *gone <= at {
+                at.saturating_add(1)
+            } else {
+                at
+            }
+        })
+    }
+
+    /// Takes what is at a path out of the object or the list in which it stands.
+    fn take_out(&mut self, part: &mut Value, path: &Path) -> Option<Value> {
+        let written = self.written(path);
+        let mut segments = path.iter();
+        let last = segments.next_back()?;
+        let holder = segments.try_fold(part, |at, segment| match segment {
+            Segment::Seq { index } => at.get_mut(index),
+            Segment::Map { key } => at.get_mut(key),
+            Segment::Enum { .. } | Segment::Unknown => None,
+        })?;
+        match last {
+            Segment::Map { key } => holder.as_object_mut()?.remove(key),
+            Segment::Seq { index } => {
+                let items = holder.as_array_mut()?;
+                let (list, at) = written.strip_suffix(']')?.rsplit_once('[')?;
+                let gone = self.0.entry(list.to_owned()).or_default();
+                gone.insert(at.parse().ok()?);
+                (*index < items.len()).then(|| items.remove(*index))
+            }
+            Segment::Enum { .. } | Segment::Unknown => None,
+        }
+    }
 }
