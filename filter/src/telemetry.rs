@@ -3,10 +3,11 @@
 //! The names here are a public contract. Counters carry their labels in the name, each as `label=.=value;.;`: that is
 //! how Istio's `extraStatTags` reads them (a regular expression `(label=\.=(.*?);\.;)` in the bootstrap's `stats_tags`),
 //! because the ABI has no labels. They are defined when the plugin is configured, those of connections at the first one: a
-//! definition takes a lock that all workers share, and a metric is never forgotten again. So there is a bound to how many
-//! meshes and rules are told apart; what is beyond it is told as `other`.
+//! definition takes a lock that all workers share, and a metric is never forgotten again. So the policy bounds how many
+//! meshes and rules are told apart as long as the VM lives; what is beyond that is told as `other`.
 
 mod metrics;
+mod named;
 mod pairs;
 mod rules;
 
@@ -128,11 +129,13 @@ impl Telemetry {
     /// Defines the metrics of a policy, and the filter state.
     pub(crate) fn define(policy: &Policy) -> Self {
         declare_filter_state();
+        let most = policy.telemetry().cardinality.rules;
         let candidate = |active: Verdict| {
             let active = active.as_str();
             let rules = policy.candidate_rules()?;
             Some(Rules::deciding(
                 rules,
+                most,
                 &format!("active=.={active};.;crossmesh_candidate_decisions_total"),
             ))
         };
@@ -151,9 +154,13 @@ impl Telemetry {
                 "crossmesh_request_duration_milliseconds",
             ),
             connections: OnceCell::new(),
-            audits: Rules::auditing(policy.audit_rules(), "crossmesh_audit_matches_total"),
+            audits: Rules::auditing(policy.audit_rules(), most, "crossmesh_audit_matches_total"),
             dry_run: (policy.mode() == Mode::DryRun).then(|| {
-                Rules::deciding(policy.deciding_rules(), "crossmesh_dry_run_decisions_total")
+                Rules::deciding(
+                    policy.deciding_rules(),
+                    most,
+                    "crossmesh_dry_run_decisions_total",
+                )
             }),
             candidate,
             flaws: Flaw::ALL.map(|flaw| {

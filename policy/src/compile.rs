@@ -19,9 +19,7 @@ use crate::problem::Invalid;
 use crate::rule::Rule;
 use crate::rule_set::WrittenRules;
 use crate::source::SourceClass;
-use crate::spec::{
-    Action, CandidateSpec, PortSpec, RuleSpec, SCHEMA, Spec, TcpSpec, TelemetrySpec, Verdict,
-};
+use crate::spec::{Action, CandidateSpec, PortSpec, RuleSpec, SCHEMA, Spec, TcpSpec, Verdict};
 
 const MAX_RULE_NAME: usize = 63;
 
@@ -69,11 +67,6 @@ pub(crate) fn compile(spec: &Spec) -> Result<Program, Invalid> {
         .as_ref()
         .map(|tcp| http_ports(tcp, &mut report))
         .unwrap_or_default();
-    let TelemetrySpec {
-        headers,
-        bytes,
-        duration,
-    } = telemetry.unwrap_or_default();
     let active = WrittenRules {
         rules: compile_rules(rules.as_deref(), "", &meshes, &mut report),
         defaults,
@@ -103,11 +96,7 @@ pub(crate) fn compile(spec: &Spec) -> Result<Program, Invalid> {
             forwarders,
             http_ports,
             mode: mode.unwrap_or_default(),
-            telemetry: Telemetry {
-                headers: headers.unwrap_or(false),
-                bytes: bytes.unwrap_or(false),
-                duration: duration.unwrap_or(false),
-            },
+            telemetry: Telemetry::of(*telemetry),
         }),
         active,
         candidate,

@@ -48,14 +48,15 @@ mod truth;
 
 pub use decide::{Candidate, DecidedBy, Decision};
 pub use explain::{Deciding, Explanation, Miss, Outcome, RuleTrace, SourceSeen};
-pub use policy::{Needs, Policy, Program, Telemetry};
+pub use policy::{Cardinality, Needs, Policy, Program, Telemetry};
 pub use problem::{Invalid, Problem};
 pub use request::{HttpRequest, Node, Peer, Protocol, Request};
 pub use source::{Source, SourceClass};
 #[cfg(feature = "schema")]
 pub use spec::json_schema;
 pub use spec::{
-    Action, CandidateSpec, DefaultsSpec, ForwarderSpec, FromSpec, MeshSpec, Mode, PortSpec,
-    RuleSpec, SCHEMA, Spec, TcpSpec, TelemetrySpec, ToSpec, Verdict, WhenSpec, parse,
+    Action, CandidateSpec, CardinalitySpec, DefaultsSpec, ForwarderSpec, FromSpec, LimitSpec,
+    MeshSpec, Mode, PortSpec, RuleSpec, SCHEMA, Spec, TcpSpec, TelemetrySpec, ToSpec, Verdict,
+    WhenSpec, parse,
 };
 pub use spiffe::{InvalidSpiffeId, SpiffeId};

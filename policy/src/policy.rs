@@ -9,7 +9,7 @@ use crate::request::Node;
 use crate::rule::Rule;
 use crate::rule_set::{RuleSet, WrittenRules};
 use crate::source::{MeshRef, Source, SourceClass};
-use crate::spec::{DefaultsSpec, Mode, Spec, Verdict};
+use crate::spec::{CardinalitySpec, DefaultsSpec, Mode, Spec, TelemetrySpec, Verdict};
 
 /// A policy that has been checked, for any proxy.
 #[derive(Clone, Debug)]
@@ -43,6 +43,48 @@ pub struct Telemetry {
     pub bytes: bool,
     /// Whether durations are measured.
     pub duration: bool,
+    /// How many label values have metrics of their own.
+    pub cardinality: Cardinality,
+}
+
+/// How many label values have metrics of their own, as long as a VM lives; the rest is counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cardinality {
+    /// Meshes.
+    pub meshes: u16,
+    /// Rules, in each metric that is told by rule.
+    pub rules: u16,
+}
+
+impl Cardinality {
+    /// What holds where nothing is given: more meshes than anybody has, and of rules what a Prometheus bears from every
+    /// sidecar.
+    const UNSAID: Self = Self {
+        meshes: 64,
+        rules: 256,
+    };
+}
+
+impl Telemetry {
+    /// What is told where these are given, and where nothing is.
+    pub(crate) fn of(spec: Option<TelemetrySpec>) -> Self {
+        let TelemetrySpec {
+            headers,
+            bytes,
+            duration,
+            cardinality,
+        } = spec.unwrap_or_default();
+        let CardinalitySpec { meshes, rules } = cardinality.unwrap_or_default();
+        Self {
+            headers: headers.unwrap_or(false),
+            bytes: bytes.unwrap_or(false),
+            duration: duration.unwrap_or(false),
+            cardinality: Cardinality {
+                meshes: meshes.map_or(Cardinality::UNSAID.meshes, |most| most.0),
+                rules: rules.map_or(Cardinality::UNSAID.rules, |most| most.0),
+            },
+        }
+    }
 }
 
 /// A peer that speaks for others.

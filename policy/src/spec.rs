@@ -7,7 +7,7 @@
 //! The comments on types and fields are what an editor shows, by way of the JSON Schema that the feature `schema`
 //! derives: they speak to the author of a policy.
 
-mod port;
+mod number;
 mod read;
 mod rule;
 #[cfg(feature = "schema")]
@@ -16,7 +16,7 @@ mod strict;
 
 use serde::{Deserialize, Deserializer};
 
-pub use port::PortSpec;
+pub use number::{LimitSpec, PortSpec};
 pub use read::parse;
 pub use rule::{FromSpec, RuleSpec, ToSpec, WhenSpec};
 #[cfg(feature = "schema")]
@@ -243,15 +243,36 @@ pub struct TelemetrySpec {
     #[cfg_attr(feature = "schema", schemars(with = "bool", extend("default" = false)))]
     pub headers: Option<bool>,
     /// Whether the bytes of requests, responses and TCP connections are counted by pair of meshes and verdict. false if
-    /// left out: it costs each request about a microsecond.
+    /// left out: it costs each request CPU time.
     #[serde(default, deserialize_with = "given")]
     #[cfg_attr(feature = "schema", schemars(with = "bool", extend("default" = false)))]
     pub bytes: Option<bool>,
     /// Whether the duration of requests and TCP connections is measured, by pair of meshes and verdict. false if left
-    /// out: it costs each request about a microsecond.
+    /// out: it costs each request CPU time.
     #[serde(default, deserialize_with = "given")]
     #[cfg_attr(feature = "schema", schemars(with = "bool", extend("default" = false)))]
     pub duration: Option<bool>,
+    /// How many label values have metrics of their own, before the rest is counted as other.
+    #[serde(default, deserialize_with = "given")]
+    #[cfg_attr(feature = "schema", schemars(with = "CardinalitySpec"))]
+    pub cardinality: Option<CardinalitySpec>,
+}
+
+/// How many label values have metrics of their own, before the rest is counted as other. A value keeps its metrics as long
+/// as the proxy's VM lives, also when a later policy has it no more.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(remote = "Self", deny_unknown_fields)]
+pub struct CardinalitySpec {
+    /// Meshes, in written order, this proxy's first. 64 if left out.
+    #[serde(default, deserialize_with = "given")]
+    #[cfg_attr(feature = "schema", schemars(with = "LimitSpec<1000>", extend("default" = 64)))]
+    pub meshes: Option<LimitSpec<1000>>,
+    /// Rules in each metric that is told by rule: first those that deny, in written order, then those that allow. 256 if
+    /// left out.
+    #[serde(default, deserialize_with = "given")]
+    #[cfg_attr(feature = "schema", schemars(with = "LimitSpec<10000>", extend("default" = 256)))]
+    pub rules: Option<LimitSpec<10000>>,
 }
 
 strict::objects!(
@@ -262,6 +283,7 @@ strict::objects!(
     TcpSpec,
     DefaultsSpec,
     TelemetrySpec,
+    CardinalitySpec,
     RuleSpec,
     FromSpec,
     ToSpec,

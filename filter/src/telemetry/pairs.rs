@@ -2,18 +2,19 @@
 
 use crossmesh_policy::{Policy, SourceClass, Verdict};
 
-use super::{SourceLabel, metrics};
+use super::{SourceLabel, metrics, named};
 use crate::host::{Counter, Histogram};
 
-/// Meshes that have metrics of their own, in written order; those beyond are `other`. The destination is always this
-/// proxy's mesh.
-const NAMED_MESHES: usize = 64;
+/// Under this the meshes are bounded, in all metrics together.
+const MESHES: &str = "meshes";
 
-/// One metric for each source and verdict. None where Envoy refused to define one: then there is a log line, and
+/// One metric for each source and verdict; meshes that have none of their own are `other`. The destination is always this
+/// proxy's mesh. None where Envoy refused to define one: then there is a log line, and
 /// everything goes on without being counted.
 #[derive(Debug)]
 pub(super) struct Pairs<T> {
-    meshes: Vec<Verdicts<T>>,
+    /// In written order; none of a mesh that has none of its own.
+    meshes: Vec<Option<Verdicts<T>>>,
     other: Verdicts<T>,
     classes: Vec<(SourceClass, Verdicts<T>)>,
 }
@@ -40,16 +41,26 @@ impl Pairs<Histogram> {
 
 impl<T: Copy> Pairs<T> {
     fn define(policy: &Policy, name: &str, define: impl Fn(&str) -> Option<T>) -> Self {
+        let most = policy.telemetry().cardinality.meshes;
+        let own = |mesh: &str| named::admits(MESHES, mesh, most);
+        let destination = if own(policy.mesh()) {
+            policy.mesh()
+        } else {
+            super::OTHER
+        };
         let verdicts = |source: &str| {
-            let metric = |verdict| define(&labelled(source, policy.mesh(), verdict, name));
+            let metric = |verdict| define(&labelled(source, destination, verdict, name));
             Verdicts {
                 allowed: metric(Verdict::Allow),
                 denied: metric(Verdict::Deny),
             }
         };
+        let meshes = policy
+            .meshes()
+            .map(|mesh| own(mesh).then(|| verdicts(mesh)));
+        let meshes: Vec<_> = meshes.collect();
         Self {
-            meshes: policy.meshes().take(NAMED_MESHES).map(verdicts).collect(),
-            other: if policy.meshes().len() > NAMED_MESHES {
+            other: if meshes.iter().any(Option::is_none) {
                 verdicts(super::OTHER)
             } else {
                 Verdicts {
@@ -57,6 +68,7 @@ impl<T: Copy> Pairs<T> {
                     denied: None,
                 }
             },
+            meshes,
             classes: SourceClass::ALL
                 .into_iter()
                 .filter(|class| !matches!(class, SourceClass::SameMesh | SourceClass::PeerMesh))
@@ -68,7 +80,10 @@ impl<T: Copy> Pairs<T> {
     /// The metric of a source and a verdict.
     pub(super) fn get(&self, source: SourceLabel, verdict: Verdict) -> Option<T> {
         let verdicts = match source {
-            SourceLabel::Mesh(index) => self.meshes.get(index).unwrap_or(&self.other),
+            SourceLabel::Mesh(index) => match self.meshes.get(index) {
+                Some(Some(verdicts)) => verdicts,
+                _ => &self.other,
+            },
             SourceLabel::Class(class) => &self.classes.iter().find(|(of, _)| *of == class)?.1,
         };
         match verdict {

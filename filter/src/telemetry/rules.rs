@@ -6,14 +6,10 @@ use std::collections::BTreeMap;
 
 use crossmesh_policy::{DecidedBy, SourceClass, Verdict};
 
-use super::metrics;
+use super::{metrics, named};
 use crate::host::Counter;
 
-/// Rules that have a counter of their own in each metric, in the order in which the policy gives them; those beyond are
-/// `other`.
-const NAMED_RULES: usize = 256;
-
-/// One counter for each rule. None where Envoy refused to define one.
+/// One counter for each rule; rules that have none of their own are `other`. None where Envoy refused to define one.
 #[derive(Debug)]
 pub(super) struct Rules {
     rules: BTreeMap<String, Option<Counter>>,
@@ -24,9 +20,11 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// Counters of the rules that decide and of the defaults, with the label `verdict` too.
+    /// Counters of the rules that decide and of the defaults, with the label `verdict` too. So many rules at most have one
+    /// of their own.
     pub(super) fn deciding<'p>(
         rules: impl Iterator<Item = (&'p str, Verdict)>,
+        most: u16,
         name: &str,
     ) -> Self {
         let counter = |rule: &str, verdict: Verdict| {
@@ -38,38 +36,28 @@ impl Rules {
             let both = VERDICTS.map(|verdict| counter(&rule, verdict));
             (class, both)
         });
-        let mut named = BTreeMap::new();
-        let mut other = [None; 2];
-        for (at, (rule, verdict)) in rules.enumerate() {
-            if at < NAMED_RULES {
-                named.insert(rule.to_owned(), counter(rule, verdict));
-            } else {
-                other = VERDICTS.map(|verdict| counter(super::OTHER, verdict));
-                break;
-            }
-        }
+        let others = || VERDICTS.map(|verdict| counter(super::OTHER, verdict));
+        let (rules, other) = told_apart(rules, most, name, counter, others);
         Self {
-            rules: named,
+            rules,
             other,
             defaults: defaults.collect(),
         }
     }
 
-    /// Counters of AUDIT rules.
-    pub(super) fn auditing<'p>(rules: impl Iterator<Item = &'p str>, name: &str) -> Self {
+    /// Counters of AUDIT rules, likewise.
+    pub(super) fn auditing<'p>(
+        rules: impl Iterator<Item = &'p str>,
+        most: u16,
+        name: &str,
+    ) -> Self {
         let counter = |rule: &str| metrics::counter(&format!("rule=.={rule};.;{name}"));
-        let mut named = BTreeMap::new();
-        let mut other = [None; 2];
-        for (at, rule) in rules.enumerate() {
-            if at < NAMED_RULES {
-                named.insert(rule.to_owned(), counter(rule));
-            } else {
-                other = [counter(super::OTHER); 2];
-                break;
-            }
-        }
+        // That an AUDIT rule has no verdict does not matter where there is one counter for both.
+        let rules = rules.map(|rule| (rule, Verdict::Allow));
+        let others = || [counter(super::OTHER); 2];
+        let (rules, other) = told_apart(rules, most, name, |rule, _| counter(rule), others);
         Self {
-            rules: named,
+            rules,
             other,
             defaults: Vec::new(),
         }
@@ -97,6 +85,26 @@ impl Rules {
             None => of(&self.other, verdict),
         }
     }
+}
+
+/// The counters of the rules that have one of their own, and of the others if there are any.
+fn told_apart<'p>(
+    rules: impl Iterator<Item = (&'p str, Verdict)>,
+    most: u16,
+    name: &str,
+    counter: impl Fn(&str, Verdict) -> Option<Counter>,
+    others: impl FnOnce() -> [Option<Counter>; 2],
+) -> (BTreeMap<String, Option<Counter>>, [Option<Counter>; 2]) {
+    let mut own = BTreeMap::new();
+    let mut all = true;
+    for (rule, verdict) in rules {
+        if named::admits(name, rule, most) {
+            own.insert(rule.to_owned(), counter(rule, verdict));
+        } else {
+            all = false;
+        }
+    }
+    (own, if all { [None; 2] } else { others() })
 }
 
 /// In the order of every pair of counters here.

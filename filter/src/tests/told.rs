@@ -234,3 +234,54 @@ fn the_number_of_metrics_is_bounded_whatever_the_policy() {
         4 * 744
     );
 }
+
+/// One AUDIT and one ALLOW rule with this number in their names, and meshes with it in theirs.
+fn renamed(number: usize, cardinality: &str) -> String {
+    format!(
+        r#"{{"schema": "crossmesh/v1", "mesh": "own-{number}", "mode": "DRY_RUN",
+            "meshes": [{{"id": "east", "trustDomains": ["foo.com"]}}, {{"id": "own-{number}", "trustDomains": ["bar.com"]}}],
+            "telemetry": {{"bytes": true, "duration": true, "cardinality": {cardinality}}},
+            "rules": [{{"name": "seen-{number}", "action": "AUDIT"}},
+                {{"name": "all-{number}", "action": "ALLOW", "from": [{{"meshes": ["east"]}}]}}],
+            "candidate": {{"rules": [{{"name": "all-{number}", "action": "DENY"}}]}}}}"#
+    )
+}
+
+#[test]
+fn names_that_change_again_and_again_make_no_metrics_without_end() {
+    const FEW: &str = r#"{"meshes": 3, "rules": 2}"#;
+    let mut vm = vm(&renamed(0, FEW));
+    let defined = || calls("proxy_define_metric");
+    let audits = |rule: &str| count_of(&format!("rule=.={rule};.;crossmesh_audit_matches_total"));
+    let allowed = |source: &str, destination: &str| {
+        count_of(&format!(
+            "source_mesh=.={source};.;destination_mesh=.={destination};.;verdict=.=ALLOW;.;crossmesh_requests_total"
+        ))
+    };
+    let mut bound = 0;
+    for number in 0..300 {
+        assert!(vm.configure(renamed(number, FEW).as_bytes()));
+        vm.request();
+        let (connection, _) = vm.accept();
+        vm.downstream(connection, 1);
+        vm.close(connection);
+        match number {
+            0..10 => bound = defined(),
+            _ => assert_eq!(defined(), bound, "policy {number}"),
+        }
+    }
+    let own = |name: &str| [0, 1, 2].map(|number| format!("{name}-{number}"));
+    assert_eq!(own("seen").map(|rule| audits(&rule)), [2, 2, 0]);
+    assert_eq!(audits("other"), 2 * 298, "all others together");
+    assert_eq!(own("own").map(|mesh| allowed("east", &mesh)), [1, 1, 0]);
+    assert_eq!(allowed("east", "other"), 298);
+    // A name that has metrics keeps them, and no others are made.
+    assert!(vm.configure(renamed(1, FEW).as_bytes()));
+    vm.request();
+    assert_eq!((audits("seen-1"), allowed("east", "own-1")), (3, 2));
+    assert_eq!(defined(), bound);
+    // Whoever wants more says so.
+    assert!(vm.configure(renamed(500, r#"{"meshes": 4, "rules": 3}"#).as_bytes()));
+    vm.request();
+    assert_eq!((audits("seen-500"), allowed("east", "own-500")), (1, 1));
+}

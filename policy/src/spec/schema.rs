@@ -14,7 +14,7 @@ use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-use super::{PortSpec, Spec};
+use super::{LimitSpec, PortSpec, Spec};
 use crate::source::SourceClass;
 
 /// The JSON Schema (draft 2020-12) of a `pluginConfig`.
@@ -68,6 +68,20 @@ impl JsonSchema for PortSpec {
                 {"type": "string", "pattern": digits},
             ],
         })
+    }
+}
+
+impl<const MOST: u16> JsonSchema for LimitSpec<MOST> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("Limit{MOST}").into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "integer", "minimum": 1, "maximum": MOST})
     }
 }
 
