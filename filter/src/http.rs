@@ -34,6 +34,8 @@ enum Seen {
     Own,
     /// A request that was counted so.
     Judged(SourceLabel, Verdict),
+    /// A request that could not be judged, and passes all the same if the policy is a dry run.
+    Undecided,
 }
 
 thread_local! {
@@ -46,27 +48,27 @@ pub(crate) fn request_headers(context: u32, end: bool) -> Action {
     let Some(active) = root::of_beginning(context) else {
         return reply(500, telemetry::UNCONFIGURED_DETAILS, FAILED_BODY);
     };
-    match judge(&active) {
-        Ok((action, seen)) => {
-            let more_to_come = match seen {
-                Seen::Own => true,
-                Seen::Judged(..) => !end || active.telemetry.asks_at_end(),
-            };
-            if more_to_come {
-                let stream = Stream { active, seen };
-                STREAMS.with_borrow_mut(|streams| streams.insert(context, stream));
-            }
-            action
-        }
-        Err(failure) => undecided(&active, &failure, Map::RequestHeaders),
+    let (action, seen) = judge(&active).unwrap_or_else(|failure| {
+        let action = undecided(&active, &failure, Map::RequestHeaders);
+        (action, Seen::Undecided)
+    });
+    let more_to_come = match seen {
+        Seen::Own => true,
+        Seen::Judged(..) => !end || active.telemetry.asks_at_end(),
+        Seen::Undecided => !end,
+    };
+    if more_to_come {
+        let stream = Stream { active, seen };
+        STREAMS.with_borrow_mut(|streams| streams.insert(context, stream));
     }
+    action
 }
 
 /// What pretends to come from this filter does not pass behind the body either: there are applications that take
 /// trailers for headers.
 pub(crate) fn request_trailers(context: u32) -> Action {
-    if let Some((Seen::Judged(..), active)) = find(context)
-        && let Err(failure) = remove_reserved_trailers()
+    if let Some((Seen::Judged(..) | Seen::Undecided, active)) = find(context)
+        && let Err(failure) = remove_all_reserved(Map::RequestTrailers)
     {
         return undecided(&active, &failure, Map::RequestTrailers);
     }
@@ -191,11 +193,11 @@ fn tell_application(
     Ok(())
 }
 
-fn remove_reserved_trailers() -> Result<(), Failure> {
-    let encoded = host::lines(Map::RequestTrailers)?;
-    let trailers =
+fn remove_all_reserved(map: Map) -> Result<(), Failure> {
+    let encoded = host::lines(map)?;
+    let lines =
         encoding::pairs(&encoded).ok_or(Failure::malformed("proxy_get_header_map_pairs"))?;
-    remove_reserved(Map::RequestTrailers, &trailers)
+    remove_reserved(map, &lines)
 }
 
 fn remove_reserved(map: Map, lines: &[Pair<'_>]) -> Result<(), Failure> {
@@ -213,12 +215,12 @@ fn undecided(active: &Active, failure: &Failure, map: Map) -> Action {
     match active.policy.mode() {
         Mode::Enforce => reply(500, &telemetry::failed_details(failure), FAILED_BODY),
         Mode::DryRun => {
-            // What the client sent may not be known; what must not come from it goes all the same, if Envoy can.
-            for name in [
-                telemetry::HEADER_SOURCE_MESH,
-                telemetry::HEADER_DESTINATION_MESH,
-            ] {
-                active.telemetry.tell(host::remove(map, name.as_bytes()));
+            // What must not come from the client goes all the same. If it cannot be seen what that is, at least what this
+            // filter would have set does, however it is spelt.
+            if remove_all_reserved(map).is_err() {
+                for name in telemetry::spellings_of_own_headers() {
+                    active.telemetry.tell(host::remove(map, &name));
+                }
             }
             Action::Continue
         }

@@ -63,6 +63,29 @@ pub(crate) fn is_reserved_header(name: &[u8]) -> bool {
     })
 }
 
+/// The request headers of this filter, in every spelling that [`is_reserved_header`] takes for theirs.
+pub(crate) fn spellings_of_own_headers() -> Vec<Vec<u8>> {
+    let mut spellings = Vec::new();
+    for name in [HEADER_SOURCE_MESH, HEADER_DESTINATION_MESH] {
+        let mut of_name = vec![Vec::new()];
+        for byte in name.bytes() {
+            for spelling in &mut of_name {
+                spelling.push(byte);
+            }
+            if byte == b'-' {
+                let others = of_name.clone().into_iter();
+                of_name.extend(others.map(|mut spelling| {
+                    spelling.pop();
+                    spelling.push(b'_');
+                    spelling
+                }));
+            }
+        }
+        spellings.extend(of_name);
+    }
+    spellings
+}
+
 /// How metrics, filter state and headers name a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SourceLabel {

@@ -77,21 +77,47 @@ fn what_cannot_be_read_is_refused_by_name() {
     }
 }
 
+/// What a client may call its headers so that an application takes them for ours.
+const FORGED: [(&str, &str); 5] = [
+    ("x-crossmesh-source-mesh", "west"),
+    ("x-crossmesh-destination-mesh", "east"),
+    ("x_crossmesh_source_mesh", "west"),
+    ("x-crossmesh_source-mesh", "west"),
+    ("x_crossmesh-destination_mesh", "east"),
+];
+
 #[test]
 fn a_dry_run_refuses_nothing_even_then() {
-    let mut vm = vm(&policy(r#", "mode": "DRY_RUN""#));
-    let genuine = host(|host| host.headers.clone());
-    host(|host| {
-        host.statuses.insert("proxy_get_header_map_pairs", 10);
-        host.headers.extend(headers(&[
-            ("x-crossmesh-source-mesh", "west"),
-            ("x-crossmesh-destination-mesh", "east"),
-        ]));
-    });
-    assert_eq!(vm.request(), Action::Continue);
-    assert_eq!(reply(), None);
-    let passed = host(|host| host.headers.clone());
-    assert_eq!(passed, genuine, "what the client calls ours goes unseen");
+    for (function, forged) in [
+        // What the client sent cannot be seen: what goes is what would be ours.
+        ("proxy_get_header_map_pairs", &FORGED[..]),
+        (
+            "proxy_get_property",
+            &[&FORGED[..], &[("x-crossmesh-made-up", "yes")]].concat(),
+        ),
+    ] {
+        apart(|| {
+            let mut vm = vm(&policy(r#", "mode": "DRY_RUN""#));
+            let genuine = host(|host| host.headers.clone());
+            host(|host| {
+                host.statuses.insert(function, 10);
+                host.headers.extend(headers(forged));
+                host.trailers = headers(forged);
+                host.trailers.extend(headers(&[("x-digest", "1")]));
+            });
+            let stream = vm.open();
+            assert_eq!(vm.request_headers(stream), Action::Continue);
+            assert_eq!(vm.request_trailers(stream), Action::Continue);
+            vm.close(stream);
+            assert_eq!(reply(), None);
+            let passed = host(|host| (host.headers.clone(), host.trailers.clone()));
+            let wanted = (genuine, headers(&[("x-digest", "1")]));
+            assert_eq!(
+                passed, wanted,
+                "{function}: what the client calls ours goes unseen"
+            );
+        });
+    }
 }
 
 #[test]
