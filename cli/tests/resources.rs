@@ -59,6 +59,7 @@ fn every_resource_has_its_cases_and_its_traffic_extension() {
     assert_eq!(
         plugins,
         [
+            "client.yaml",
             "dry-run.yaml",
             "gateway.yaml",
             "sidecar.yaml",

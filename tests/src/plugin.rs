@@ -86,7 +86,12 @@ pub fn write_module_discovery(file: &Path, version: &str, module: &Module) -> Re
 
 /// Likewise of a discovered network plugin.
 pub fn write_network_discovery(file: &Path, version: &str, policy: &str) -> Result<()> {
-    write(file, version, &wasm(NETWORK, &Module::filter(policy)?))
+    write_module_network_discovery(file, version, &Module::filter(policy)?)
+}
+
+/// Likewise with another module than the filter.
+pub fn write_module_network_discovery(file: &Path, version: &str, module: &Module) -> Result<()> {
+    write(file, version, &wasm(NETWORK, module))
 }
 
 fn write(file: &Path, version: &str, filter: &Value) -> Result<()> {

@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crossmesh_e2e::plugin::{Module, Plugin};
+use crossmesh_e2e::plugin::{
+    Module, Plugin, write_module_discovery, write_module_network_discovery,
+};
 use crossmesh_e2e::roles::module::{Client, Host};
 use tempfile::TempDir;
 
@@ -46,11 +48,15 @@ fn module(folder: &TempDir, configured: &str, then: &str) -> PathBuf {
 }
 
 fn plugin(file: &Path, failure_policy: &'static str) -> Plugin {
-    Plugin::Module(Module {
+    Plugin::Module(configured(file, failure_policy, "{}"))
+}
+
+fn configured(file: &Path, failure_policy: &'static str, configuration: &str) -> Module {
+    Module {
         file: file.to_path_buf(),
         failure_policy,
-        configuration: Some("{}".to_owned()),
-    })
+        configuration: Some(configuration.to_owned()),
+    }
 }
 
 async fn get(client: &mut Client) -> Option<u16> {
@@ -158,9 +164,68 @@ async fn a_connection_that_traps_is_closed_and_those_after_it_are_the_policys_af
 }
 
 #[tokio::test]
+async fn a_changed_configuration_replaces_a_vm_that_ended_for_its_own_plugin() {
+    const ATTEMPTS: &str = "extension_config_discovery.http_filter.crossmesh.update_attempt";
+    let folder = tempfile::tempdir().unwrap();
+    let file = module(&folder, CONFIGURED, TRAP);
+    for (policy, harmless, lethal) in [("FAIL_CLOSED", 503, 503), ("FAIL_OPEN", 200, 200)] {
+        let [http, tcp] = ["http", "tcp"].map(|of| folder.path().join(format!("{policy}.{of}")));
+        let begun = configured(&file, policy, "{}");
+        write_module_discovery(&http, "1", &begun).unwrap();
+        write_module_network_discovery(&tcp, "1", &begun).unwrap();
+        let [on_http, on_tcp] = [&http, &tcp].map(|file| Plugin::Discovered(file.clone()));
+        let host = Host::start_with(&on_http, &on_tcp).await.unwrap();
+        let envoy = &host.envoy;
+        let mut unlucky = host.client().await.unwrap();
+        assert_eq!(unlucky.get(TOO_MANY).await.unwrap(), Some(503));
+
+        // The same once more is no change.
+        let before = envoy.stat(ATTEMPTS).await.unwrap();
+        write_module_discovery(&http, "2", &begun).unwrap();
+        let tried = async || (envoy.stat(ATTEMPTS).await.ok()? > before).then_some(());
+        envoy.until("a second delivery", tried).await.unwrap();
+        assert_eq!(get(&mut unlucky).await, Some(harmless), "{policy}");
+        assert_eq!(unlucky.get(TOO_MANY).await.unwrap(), Some(lethal));
+
+        // Judged again: by a VM that lives, or that what is lethal ends.
+        let changed = configured(&file, policy, "{ }");
+        write_module_discovery(&http, "3", &changed).unwrap();
+        let (headers, judged) = if policy == "FAIL_OPEN" {
+            (TOO_MANY, 503)
+        } else {
+            (0, 200)
+        };
+        while unlucky.get(headers).await.unwrap() != Some(judged) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        if policy == "FAIL_OPEN" {
+            continue;
+        }
+        let refused = async || (host.say(HARMLESS).await.ok()? == "").then_some(());
+        envoy
+            .until("a connection whose plugin was not changed", refused)
+            .await
+            .unwrap();
+        write_module_network_discovery(&tcp, "2", &changed).unwrap();
+        let all = async || {
+            for _ in 0..16 {
+                if host.say(HARMLESS).await.ok()? != HARMLESS {
+                    return None;
+                }
+            }
+            Some(())
+        };
+        envoy
+            .until("connections on every worker", all)
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
 async fn what_does_not_load_is_refused_even_where_it_fails_open() {
     let folder = tempfile::tempdir().unwrap();
-    let configured = |how: &str| {
+    let answering = |how: &str| {
         format!(r#"(func (export "proxy_on_configure") (param i32 i32) (result i32) {how})"#)
     };
     let refuses = async |what: &str, file: &Path, says: &str| {
@@ -170,9 +235,9 @@ async fn what_does_not_load_is_refused_even_where_it_fails_open() {
         let error = format!("{error:#}");
         assert!(error.contains(says), "{what}: {says:?} is not in\n{error}");
     };
-    let file = module(&folder, &configured("i32.const 0"), TRAP);
+    let file = module(&folder, &answering("i32.const 0"), TRAP);
     refuses("refused", &file, "Failed to configure base Wasm plugin").await;
-    let file = module(&folder, &configured("unreachable"), TRAP);
+    let file = module(&folder, &answering("unreachable"), TRAP);
     refuses("traps", &file, "Failed to configure base Wasm plugin").await;
     fs::write(&file, "no module").unwrap();
     refuses("no module", &file, "Failed to load Wasm code").await;

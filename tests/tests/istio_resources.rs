@@ -77,7 +77,7 @@ async fn an_api_server_takes_every_resource_and_keeps_all_of_it() {
         .unwrap();
     let objects = api.objects().await.unwrap();
     define(&objects).await;
-    for name in ["shop", "data", "istio-ingress", "istio-system"] {
+    for name in ["shop", "data", "web", "istio-ingress", "istio-system"] {
         objects.apply(&namespace(name, &json!({}))).await.unwrap();
     }
     let resources = resources();

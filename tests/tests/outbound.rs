@@ -5,16 +5,13 @@ use crossmesh_e2e::curl::Request;
 use crossmesh_e2e::envoy::{Envoy, Setup};
 use crossmesh_e2e::names::{CATALOG, FRONTEND, STRANGER};
 use crossmesh_e2e::pki::Root;
-use crossmesh_e2e::plugin::Plugin;
+use crossmesh_e2e::plugin::{Plugin, policy_of_resource, resource};
 use crossmesh_e2e::roles::alone::Site;
 use crossmesh_e2e::roles::{
     cluster, hcm, mtls_listener, outbound, plain_listener, router, served, tcp_proxy, upstream_tls,
 };
 use crossmesh_e2e::world::node;
 use serde_json::json;
-
-const POLICY: &str = r#"{"schema": "crossmesh/v1",
-    "meshes": [{"id": "east", "trustDomains": ["foo.com"]}, {"id": "west", "trustDomains": ["bar.com"]}]}"#;
 
 /// Ports of the client's sidecar: HTTP and TCP to each server, in this order; one without a server.
 const SERVERS: [(&str, &str); 3] = [
@@ -29,7 +26,9 @@ const NOBODY: u16 = 8099;
 
 async fn start(site: &Site) -> Envoy {
     let client = site.pki.sign(Root::East, "frontend", &[FRONTEND]).unwrap();
-    let filter = Plugin::Given(POLICY.to_owned());
+    let plugin = resource("client.yaml").unwrap();
+    assert_eq!(plugin["spec"]["match"], json!([{"mode": "CLIENT"}]));
+    let filter = Plugin::Given(policy_of_resource("wasm-plugins/client.yaml").unwrap());
     let http = |route| {
         let filters = [filter.http_filter().unwrap(), router()];
         [hcm("SANITIZE", route, &filters, &site.access_log)]

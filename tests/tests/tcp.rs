@@ -1,6 +1,7 @@
 //! TCP connections through a real Envoy: decided at the first bytes of either side, and again when the policy changes.
 #![cfg(test)]
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -142,6 +143,69 @@ async fn a_new_policy_cuts_off_the_open_connections_that_it_refuses() {
     assert_eq!(cut_off, 6);
     let entry = stand.access_log.longer_than(5).await.unwrap();
     assert_eq!(entry.decision.as_deref(), Some("DENY default:peerMesh"));
+}
+
+/// What is scraped of connections, with the labels that `docs/filter.md` tells operators to set up; of histograms the count.
+async fn scraped(stand: &TcpStand) -> BTreeMap<String, u64> {
+    let text = stand
+        .envoy
+        .get("/stats/prometheus?filter=crossmesh_connection");
+    let text = text.await.unwrap();
+    let samples = text.lines().filter_map(|line| line.rsplit_once(' '));
+    samples
+        .filter(|(name, _)| {
+            !name.starts_with('#') && !name.contains("_bucket{") && !name.contains("_sum{")
+        })
+        .map(|(name, value)| (name.to_owned(), value.parse().unwrap()))
+        .filter(|(_, value)| *value > 0)
+        .collect()
+}
+
+#[tokio::test]
+async fn prometheus_scrapes_connections_by_pair_of_meshes_and_verdict() {
+    let everything = |policy: &str| {
+        policy.replace(
+            r#""rules""#,
+            r#""telemetry": {"bytes": true, "duration": true}, "rules""#,
+        )
+    };
+    let open = everything(FRONTEND_ONLY).replace(
+        r#""rules""#,
+        r#""defaults": {"peerMesh": "ALLOW"}, "rules""#,
+    );
+    let stand = TcpStand::start(&open, &BOTH).await.unwrap();
+    let mut frontend = connect(stand.of(THE_FRONTEND, SERVICE_PORT)).await;
+    let mut batch = connect(stand.of(THE_BATCH, SERVICE_PORT)).await;
+    for stream in [&mut frontend, &mut batch] {
+        assert_eq!(say(stream, "hello").await, "hello");
+    }
+    stand.deliver("2", &everything(FRONTEND_ONLY)).unwrap();
+    assert_eq!(read(&mut batch, 1).await, "", "it has ended");
+    let mut denied = connect(stand.of(THE_BATCH, SERVICE_PORT)).await;
+    assert_eq!(say(&mut denied, "hello").await, "");
+    drop(frontend);
+
+    let named = |metric: &str, verdict: &str| {
+        format!(
+            r#"crossmesh_connection{metric}{{source_mesh="east",destination_mesh="west",verdict="{verdict}"}}"#
+        )
+    };
+    let wanted = BTreeMap::from([
+        (named("s_total", "ALLOW"), 2),
+        (named("s_total", "DENY"), 1),
+        (named("s_cut_off_total", "DENY"), 1),
+        (named("_received_bytes_total", "ALLOW"), 10),
+        (named("_sent_bytes_total", "ALLOW"), 10),
+        (named("_duration_milliseconds_count", "ALLOW"), 2),
+    ]);
+    // Envoy merges its workers' histograms every few seconds.
+    let told = async || (scraped(&stand).await == wanted).then_some(());
+    if let Err(error) = stand.envoy.until("every metric", told).await {
+        panic!(
+            "{error:#}\nscraped: {:#?}\nwanted: {wanted:#?}",
+            scraped(&stand).await
+        );
+    }
 }
 
 #[tokio::test]

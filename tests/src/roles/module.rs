@@ -39,6 +39,11 @@ pub struct Host {
 impl Host {
     /// Starts it.
     pub async fn start(plugin: &Plugin) -> Result<Self> {
+        Self::start_with(plugin, plugin).await
+    }
+
+    /// Starts it, with one plugin for HTTP and another for TCP.
+    pub async fn start_with(on_http: &Plugin, on_tcp: &Plugin) -> Result<Self> {
         let block = Block::claim()?;
         let folder = tempfile::Builder::new()
             .prefix("crossmesh-")
@@ -54,11 +59,11 @@ impl Host {
         let setup = Setup {
             node: node("west", "shop", "module"),
             listeners: vec![
-                listener(http, &[http_connection_manager(plugin, &access_log)?]),
+                listener(http, &[http_connection_manager(on_http, &access_log)?]),
                 listener(
                     tcp,
                     &[
-                        plugin.network_filter()?,
+                        on_tcp.network_filter()?,
                         tcp_proxy_without_log("echo", &json!({})),
                     ],
                 ),
