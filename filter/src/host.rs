@@ -12,6 +12,7 @@
 
 mod attribute;
 pub(crate) mod callbacks;
+mod shared;
 
 use std::fmt;
 use std::ptr::null_mut;
@@ -19,6 +20,7 @@ use std::ptr::null_mut;
 use crate::encoding;
 
 pub(crate) use attribute::Attribute;
+pub(crate) use shared::{set_shared, shared};
 
 /// `proxy_status_t` OK.
 const OK: i32 = 0;

@@ -57,6 +57,8 @@ pub(crate) struct Host {
     pub(crate) tick_period: BTreeMap<u32, u32>,
     /// Attributes of one context only, in place of those above.
     pub(crate) attributes_of: BTreeMap<u32, BTreeMap<String, Vec<u8>>>,
+    /// What VMs share, by key: value and version.
+    shared: BTreeMap<String, (Vec<u8>, u32)>,
     /// The context that calls are about.
     effective: u32,
     /// Metrics' names by number.

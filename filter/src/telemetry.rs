@@ -4,7 +4,7 @@
 //! how Istio's `extraStatTags` reads them (a regular expression `(label=\.=(.*?);\.;)` in the bootstrap's `stats_tags`),
 //! because the ABI has no labels. They are defined when the plugin is configured, those of connections at the first one: a
 //! definition takes a lock that all workers share, and a metric is never forgotten again. So the policy bounds how many
-//! meshes and rules are told apart as long as the VM lives; what is beyond that is told as `other`.
+//! meshes and rules are told apart as long as Envoy runs; what is beyond that is told as `other`.
 
 mod metrics;
 mod named;
@@ -18,7 +18,7 @@ use crossmesh_policy::{DecidedBy, Decision, Mode, Policy, Source, SourceClass, V
 use crate::encoding;
 use crate::host::{self, Attribute, Counter, Failure, Histogram, Level};
 use crate::identities::{Flaw, Identity};
-use pairs::{Pairs, Traffic};
+use pairs::{Meshes, Pairs, Traffic};
 use rules::Rules;
 
 #[cfg(test)]
@@ -112,6 +112,7 @@ pub(crate) fn source_mesh(source: &Source) -> &str {
 /// The metrics of one policy.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
+    meshes: Meshes,
     requests: Pairs<Counter>,
     request_traffic: Traffic,
     /// Only where there are connections: see [`Telemetry::connections`].
@@ -152,6 +153,7 @@ impl Telemetry {
     /// Defines the metrics of a policy, and the filter state.
     pub(crate) fn define(policy: &Policy) -> Self {
         declare_filter_state();
+        let meshes = Meshes::of(policy);
         let most = policy.telemetry().cardinality.rules;
         let candidate = |active: Verdict| {
             let active = active.as_str();
@@ -169,13 +171,15 @@ impl Telemetry {
             },
         );
         Self {
-            requests: Pairs::counters(policy, "crossmesh_requests_total"),
+            requests: Pairs::counters(policy, &meshes, "crossmesh_requests_total"),
             request_traffic: Traffic::define(
                 policy,
+                &meshes,
                 "crossmesh_request_bytes_total",
                 "crossmesh_response_bytes_total",
                 "crossmesh_request_duration_milliseconds",
             ),
+            meshes,
             connections: OnceCell::new(),
             audits: Rules::auditing(policy.audit_rules(), most, "crossmesh_audit_matches_total"),
             dry_run: (policy.mode() == Mode::DryRun).then(|| {
@@ -333,10 +337,11 @@ impl Telemetry {
     /// Defined at the first connection: to a plugin that is an HTTP filter there never is one.
     fn connections(&self, policy: &Policy) -> &Connections {
         self.connections.get_or_init(|| Connections {
-            counted: Pairs::counters(policy, "crossmesh_connections_total"),
-            cut_off: Pairs::counters(policy, "crossmesh_connections_cut_off_total"),
+            counted: Pairs::counters(policy, &self.meshes, "crossmesh_connections_total"),
+            cut_off: Pairs::counters(policy, &self.meshes, "crossmesh_connections_cut_off_total"),
             traffic: Traffic::define(
                 policy,
+                &self.meshes,
                 "crossmesh_connection_received_bytes_total",
                 "crossmesh_connection_sent_bytes_total",
                 "crossmesh_connection_duration_milliseconds",

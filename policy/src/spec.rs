@@ -259,7 +259,7 @@ pub struct TelemetrySpec {
 }
 
 /// How many label values have metrics of their own, before the rest is counted as other. A value keeps its metrics as long
-/// as the proxy's VM lives, also when a later policy has it no more.
+/// as the proxy runs, also when a later policy has it no more.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", deny_unknown_fields)]

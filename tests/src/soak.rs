@@ -119,6 +119,15 @@ pub async fn run(plan: Plan) -> Result<Report> {
             "{what}: the filter trapped:\n{}",
             envoy.log_tail(20)
         );
+        for metric in policies::BY_RULE {
+            let rules = policies::told_apart(envoy, metric).await?;
+            ensure!(
+                rules.len() <= usize::from(policies::NAMED_RULES),
+                "{what}: {metric} tells {} rules apart, and may {}: {rules:?}",
+                rules.len(),
+                policies::NAMED_RULES
+            );
+        }
     }
     Ok(Report {
         answers,

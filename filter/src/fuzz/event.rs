@@ -62,7 +62,7 @@ const ATTRIBUTES: [&str; 22] = [
 ];
 
 /// Every function of the host.
-pub(crate) const FUNCTIONS: [&str; 17] = [
+pub(crate) const FUNCTIONS: [&str; 19] = [
     "proxy_log",
     "proxy_get_log_level",
     "proxy_get_buffer_bytes",
@@ -80,6 +80,8 @@ pub(crate) const FUNCTIONS: [&str; 17] = [
     "proxy_set_tick_period_milliseconds",
     "proxy_set_effective_context",
     "proxy_close_stream",
+    "proxy_get_shared_data",
+    "proxy_set_shared_data",
 ];
 
 const HEADERS: [&str; 8] = [
@@ -171,7 +173,7 @@ impl<'a> Event<'a> {
             19 => Self::Trailer(input.one_of(&HEADERS).into(), value(input)),
             20 => Self::Trailers(usize::from(input.byte())),
             _ => match input.byte() % 24 {
-                function @ 0..=16 => Self::Status(FUNCTIONS[usize::from(function)], status(input)),
+                function @ 0..=18 => Self::Status(FUNCTIONS[usize::from(function)], status(input)),
                 _ => Self::AllIsWell,
             },
         })

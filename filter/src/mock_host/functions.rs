@@ -356,3 +356,52 @@ unsafe extern "C" fn proxy_call_foreign_function(
         0
     })
 }
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_get_shared_data(
+    key: *const u8,
+    key_size: usize,
+    data: *mut *mut u8,
+    size: *mut usize,
+    version: *mut u32,
+) -> i32 {
+    if let Some(status) = called("proxy_get_shared_data") {
+        return status;
+    }
+    // SAFETY: as `bytes`.
+    let key = unsafe { text(key, key_size) };
+    let Some((value, at)) = host(|host| host.shared.get(&key).cloned()) else {
+        return 1;
+    };
+    // SAFETY: as `hand_over`; the filter passes a place for one word.
+    unsafe {
+        hand_over(&value, data, size);
+        *version = at;
+    }
+    0
+}
+
+/// As Envoy has it: version 0 is not compared.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_set_shared_data(
+    key: *const u8,
+    key_size: usize,
+    value: *const u8,
+    value_size: usize,
+    version: u32,
+) -> i32 {
+    if let Some(status) = called("proxy_set_shared_data") {
+        return status;
+    }
+    // SAFETY: as `bytes`.
+    let (key, value) = unsafe { (text(key, key_size), bytes(value, value_size)) };
+    host(|host| {
+        let (known, at) = host.shared.entry(key).or_default();
+        if version != 0 && version != *at {
+            return 8;
+        }
+        *known = value;
+        *at += 1;
+        0
+    })
+}

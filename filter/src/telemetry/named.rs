@@ -1,20 +1,62 @@
 //! Which label values have metrics of their own.
 //!
-//! A metric lives as long as its VM, for Envoy forgets none. So does what is remembered here: were each configuration to
-//! count anew, meshes and rules that are renamed again and again would make metrics without end.
+//! Envoy forgets no metric as long as it runs. So what is remembered here is all VMs' and outlives them: were each policy to
+//! count anew, meshes and rules that are renamed again and again would make metrics without end; were each VM to, a new one
+//! would, such as that in which Envoy tries every configuration.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-thread_local! {
-    /// By what is bounded.
-    static NAMED: RefCell<BTreeMap<String, BTreeSet<String>>> = const { RefCell::new(BTreeMap::new()) };
+use crate::host::{self, Level};
+
+/// How often it is tried again when another VM was quicker.
+const TRIES: usize = 16;
+
+/// Those of the values that have metrics of their own: they have some already, or fewer than `most` values have.
+pub(super) fn admitted<'v>(bounded: &str, values: &[&'v str], most: u16) -> BTreeSet<&'v str> {
+    let key = format!("crossmesh {bounded}");
+    for _ in 0..TRIES {
+        let (known, version, failure) = match host::shared(&key) {
+            Ok((known, version)) => (known, version, None),
+            Err(failure) => (Vec::new(), 0, Some(failure)),
+        };
+        let mut all = BTreeSet::new();
+        for value in std::str::from_utf8(&known).unwrap_or_default().split('\n') {
+            if !value.is_empty() {
+                all.insert(value);
+            }
+        }
+        let before = all.len();
+        let mut own = BTreeSet::new();
+        for value in values {
+            if all.contains(value) || all.len() < usize::from(most) {
+                all.insert(value);
+                own.insert(*value);
+            }
+        }
+        let stored = match failure {
+            Some(failure) => Err(failure),
+            None if all.len() == before => Ok(true),
+            None => host::set_shared(&key, &joined(&all), version),
+        };
+        match stored {
+            Ok(true) => return own,
+            // Another VM was quicker.
+            Ok(false) => {}
+            Err(failure) => {
+                let told = format!("how many {bounded} are told apart is bounded anew: {failure}");
+                host::log(Level::Warn, &told);
+                return own;
+            }
+        }
+    }
+    BTreeSet::new()
 }
 
-/// Whether a value has metrics of its own: it has some already, or fewer than `most` values have.
-pub(super) fn admits(bounded: &str, value: &str, most: u16) -> bool {
-    NAMED.with_borrow_mut(|named| {
-        let named = named.entry(bounded.to_owned()).or_default();
-        named.contains(value) || (named.len() < usize::from(most) && named.insert(value.to_owned()))
-    })
+fn joined(values: &BTreeSet<&str>) -> String {
+    let mut joined = String::new();
+    for value in values {
+        joined.push_str(value);
+        joined.push('\n');
+    }
+    joined
 }

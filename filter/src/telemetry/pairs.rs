@@ -1,16 +1,32 @@
 //! Metrics by source mesh, destination mesh and verdict.
 
+use std::collections::BTreeSet;
+
 use crossmesh_policy::{Policy, SourceClass, Verdict};
 
 use super::{SourceLabel, metrics, named};
 use crate::host::{Counter, Histogram};
 
-/// Under this the meshes are bounded, in all metrics together.
-const MESHES: &str = "meshes";
+/// The meshes that have metrics of their own, in all metrics by pair of meshes.
+#[derive(Debug)]
+pub(super) struct Meshes(BTreeSet<String>);
+
+impl Meshes {
+    /// This proxy's first, then in written order.
+    pub(super) fn of(policy: &Policy) -> Self {
+        let mut all = vec![policy.mesh()];
+        all.extend(policy.meshes());
+        let mut own = BTreeSet::new();
+        for mesh in named::admitted("meshes", &all, policy.telemetry().cardinality.meshes) {
+            own.insert(mesh.to_owned());
+        }
+        Self(own)
+    }
+}
 
 /// One metric for each source and verdict; meshes that have none of their own are `other`. The destination is always this
-/// proxy's mesh. None where Envoy refused to define one: then there is a log line, and
-/// everything goes on without being counted.
+/// proxy's mesh. None where Envoy refused to define one: then there is a log line, and everything goes on without being
+/// counted.
 #[derive(Debug)]
 pub(super) struct Pairs<T> {
     /// In written order; none of a mesh that has none of its own.
@@ -27,22 +43,26 @@ struct Verdicts<T> {
 
 impl Pairs<Counter> {
     /// Counters of this name.
-    pub(super) fn counters(policy: &Policy, name: &str) -> Self {
-        Self::define(policy, name, metrics::counter)
+    pub(super) fn counters(policy: &Policy, own: &Meshes, name: &str) -> Self {
+        Self::define(policy, own, name, metrics::counter)
     }
 }
 
 impl Pairs<Histogram> {
     /// Histograms of this name.
-    pub(super) fn histograms(policy: &Policy, name: &str) -> Self {
-        Self::define(policy, name, metrics::histogram)
+    pub(super) fn histograms(policy: &Policy, own: &Meshes, name: &str) -> Self {
+        Self::define(policy, own, name, metrics::histogram)
     }
 }
 
 impl<T: Copy> Pairs<T> {
-    fn define(policy: &Policy, name: &str, define: impl Fn(&str) -> Option<T>) -> Self {
-        let most = policy.telemetry().cardinality.meshes;
-        let own = |mesh: &str| named::admits(MESHES, mesh, most);
+    fn define(
+        policy: &Policy,
+        own: &Meshes,
+        name: &str,
+        define: impl Fn(&str) -> Option<T>,
+    ) -> Self {
+        let own = |mesh: &str| own.0.contains(mesh);
         let destination = if own(policy.mesh()) {
             policy.mesh()
         } else {
@@ -102,14 +122,22 @@ pub(super) struct Traffic {
 
 impl Traffic {
     /// What the policy asks for, under these names.
-    pub(super) fn define(policy: &Policy, received: &str, sent: &str, duration: &str) -> Self {
+    pub(super) fn define(
+        policy: &Policy,
+        own: &Meshes,
+        received: &str,
+        sent: &str,
+        duration: &str,
+    ) -> Self {
         let asked = policy.telemetry();
         Self {
             bytes: asked.bytes.then(|| {
-                let counters = |name| Pairs::counters(policy, name);
+                let counters = |name| Pairs::counters(policy, own, name);
                 (counters(received), counters(sent))
             }),
-            duration: asked.duration.then(|| Pairs::histograms(policy, duration)),
+            duration: asked
+                .duration
+                .then(|| Pairs::histograms(policy, own, duration)),
         }
     }
 

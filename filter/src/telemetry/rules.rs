@@ -95,16 +95,15 @@ fn told_apart<'p>(
     counter: impl Fn(&str, Verdict) -> Option<Counter>,
     others: impl FnOnce() -> [Option<Counter>; 2],
 ) -> (BTreeMap<String, Option<Counter>>, [Option<Counter>; 2]) {
-    let mut own = BTreeMap::new();
-    let mut all = true;
-    for (rule, verdict) in rules {
-        if named::admits(name, rule, most) {
-            own.insert(rule.to_owned(), counter(rule, verdict));
-        } else {
-            all = false;
-        }
+    let rules: Vec<_> = rules.collect();
+    let names: Vec<&str> = rules.iter().map(|(rule, _)| *rule).collect();
+    let own = named::admitted(name, &names, most);
+    let mut counters = BTreeMap::new();
+    for (rule, verdict) in rules.iter().filter(|(rule, _)| own.contains(rule)) {
+        counters.insert((*rule).to_owned(), counter(rule, *verdict));
     }
-    (own, if all { [None; 2] } else { others() })
+    let all = counters.len() == rules.len();
+    (counters, if all { [None; 2] } else { others() })
 }
 
 /// In the order of every pair of counters here.

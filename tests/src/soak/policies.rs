@@ -1,5 +1,7 @@
 //! The policies that follow each other: no two alike, and some wrong.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 
 use crate::envoy::Envoy;
@@ -34,7 +36,7 @@ pub(super) fn http(number: u64) -> String {
     policy(
         number,
         &format!(
-            r#"{{"name": "readers", "action": "ALLOW", "from": {readers}, "to": [{{"namespaces": ["shop"], "ports": [8080], "paths": ["/v1/*"]}}]}}"#
+            r#"{{"name": "readers-{number}", "action": "ALLOW", "from": {readers}, "to": [{{"namespaces": ["shop"], "ports": [8080], "paths": ["/v1/*"]}}]}}"#
         ),
     )
 }
@@ -48,17 +50,40 @@ pub(super) fn tcp(number: u64) -> String {
     policy(
         number,
         &format!(
-            r#"{{"name": "speakers", "action": "ALLOW", "from": [{{"meshes": ["east"], "serviceAccounts": ["web/frontend"{also}]}}]}}"#
+            r#"{{"name": "speakers-{number}", "action": "ALLOW", "from": [{{"meshes": ["east"], "serviceAccounts": ["web/frontend"{also}]}}]}}"#
         ),
     )
 }
 
+/// So many rules have metrics of their own in each of [`BY_RULE`].
+pub(super) const NAMED_RULES: u16 = 4;
+/// The metrics by rule that every policy has.
+pub(super) const BY_RULE: [&str; 2] = [
+    "crossmesh_audit_matches_total",
+    "crossmesh_candidate_decisions_total",
+];
+
+/// In each policy the rules have other names: what would be kept of every name would grow without end.
 fn policy(number: u64, rule: &str) -> String {
     format!(
-        r#"{{"schema": "crossmesh/v1", "telemetry": {{"headers": true, "bytes": true, "duration": true}},
+        r#"{{"schema": "crossmesh/v1",
+            "telemetry": {{"headers": true, "bytes": true, "duration": true, "cardinality": {{"rules": {NAMED_RULES}}}}},
             "meshes": [{{"id": "east", "trustDomains": ["foo.com"]}}, {{"id": "west", "trustDomains": ["bar.com"]}}],
-            "rules": [{rule}, {{"name": "changing", "action": "DENY", "from": [{{"ipBlocks": ["198.51.100.0/24"]}}], "to": [{{"paths": ["/changing/{number}"]}}]}}]}}"#
+            "rules": [{rule},
+                {{"name": "changing-{number}", "action": "DENY", "from": [{{"ipBlocks": ["198.51.100.0/24"]}}], "to": [{{"paths": ["/changing"]}}]}},
+                {{"name": "seen-{number}", "action": "AUDIT", "from": [{{"meshes": ["east"]}}]}}],
+            "candidate": {{"rules": [{{"name": "tried-{number}", "action": "ALLOW", "from": [{{"meshes": ["east"]}}]}}]}}}}"#
     )
+}
+
+/// The rules that have metrics of their own.
+pub(super) async fn told_apart(envoy: &Envoy, metric: &str) -> Result<BTreeSet<String>> {
+    let stats = envoy.get(&format!("/stats?filter={metric}")).await?;
+    let rules = stats
+        .lines()
+        .filter_map(|line| Some(line.split_once("rule=.=")?.1.split_once(";.;")?.0));
+    let own = rules.filter(|rule| *rule != "other" && !rule.starts_with("default_"));
+    Ok(own.map(str::to_owned).collect())
 }
 
 /// Which numbers are those of wrong policies.
