@@ -10,6 +10,7 @@ mod machine;
 pub mod memory;
 mod report;
 mod rules;
+mod stand;
 mod tls;
 mod variant;
 mod vm;

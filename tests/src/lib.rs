@@ -34,6 +34,7 @@ pub mod pki;
 pub mod plugin;
 pub mod process;
 pub mod roles;
+mod sender;
 pub mod soak;
 pub mod speaker;
 pub mod stand;

@@ -21,10 +21,11 @@ use crate::names::{BATCH, CATALOG, FRONTEND, SERVICE_PORT, STRANGER};
 use crate::pki::Root;
 use crate::roles::client::{Clients, Destination, Pod, Service};
 use crate::roles::tcp::TcpStand;
+use crate::sender::Protocol;
 use crate::stand::Stand;
 use crate::world::node;
 use memory::Sample;
-use traffic::{Answers, Caller, Protocol};
+use traffic::{Answers, Caller};
 
 /// What each sidecar may grow, in bytes, after the first quarter of a run.
 ///

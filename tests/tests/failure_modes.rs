@@ -201,7 +201,7 @@ async fn a_changed_configuration_replaces_a_vm_that_ended_for_its_own_plugin() {
         if policy == "FAIL_OPEN" {
             continue;
         }
-        let refused = async || (host.say(HARMLESS).await.ok()? == "").then_some(());
+        let refused = async || host.say(HARMLESS).await.ok()?.is_empty().then_some(());
         envoy
             .until("a connection whose plugin was not changed", refused)
             .await

@@ -4,23 +4,18 @@
 //! sends the same requests to each in turn, so whatever else the machine does meanwhile meets all of them; a figure is the
 //! median of the rounds', and what a filter costs is compared within each round.
 
-use std::fs;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Serialize;
-use tempfile::TempDir;
 
-use super::load::{Answers, Bound, Load, Protocol};
+use super::load::{Answers, Bound, Load};
 use super::machine::{Cores, Worker, run_on};
+use super::stand::Stand;
 use super::variant::Variant;
 use super::{Plan, rules, tls};
-use crate::block::Block;
-use crate::envoy::{Envoy, Setup};
-use crate::names::SERVICE_PORT;
-use crate::pki::{Pki, Root};
-use crate::world::node;
+use crate::pki::Root;
+use crate::sender::Protocol;
 
 /// How long a variant may take for its requests in one round: ten thousand rules of RBAC take milliseconds for each.
 const MOST_TIME: Duration = Duration::from_millis(500);
@@ -63,54 +58,6 @@ struct Round {
     others: usize,
 }
 
-/// An Envoy with a listener for each variant.
-struct Stand {
-    envoy: Envoy,
-    pki: Pki,
-    listeners: Vec<(Variant, SocketAddr)>,
-    _folder: TempDir,
-    _block: Block,
-}
-
-impl Stand {
-    async fn start(variants: &[Variant], most: usize) -> Result<Self> {
-        let block = Block::claim()?;
-        let folder = tempfile::Builder::new()
-            .prefix("crossmesh-bench-")
-            .tempdir()
-            .context("a folder for files")?;
-        let pki = Pki::create(&folder.path().join("pki"))?;
-        let server = pki.sign(
-            Root::West,
-            "server",
-            &["spiffe://bar.com/ns/shop/sa/catalog"],
-        )?;
-        let calls = folder.path().join("calls.wasm");
-        fs::write(&calls, wat::parse_str(include_str!("calls.wat"))?)
-            .with_context(|| format!("writing {}", calls.display()))?;
-        let address = |host| SocketAddr::new(block.at(host), SERVICE_PORT);
-        let listeners: Vec<_> = variants.iter().copied().zip((10..).map(address)).collect();
-        let setup = Setup {
-            node: node("west", "shop", "catalog"),
-            listeners: listeners
-                .iter()
-                .map(|(variant, address)| variant.listener(*address, &server, most, &calls))
-                .collect::<Result<_>>()?,
-            clusters: Vec::new(),
-        };
-        let envoy = folder.path().join("envoy");
-        let envoy =
-            Envoy::start_with("the Envoy that is measured", &envoy, block.at(1), &setup, 1).await?;
-        Ok(Self {
-            envoy,
-            pki,
-            listeners,
-            _folder: folder,
-            _block: block,
-        })
-    }
-}
-
 /// Measures every variant of the plan, over each protocol.
 pub(super) async fn measure(plan: &Plan) -> Result<Vec<Row>> {
     let variants = Variant::all(&plan.rules);
@@ -118,7 +65,7 @@ pub(super) async fn measure(plan: &Plan) -> Result<Vec<Row>> {
     let cores = Cores::find()?;
     // What a thread starts runs where it does.
     run_on(cores.proxy)?;
-    let stand = Stand::start(&variants, most).await?;
+    let stand = Stand::start(&variants, most, 1).await?;
     run_on(cores.generator)?;
     let worker = Worker::of(stand.envoy.pid())?;
     let identity = stand

@@ -9,12 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use http_body_util::{BodyExt, Empty};
-use hyper::body::Bytes;
-use hyper::client::conn::{http1, http2};
-use hyper::{Request, StatusCode};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use serde::Serialize;
+use http_body_util::Empty;
+use hyper::StatusCode;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
@@ -22,22 +18,9 @@ use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::rules::{HOST, PATH};
-
-/// Which HTTP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) enum Protocol {
-    /// HTTP/2: few connections, many requests at once on each.
-    #[serde(rename = "HTTP/2")]
-    Http2,
-    /// HTTP/1.1: one request at a time on each.
-    #[serde(rename = "HTTP/1.1")]
-    Http1,
-}
+use crate::sender::{Protocol, Sender};
 
 impl Protocol {
-    /// Both.
-    pub(super) const ALL: [Self; 2] = [Self::Http2, Self::Http1];
-
     /// Its name.
     pub(super) fn title(self) -> &'static str {
         match self {
@@ -74,7 +57,7 @@ pub(super) struct Answers {
 /// Open connections to one listener.
 #[derive(Debug)]
 pub(super) struct Load {
-    senders: Vec<Sender>,
+    senders: Vec<Stream>,
     /// They run as long as this is there.
     connections: JoinSet<()>,
 }
@@ -101,36 +84,21 @@ impl Load {
                 .connect(name, stream)
                 .await
                 .with_context(|| format!("TLS with {address}"))?;
-            load.speak(protocol, TokioIo::new(stream), at_once).await?;
+            let (sender, connection) = Sender::begin(protocol, stream).await?;
+            load.connections.spawn(connection);
+            let senders = match sender {
+                Sender::Http2(sender) => std::iter::repeat_n(sender, at_once)
+                    .map(Sender::Http2)
+                    .collect(),
+                one @ Sender::Http1(_) => vec![one],
+            };
+            load.senders.extend(
+                senders
+                    .into_iter()
+                    .map(|sender| Stream { protocol, sender }),
+            );
         }
         Ok(load)
-    }
-
-    async fn speak(
-        &mut self,
-        protocol: Protocol,
-        stream: TokioIo<tokio_rustls::client::TlsStream<TcpStream>>,
-        at_once: usize,
-    ) -> Result<()> {
-        // A connection that breaks shows in the requests that are sent on it.
-        match protocol {
-            Protocol::Http2 => {
-                let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
-                self.connections.spawn(async {
-                    let _ = connection.await;
-                });
-                let senders = std::iter::repeat_n(sender, at_once);
-                self.senders.extend(senders.map(Sender::Http2));
-            }
-            Protocol::Http1 => {
-                let (sender, connection) = http1::handshake(stream).await?;
-                self.connections.spawn(async {
-                    let _ = connection.await;
-                });
-                self.senders.push(Sender::Http1(sender));
-            }
-        }
-        Ok(())
     }
 
     /// Sends requests until the bound is reached, and waits for all answers.
@@ -162,12 +130,12 @@ impl Load {
 
 /// One stream of requests.
 #[derive(Debug)]
-enum Sender {
-    Http1(http1::SendRequest<Empty<Bytes>>),
-    Http2(http2::SendRequest<Empty<Bytes>>),
+struct Stream {
+    protocol: Protocol,
+    sender: Sender,
 }
 
-impl Sender {
+impl Stream {
     async fn until(&mut self, left: &AtomicUsize, deadline: Instant) -> Result<Answers> {
         let mut answers = Answers::default();
         let one_less = |left: usize| left.checked_sub(1);
@@ -179,31 +147,13 @@ impl Sender {
             if begun > deadline {
                 break;
             }
-            if self.get().await? == StatusCode::OK {
+            let request = self.protocol.get("https", HOST, PATH).body(Empty::new())?;
+            if self.sender.send(request).await? == StatusCode::OK {
                 answers.latencies.push(begun.elapsed());
             } else {
                 answers.others += 1;
             }
         }
         Ok(answers)
-    }
-
-    /// One request and its whole answer; the status.
-    async fn get(&mut self) -> Result<StatusCode> {
-        let answer = match self {
-            Self::Http1(sender) => {
-                sender.ready().await?;
-                let request = Request::get(PATH).header("host", HOST);
-                sender.send_request(request.body(Empty::new())?).await?
-            }
-            Self::Http2(sender) => {
-                sender.ready().await?;
-                let request = Request::get(format!("https://{HOST}{PATH}"));
-                sender.send_request(request.body(Empty::new())?).await?
-            }
-        };
-        let status = answer.status();
-        answer.into_body().collect().await?;
-        Ok(status)
     }
 }

@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::Plan;
 use super::decide::Engine;
 use super::http::Row;
-use super::load::Protocol;
 use super::vm::Start;
+use crate::sender::Protocol;
 
 /// All that was measured; written as it is, it is the JSON.
 #[derive(Debug, Serialize)]

@@ -4,20 +4,16 @@
 //! and many workers, less the same difference without a filter: that is what a worker's VM holds, its compiled code (which
 //! V8 shares) left out.
 
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Serialize;
 use tokio::time::sleep;
 
 use super::machine::resident;
+use super::stand::Stand;
 use super::variant::{Filter, Variant};
-use crate::block::Block;
-use crate::envoy::{Envoy, Setup};
-use crate::names::SERVICE_PORT;
-use crate::pki::{Pki, Root};
-use crate::world::node;
+use crate::envoy::Envoy;
 
 /// Workers of the Envoys whose memory is compared.
 const FEW: usize = 1;
@@ -73,27 +69,8 @@ struct Started {
 }
 
 async fn started(variant: Variant, most: usize, workers: usize) -> Result<Started> {
-    let block = Block::claim()?;
-    let folder = tempfile::Builder::new()
-        .prefix("crossmesh-bench-")
-        .tempdir()
-        .context("a folder for files")?;
-    let pki = Pki::create(&folder.path().join("pki"))?;
-    let server = pki.sign(
-        Root::West,
-        "server",
-        &["spiffe://bar.com/ns/shop/sa/catalog"],
-    )?;
-    let address = SocketAddr::new(block.at(10), SERVICE_PORT);
-    let setup = Setup {
-        node: node("west", "shop", "catalog"),
-        listeners: vec![variant.listener(address, &server, most, folder.path())?],
-        clusters: Vec::new(),
-    };
-    let begun = Instant::now();
-    let envoy = folder.path().join("envoy");
-    let envoy = Envoy::start_with("an Envoy", &envoy, block.at(1), &setup, workers).await?;
-    let ready = begun.elapsed();
+    let stand = Stand::start(&[variant], most, workers).await?;
+    let envoy = &stand.envoy;
     if variant.filter == Filter::Crossmesh {
         // One for each worker, and the one that they are copied from.
         let all = u64::try_from(workers + 1)?;
@@ -105,8 +82,8 @@ async fn started(variant: Variant, most: usize, workers: usize) -> Result<Starte
             .await?;
     }
     Ok(Started {
-        ready,
-        resident_mib: settled(&envoy).await?,
+        ready: stand.ready,
+        resident_mib: settled(envoy).await?,
     })
 }
 

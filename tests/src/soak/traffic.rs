@@ -6,12 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use anyhow::{Context, Result};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::Empty;
 use hyper::body::Bytes;
-use hyper::client::conn::{http1, http2};
 use hyper::header::HeaderValue;
 use hyper::{Request, StatusCode};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, spawn_local};
@@ -19,20 +17,10 @@ use tokio::task::{JoinHandle, spawn_local};
 use super::policies::Verdict;
 use crate::names::{CATALOG, SERVICE_PORT};
 use crate::roles::tcp::{GREETING, GREETING_PORT, TcpStand};
+use crate::sender::{Protocol, Sender};
 
 /// Streams of each caller.
 const STREAMS: usize = 4;
-
-/// Which HTTP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Protocol {
-    Http1,
-    Http2,
-}
-
-impl Protocol {
-    pub(super) const ALL: [Self; 2] = [Self::Http1, Self::Http2];
-}
 
 /// Somebody who sends requests.
 #[derive(Clone, Copy, Debug)]
@@ -152,11 +140,6 @@ impl Traffic {
     }
 }
 
-enum Sender {
-    Http1(http1::SendRequest<Empty<Bytes>>),
-    Http2(http2::SendRequest<Empty<Bytes>>),
-}
-
 async fn requests(
     caller: Caller,
     stream: usize,
@@ -167,23 +150,12 @@ async fn requests(
     socket.bind(SocketAddr::new(caller.from, 0))?;
     let connection = socket.connect(caller.to).await.context("connecting")?;
     connection.set_nodelay(true)?;
-    let io = TokioIo::new(connection);
-    let mut sender = match caller.protocol {
-        Protocol::Http1 => {
-            let (sender, connection) = http1::handshake(io).await?;
-            spawn_local(connection);
-            Sender::Http1(sender)
-        }
-        Protocol::Http2 => {
-            let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await?;
-            spawn_local(connection);
-            Sender::Http2(sender)
-        }
-    };
+    let (mut sender, connection) = Sender::begin(caller.protocol, connection).await?;
+    spawn_local(connection);
     let mut number = stream;
     while !over.get() {
         let (request, opened) = request(caller.protocol, number)?;
-        let status = send(&mut sender, request).await?;
+        let status = sender.send(request).await?;
         let verdict = if opened {
             caller.verdict
         } else {
@@ -202,22 +174,6 @@ async fn requests(
     Ok(())
 }
 
-async fn send(sender: &mut Sender, request: Request<Empty<Bytes>>) -> Result<StatusCode> {
-    let answer = match sender {
-        Sender::Http1(sender) => {
-            sender.ready().await?;
-            sender.send_request(request).await?
-        }
-        Sender::Http2(sender) => {
-            sender.ready().await?;
-            sender.send_request(request).await?
-        }
-    };
-    let status = answer.status();
-    answer.into_body().collect().await?;
-    Ok(status)
-}
-
 /// One of a round of requests, every other one plain; and whether the policy opens at all what it asks for.
 fn request(protocol: Protocol, number: usize) -> Result<(Request<Empty<Bytes>>, bool)> {
     let long = "a".repeat(3000);
@@ -226,10 +182,7 @@ fn request(protocol: Protocol, number: usize) -> Result<(Request<Empty<Bytes>>, 
         5 => ("/v1x/%ff%zz//;?%ff&'", false),
         _ => ("/v1/items", true),
     };
-    let mut request = match protocol {
-        Protocol::Http1 => Request::get(path).header("host", CATALOG),
-        Protocol::Http2 => Request::get(format!("http://{CATALOG}{path}")),
-    };
+    let mut request = protocol.get("http", CATALOG, path);
     if number % 8 == 1 {
         let hostile: [(&str, &[u8]); 5] = [
             ("x-bytes", b"\xff\xfe\x80 caf\xe9 \xc3\x28"),
