@@ -53,6 +53,8 @@ struct World {
     roots: BTreeMap<u32, Option<Policy>>,
     /// By context: what it is, and by which root's policy it began.
     open: BTreeMap<u32, (Kind, Option<Policy>)>,
+    /// By context: its root.
+    root_of: BTreeMap<u32, u32>,
     /// Envoy contradicted itself about a certificate once; by its digest that may be remembered.
     contradicted: bool,
     /// It was a gateway once, where the direction of a listener means nothing.
@@ -77,6 +79,7 @@ impl World {
             vm,
             roots: BTreeMap::new(),
             open: BTreeMap::new(),
+            root_of: BTreeMap::new(),
             contradicted: false,
             gateway: false,
             passed: BTreeSet::new(),
@@ -252,10 +255,16 @@ impl World {
         if taken {
             *before = policy;
         }
-        // A connection takes on the next policy; which one it then has is not followed here.
-        for (kind, _) in self.open.values_mut() {
-            if *kind == Kind::Accepted {
-                *kind = Kind::Heard;
+        let active = before.clone();
+        for (context, (kind, policy)) in &mut self.open {
+            match kind {
+                // A connection takes on the next policy; which one it then has is not followed here.
+                Kind::Accepted => *kind = Kind::Heard,
+                // A request begins with the policy that is there when its headers are.
+                Kind::Stream if self.root_of.get(context) == Some(&self.vm.root) => {
+                    policy.clone_from(&active);
+                }
+                _ => {}
             }
         }
     }
@@ -285,6 +294,7 @@ impl World {
     fn opened(&mut self, context: u32, kind: Kind) {
         let policy = self.roots.get(&self.vm.root).cloned().flatten();
         self.open.insert(context, (kind, policy));
+        self.root_of.insert(context, self.vm.root);
     }
 
     fn set(&mut self, context: u32, kind: Kind) -> Option<Policy> {
