@@ -92,11 +92,16 @@ async fn readyz(State(admin): State<Admin>) -> Response {
             let _ = writeln!(text, "{}: {problem}", discovery.name);
         }
     }
-    for server in admin.upstream.loops() {
-        let _ = writeln!(
+    for lead in admin.upstream.leads().iter().filter(|lead| lead.back) {
+        let (server, names) = (lead.server, lead.names.join(", "));
+        let _ = write!(
             text,
-            "upstream {server}: a forwarding loop: it sends our questions back to us"
+            "upstream {server}: a forwarding loop: it sends our questions back to us (names: {names}"
         );
+        if !lead.itself {
+            let _ = write!(text, "; by way of the agent {}", lead.agent);
+        }
+        text.push_str(")\n");
     }
     let status = if ready {
         StatusCode::OK

@@ -256,7 +256,7 @@ pub fn answer<'i>(index: &'i Index, question: Question<'_>, rotation: usize) -> 
 }
 
 /// `in-addr.arpa` and `ip6.arpa`.
-const REVERSE: [&[u8]; 2] = [b"\x07in-addr\x04arpa\x00", b"\x03ip6\x04arpa\x00"];
+pub(crate) const REVERSE: [&[u8]; 2] = [b"\x07in-addr\x04arpa\x00", b"\x03ip6\x04arpa\x00"];
 
 fn locations<'i>(index: &'i Index, locations: &'i [Location]) -> Answer<'i> {
     if locations.is_empty() {

@@ -78,10 +78,11 @@ impl App {
             places.push(place);
         }
         let doors = Doors::open(config.admin, config.admin_socket.as_deref()).await?;
-        let ourselves = places.iter().map(Place::address).collect();
+        let ourselves: Vec<SocketAddr> = places.iter().map(Place::address).collect();
+        let name = name(&config, &ourselves);
         let all_held = places.iter().all(|place| matches!(place, Place::Held(_)));
         let (general, resolv_conf) = general_servers(&config, ourselves)?;
-        let upstream = Upstream::new(&config, general, Arc::clone(&metrics));
+        let upstream = Upstream::new(&config, general, name, Arc::clone(&metrics));
         Ok(Self {
             doors,
             sources,
@@ -212,6 +213,8 @@ impl App {
                 Some(pair) = taken.recv() => pair,
             };
             serve(&mut tasks, &engine, &self.config, pair, &stop);
+            // What comes back comes to us only now.
+            self.upstream.look_again();
             missing -= 1;
             if missing == 0 {
                 listening = None;
@@ -230,6 +233,18 @@ impl App {
         }
         info!("stopped");
         result
+    }
+}
+
+/// What other agents, and people, call this one.
+fn name(config: &Config, addresses: &[SocketAddr]) -> String {
+    let local = config.catalogs.iter().find(|entry| entry.local);
+    let cluster = local.map_or("", |entry| &entry.cluster);
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    let at = addresses.join(", ");
+    match &config.node {
+        Some(node) => format!("{cluster} on {node} at {at}"),
+        None => format!("{cluster} at {at}"),
     }
 }
 

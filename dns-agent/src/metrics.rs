@@ -1,6 +1,7 @@
 //! What is counted. Labels are enums or configured names, never anything that a client sends.
 
 mod labels;
+mod servers;
 
 use std::{
     collections::BTreeMap,
@@ -24,9 +25,10 @@ use crate::{answer::Reason, wire::Transport};
 
 use labels::{
     AnswerLabels, CatalogLabels, CatalogStateLabels, GatewayLabels, OUTCOMES, QueryLabels, SOURCES,
-    STATES, ServerLabels, ShadowLabels, TRANSPORTS, WriteLabels, Written,
+    STATES, ShadowLabels, TRANSPORTS, WriteLabels, Written,
 };
-pub use labels::{Exchange, ExchangeLabels, Outcome, REASONS, RESULTS, ShadowResult, Source};
+pub use labels::{Exchange, Outcome, REASONS, RESULTS, ShadowResult, Source};
+pub use servers::{ServerCounters, ServerMetrics};
 
 /// All metrics of the agent, under the prefix `crossmesh_dns`.
 #[derive(Debug)]
@@ -36,13 +38,12 @@ pub struct Metrics {
     answers: Vec<(Reason, Counter)>,
     /// Messages that got no reply, because one could feed a loop.
     pub ignored: Counter,
-    /// Exchanges with upstream servers.
-    pub exchanges: Family<ExchangeLabels, Counter>,
+    /// What is counted of each upstream server.
+    pub servers: ServerMetrics,
     /// Seconds from a forwarded query's arrival at the upstream module to its reply.
     pub upstream_seconds: Histogram,
     /// Queries refused because of where they came from.
     pub prohibited: Counter,
-    loops: Family<ServerLabels, Gauge>,
     /// Queries that joined one under way.
     pub coalesced: Counter,
     /// Queries refused because too many were under way.
@@ -155,11 +156,10 @@ impl Default for Metrics {
                 })
                 .into(),
             ignored: Counter::default(),
-            exchanges: Family::default(),
+            servers: ServerMetrics::default(),
             // From 0.25 ms to 4 s.
             upstream_seconds: Histogram::new(exponential_buckets(0.00025, 2.0, 15)),
             prohibited: Counter::default(),
-            loops: Family::default(),
             coalesced: Counter::default(),
             overloaded: Counter::default(),
             cache_entries: Gauge::default(),
@@ -276,14 +276,6 @@ impl Metrics {
         }
     }
 
-    /// Shows whether an upstream server sends our questions back to us.
-    pub fn show_loop(&self, server: SocketAddr, leads_back: bool) {
-        let labels = ServerLabels {
-            server: server.to_string(),
-        };
-        self.loops.get_or_create(&labels).set(leads_back.into());
-    }
-
     /// Shows the gateways that are probed, and no others.
     pub fn show_gateways(&self, all: impl Iterator<Item = (SocketAddr, bool)>) {
         self.gateways.clear();
@@ -316,11 +308,7 @@ impl Metrics {
             "Messages that got no reply",
             self.ignored.clone(),
         );
-        to.register(
-            "upstream_exchanges",
-            "Exchanges with upstream servers",
-            self.exchanges.clone(),
-        );
+        self.servers.register(to);
         to.register(
             "upstream_duration_seconds",
             "Time that forwarded queries took",
@@ -330,11 +318,6 @@ impl Metrics {
             "prohibited_queries",
             "Queries refused because of where they came from",
             self.prohibited.clone(),
-        );
-        to.register(
-            "upstream_loop",
-            "1 for an upstream server that sends our questions back to us",
-            self.loops.clone(),
         );
         to.register(
             "coalesced_queries",

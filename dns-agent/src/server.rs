@@ -27,7 +27,9 @@ use crate::{
     shadow::Shadow,
     sources::Published,
     upstream::{Failure, Upstream},
-    wire::{Ede, Message, Parsed, Query, Rcode, Transport, Writer, parse, reject, rtype},
+    wire::{
+        Ede, Message, Owner, Parsed, Query, Rcode, Section, Transport, Writer, parse, reject, rtype,
+    },
 };
 
 /// Tells a client that it is not served (RFC 8914 §4.19).
@@ -156,6 +158,16 @@ impl Engine {
             return Step::Send;
         }
         let index = self.index.load();
+        if let Some(texts) = self.upstream.told_to_a_look(&query) {
+            self.introduce(&query, origin, &texts, index.settings().ttl, out);
+            self.tell(Told {
+                source: Source::Catalog,
+                outcome: Outcome::NoError,
+                reason: "a look for forwarding loops",
+                ..told
+            });
+            return Step::Send;
+        }
         let question = Question {
             name: query.name.as_wire(),
             rtype: query.rtype,
@@ -184,15 +196,6 @@ impl Engine {
                     source: Source::Catalog,
                     outcome: Outcome::of(reply.rcode as u16, reply.has_records()),
                     reason: reply.reason.as_str(),
-                    ..told
-                });
-                Step::Send
-            }
-            Answer::Forward(_) if self.upstream.is_own_question(question.name) => {
-                self.refuse(&query, origin, Rcode::NxDomain, None, out);
-                self.tell(Told {
-                    outcome: Outcome::NxDomain,
-                    reason: "a forwarding loop",
                     ..told
                 });
                 Step::Send
@@ -302,6 +305,24 @@ impl Engine {
         message.write(out, query, query.reply_limit(origin.transport), age);
         let outcome = Outcome::of(message.rcode_for(query), message.has_answers());
         (outcome, forward.why.as_str())
+    }
+
+    /// Tells who we are. The name exists, whatever type is asked for.
+    fn introduce(
+        &self,
+        query: &Query,
+        origin: Origin,
+        texts: &[Vec<u8>],
+        ttl: u32,
+        out: &mut Vec<u8>,
+    ) {
+        let limit = query.reply_limit(origin.transport);
+        let mut writer = Writer::new(out, query, limit, Rcode::NoError, None);
+        let wanted = matches!(query.rtype, rtype::TXT | rtype::ANY);
+        for text in texts.iter().filter(|_| wanted) {
+            writer.record(Section::Answer, Owner::Question, rtype::TXT, ttl, text);
+        }
+        writer.finish();
     }
 
     fn fail(

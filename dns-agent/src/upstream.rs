@@ -3,7 +3,9 @@
 mod exchange;
 mod flights;
 mod loops;
+mod path;
 mod pool;
+mod realm;
 mod resolv_conf;
 
 use std::{
@@ -20,7 +22,7 @@ use crate::{
     answer::Servers,
     cache::{Cache, Kept, Key},
     config,
-    metrics::{Exchange, ExchangeLabels, SharedMetrics},
+    metrics::{Exchange, SharedMetrics},
     name::Name,
     wire::{Ede, Message, Rcode, rtype},
 };
@@ -28,11 +30,15 @@ use exchange::{Failed, Got, exchange};
 use flights::{Flights, Seat};
 use loops::Loops;
 use pool::{Pool, Server};
+use realm::{Realm, Realms};
 
+pub use loops::LeadsTo;
 pub use resolv_conf::{ResolvConf, read as read_resolv_conf};
 
 /// For how many seconds a reply to ourselves is good that does not say it.
 const NO_TTL: u32 = 30;
+/// How long a server is waited for that sends questions back to us: what it knows itself it says at once.
+const LOOPING: Duration = Duration::from_millis(500);
 
 /// Forwards questions, keeps the replies, and lets identical questions share one exchange.
 #[derive(Debug)]
@@ -45,6 +51,7 @@ pub struct Upstream {
     timeout: Duration,
     deadline: Duration,
     cluster_negative_ttl: Duration,
+    realms: Realms,
     loops: Loops,
     metrics: SharedMetrics,
 }
@@ -95,20 +102,28 @@ enum Attempt {
 }
 
 impl Upstream {
-    /// Servers as configured; `general` are the general ones, from the configuration or resolv.conf.
-    pub fn new(config: &config::Config, general: Vec<SocketAddr>, metrics: SharedMetrics) -> Self {
+    /// Servers as configured; `general` are the general ones, from the configuration or resolv.conf. `name` tells people
+    /// which agent this is.
+    pub fn new(
+        config: &config::Config,
+        general: Vec<SocketAddr>,
+        name: String,
+        metrics: SharedMetrics,
+    ) -> Self {
         let upstreams = &config.upstreams;
+        let pool = |servers| Pool::new(servers, &metrics.servers);
         let cluster =
-            (!upstreams.cluster_zone.is_empty()).then(|| Pool::new(upstreams.cluster_zone.clone()));
+            (!upstreams.cluster_zone.is_empty()).then(|| pool(upstreams.cluster_zone.clone()));
         Self {
-            general: ArcSwap::from_pointee(Pool::new(general)),
+            general: ArcSwap::from_pointee(pool(general)),
             cluster,
             cache: Cache::new(&config.cache),
             flights: Flights::default(),
             permits: Semaphore::new(upstreams.max_concurrent),
             timeout: upstreams.timeout,
             deadline: upstreams.deadline,
-            loops: Loops::default(),
+            realms: Realms::new(config),
+            loops: Loops::new(name),
             cluster_negative_ttl: Duration::from_secs(u64::from(config.settings.ttl)),
             metrics,
         }
@@ -116,7 +131,19 @@ impl Upstream {
 
     /// Replaces the general servers.
     pub fn set_general(&self, servers: Vec<SocketAddr>) {
-        self.general.store(Arc::new(Pool::new(servers)));
+        let new = Arc::new(Pool::new(servers, &self.metrics.servers));
+        let old = self.general.swap(Arc::clone(&new));
+        let kept: Vec<SocketAddr> = [Some(&*new), self.cluster.as_ref()]
+            .into_iter()
+            .flatten()
+            .flat_map(Pool::addresses)
+            .collect();
+        for gone in old.addresses() {
+            if !kept.contains(&gone) {
+                self.metrics.servers.forget(gone);
+            }
+        }
+        self.look_again();
     }
 
     /// The servers that are asked.
@@ -210,16 +237,25 @@ impl Upstream {
             (Servers::Cluster, Some(pool)) => pool,
             _ => &general,
         };
-        let mut servers = pool.in_order();
-        if servers.is_empty() {
-            match to {
-                Servers::General => return Err(Failure::Loop),
-                // It may send outside names back and yet have the cluster's own. Where it has not, the question that comes
-                // back waits for its own answer, and goes round no further.
-                Servers::Cluster => servers = pool.all().collect(),
+        let realm = self.realms.of(to, key.name());
+        let servers = pool.in_order(realm);
+        match to {
+            Servers::General if servers.is_empty() => Err(Failure::Loop),
+            Servers::Cluster if servers.is_empty() => self.try_looping(key, pool, realm).await,
+            _ => self.try_all(key, realm, servers, began).await,
+        }
+    }
+
+    /// Servers that send names back to us that they do not know may yet have the cluster's own, and tell those at once. What
+    /// comes back waits for its own answer, goes round no further, and must not cost the client the whole deadline.
+    async fn try_looping(&self, key: &Key, pool: &Pool, realm: Realm) -> Result<Message, Failure> {
+        for server in pool.all() {
+            let until = Instant::now() + self.timeout.min(LOOPING);
+            if let Attempt::Answered(message) = self.attempt(key, realm, server, until).await {
+                return Ok(message);
             }
         }
-        self.try_all(key, servers, began).await
+        Err(Failure::Loop)
     }
 
     /// Every server in turn, the ones that stayed silent a second time, until one answers or time is up. When none
@@ -228,6 +264,7 @@ impl Upstream {
     async fn try_all(
         &self,
         key: &Key,
+        realm: Realm,
         servers: Vec<&Server>,
         began: Instant,
     ) -> Result<Message, Failure> {
@@ -242,7 +279,7 @@ impl Upstream {
                     break;
                 }
                 let until = deadline.min(Instant::now() + self.timeout);
-                match self.attempt(key, server, until).await {
+                match self.attempt(key, realm, server, until).await {
                     Attempt::Answered(message) => return Ok(message),
                     Attempt::Declined(message) => {
                         let is_cut = |message: &Message| message.flags().truncated();
@@ -264,12 +301,12 @@ impl Upstream {
         declined.ok_or(failure)
     }
 
-    async fn attempt(&self, key: &Key, server: &Server, until: Instant) -> Attempt {
+    async fn attempt(&self, key: &Key, realm: Realm, server: &Server, until: Instant) -> Attempt {
         let (attempt, label) = match exchange(key, server.address(), until).await {
             Ok(Got { message, was_cut }) => {
                 server.answered();
                 if was_cut {
-                    self.count(server, Exchange::Truncated);
+                    server.count(Exchange::Truncated);
                 }
                 if is_declined(&message) {
                     (Attempt::Declined(message), Exchange::Declined)
@@ -287,19 +324,12 @@ impl Upstream {
                 (Attempt::Failed(Failure::Silent), Exchange::TimedOut)
             }
         };
-        if let (Attempt::Failed(failure), true) = (&attempt, server.has_just_failed()) {
+        let is_news = server.has_just_failed() && !server.leads_back(realm);
+        if let (Attempt::Failed(failure), true) = (&attempt, is_news) {
             warn!(server = %server.address(), ?failure, "upstream server does not answer");
         }
-        self.count(server, label);
+        server.count(label);
         attempt
-    }
-
-    fn count(&self, server: &Server, result: Exchange) {
-        let labels = ExchangeLabels {
-            server: server.address().to_string(),
-            result,
-        };
-        self.metrics.exchanges.get_or_create(&labels).inc();
     }
 }
 

@@ -49,6 +49,14 @@ pub enum Exchange {
     Unreachable,
 }
 
+pub(super) const EXCHANGES: [Exchange; 5] = [
+    Exchange::Answered,
+    Exchange::Declined,
+    Exchange::Truncated,
+    Exchange::TimedOut,
+    Exchange::Unreachable,
+];
+
 /// What came of comparing what the cluster's DNS answered with what we would have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ShadowResult {
@@ -68,13 +76,10 @@ pub enum ShadowResult {
     Skipped,
 }
 
-/// The labels of an exchange.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ExchangeLabels {
-    /// The configured server.
-    pub server: String,
-    /// How it ended.
-    pub result: Exchange,
+pub(super) struct ExchangeLabels {
+    pub(super) server: String,
+    pub(super) result: Exchange,
 }
 
 /// How writing a snapshot ended.

@@ -1,85 +1,90 @@
 //! Forwarding loops: a server that sends our questions back to us, as when a node's resolver is the agent, the agent's
-//! is the cluster's DNS, and that one's is the node's.
+//! is the cluster's DNS, and that one's is the node's, or another node's whose agent asks the cluster's DNS as well.
 //!
-//! Each server is asked for a name that nobody can know; if that question comes to our own port, the server leads back here.
-//! It is then not asked any more until it does not: a question that goes round is answered by nobody, and each would cost
-//! its client the whole deadline.
+//! Each server is asked for names that nobody but an agent knows. Whichever agent such a question reaches answers it: who
+//! it is, and which agents its own servers lead past ([`path`](super::path)). A server whose every way leads back here is not
+//! asked any more until it does not: a question that goes round is answered by nobody, and each would cost its client the
+//! whole deadline.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::time::Instant;
+use futures_util::future::join_all;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Upstream, exchange::exchange, pool::Pool};
+use super::{
+    Upstream,
+    exchange::exchange,
+    path::{Agent, Id, Path, Told},
+    pool::{Lead, Pool, Server},
+    realm::{REALMS, Realm},
+};
 use crate::{
     cache::Key,
-    name::{Name, is_under, labels},
-    wire::rtype,
+    wire::{CLASS_IN, Query, rtype},
 };
 
-/// How often all servers are looked at: one question each, so that a loop made later is found too.
+/// How often all servers are looked at, so that a loop made later is found too.
 const PERIOD: Duration = Duration::from_secs(60);
-/// How often those are looked at that lead back here, and how soon those that gave no answer.
+/// How soon when one leads to an agent, or gave no answer.
 const SOON: Duration = Duration::from_secs(5);
-/// How often is looked whether there are other servers than before.
-const TICK: Duration = Duration::from_millis(250);
+/// How soon after something was found: the agents that it concerns learn of each other by looking in turn.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// Below which zone is asked, in text and on the wire. Nobody has it: `internal` is for private use, and what is asked in
-/// the reverse tree is no address's name.
-struct Zone {
-    text: &'static str,
-    wire: &'static [u8],
+/// Who we are to other agents, and the questions under way.
+#[derive(Debug)]
+pub(super) struct Loops {
+    ourselves: Agent,
+    /// By their first label, and whether each has come back.
+    under_way: Mutex<HashMap<Box<[u8]>, bool>>,
+    again: Notify,
 }
 
-const GENERAL: Zone = Zone {
-    text: "loop.crossmesh.internal",
-    wire: b"\x04loop\x09crossmesh\x08internal\x00",
-};
-/// The cluster's DNS gets only names of the cluster, which it answers itself, and the reverse tree, which it may pass on.
-const CLUSTER: Zone = Zone {
-    text: "loop.crossmesh.in-addr.arpa",
-    wire: b"\x04loop\x09crossmesh\x07in-addr\x04arpa\x00",
-};
-
-/// The questions under way, by their first label, and whether each has come back.
-#[derive(Debug, Default)]
-pub(super) struct Loops(Mutex<HashMap<Box<[u8]>, bool>>);
-
 impl Loops {
-    /// Whether a question that came to our port is one that we sent; notes it.
-    pub(super) fn has_come_back(&self, name: &[u8]) -> bool {
-        if ![GENERAL.wire, CLUSTER.wire]
-            .iter()
-            .any(|zone| is_under(name, zone))
-        {
-            return false;
-        }
-        let label = labels(name).next().unwrap_or_default();
-        match self.lock().get_mut(label) {
-            Some(came) => {
-                *came = true;
-                true
-            }
-            None => false,
+    /// `name` tells people which agent this is.
+    pub(super) fn new(name: String) -> Self {
+        // Without a number of our own we are told from others by chance alone, and loops are still seen as they come back.
+        let id = getrandom::u64().unwrap_or_default();
+        Self {
+            ourselves: Agent { id: Id(id), name },
+            under_way: Mutex::default(),
+            again: Notify::new(),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Box<[u8]>, bool>> {
         // Every operation leaves the map whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// An upstream server that leads to an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeadsTo {
+    /// The server.
+    pub server: SocketAddr,
+    /// For which names: `outside`, `reverse`, or the zone's.
+    pub names: Vec<String>,
+    /// What the agent calls itself.
+    pub agent: String,
+    /// Whether our questions come back to us: a forwarding loop.
+    pub back: bool,
+    /// Whether that agent is this one.
+    pub itself: bool,
 }
 
 /// What one look at a server found.
 enum Found {
-    Loop,
-    NoLoop,
+    Agent(Lead),
+    Nobody,
     /// It gave no answer, so that nothing can be said.
     Nothing,
 }
@@ -87,97 +92,183 @@ enum Found {
 impl Upstream {
     /// Looks for loops until `stop`.
     pub async fn watch_for_loops(&self, stop: CancellationToken) {
-        let mut looked_at: Option<(Arc<Pool>, Instant)> = None;
-        let mut wait = PERIOD;
         loop {
-            let general = self.general.load_full();
-            let due = looked_at
-                .as_ref()
-                .is_none_or(|(pool, at)| !Arc::ptr_eq(pool, &general) || at.elapsed() >= wait);
-            if due {
-                let look = async {
-                    let first = self.look(&general, &GENERAL).await;
-                    let second = match &self.cluster {
-                        Some(pool) => self.look(pool, &CLUSTER).await,
-                        None => true,
-                    };
-                    first && second
-                };
-                let all_well = tokio::select! {
-                    () = stop.cancelled() => return,
-                    all_well = look => all_well,
-                };
-                wait = if all_well { PERIOD } else { SOON };
-                looked_at = Some((general, Instant::now()));
-            }
+            let wait = tokio::select! {
+                () = stop.cancelled() => return,
+                wait = self.look() => wait,
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(TICK) => {}
+                () = self.loops.again.notified() => {}
+                () = tokio::time::sleep(wait) => {}
             }
         }
     }
 
-    /// Looks at every server of a pool; whether all answered and none leads back here.
-    async fn look(&self, pool: &Pool, zone: &Zone) -> bool {
-        let mut all_well = true;
-        for server in pool.all() {
-            let address = server.address();
-            let found = self.look_at(address, zone).await;
-            all_well &= matches!(found, Found::NoLoop);
-            let leads_back = match found {
-                Found::Loop => true,
-                Found::NoLoop => false,
-                Found::Nothing => server.leads_back(),
+    /// Has all servers looked at now: who asks whom may have changed.
+    pub fn look_again(&self) {
+        self.loops.again.notify_one();
+    }
+
+    /// Looks at every server; gives the time until the next look.
+    async fn look(&self) -> Duration {
+        let general = self.general.load_full();
+        let looks = self.asked_for(&general).into_iter().map(|(pool, realm)| {
+            join_all(pool.all().map(move |server| async move {
+                let found = self.look_at(server.address(), realm).await;
+                (server, realm, found)
+            }))
+        });
+        let mut wait = PERIOD;
+        for (server, realm, found) in join_all(looks).await.into_iter().flatten() {
+            let lead = match found {
+                Found::Nothing => {
+                    wait = wait.min(SOON);
+                    continue;
+                }
+                Found::Nobody => None,
+                Found::Agent(lead) => Some(lead),
             };
-            if leads_back != server.leads_back() {
-                server.set_leads_back(leads_back);
-                if leads_back {
-                    warn!(
-                        server = %address,
-                        "forwarding loop: this upstream server sends our questions back to us, and is not asked any more; give \
-                         it, or the agent, servers that do not lead here (upstreams)"
-                    );
-                } else {
-                    info!(server = %address, "the upstream server does not lead back here any more");
+            if lead.is_some() {
+                wait = wait.min(SOON);
+            }
+            let before = server.set_lead(realm, lead.clone());
+            if before != lead {
+                wait = wait.min(AT_ONCE);
+            }
+            self.say(server, realm, before.as_ref(), lead.as_ref());
+        }
+        let leads_back = |server: &Server| REALMS.iter().any(|realm| server.leads_back(*realm));
+        let mut shown = BTreeMap::new();
+        for server in self.pools(&general).flat_map(Pool::all) {
+            *shown.entry(server.address()).or_default() |= leads_back(server);
+        }
+        self.metrics.servers.show_loops(&shown);
+        wait
+    }
+
+    fn say(&self, server: &Server, realm: Realm, before: Option<&Lead>, now: Option<&Lead>) {
+        let to = |lead: Option<&Lead>| lead.map(|lead| (lead.agent.id, lead.back));
+        if to(before) == to(now) {
+            return;
+        }
+        let (server, names) = (server.address(), self.realms.word(realm));
+        match now {
+            Some(lead) if lead.back => warn!(
+                %server,
+                names,
+                by_way_of = self.called(&lead.agent),
+                "forwarding loop: this upstream server sends our questions back to us, and is not asked any more; give \
+                 it, or the agent, servers that do not lead here (upstreams)"
+            ),
+            Some(lead) => info!(
+                %server,
+                names,
+                agent = lead.agent.name,
+                "this upstream server asks another agent of crossmesh"
+            ),
+            None => info!(%server, names, "the upstream server does not lead to an agent any more"),
+        }
+    }
+
+    fn called<'a>(&self, agent: &'a Agent) -> &'a str {
+        if agent.id == self.loops.ourselves.id {
+            "none but itself"
+        } else {
+            &agent.name
+        }
+    }
+
+    async fn look_at(&self, server: SocketAddr, realm: Realm) -> Found {
+        let number = getrandom::u64().ok();
+        let Some((name, label)) = number.and_then(|number| self.realms.probe(realm, number)) else {
+            return Found::Nothing;
+        };
+        self.loops.lock().insert(label.clone(), false);
+        let until = Instant::now() + self.timeout;
+        let answered = exchange(&Key::own(&name, rtype::TXT), server, until).await;
+        let came = self.loops.lock().remove(&label);
+        let ourselves = &self.loops.ourselves;
+        let told = answered.as_ref().ok();
+        let told = told.and_then(|got| Told::read(&got.message));
+        match (told, came) {
+            (Some(told), _) => Found::Agent(Lead {
+                path: told.path(ourselves.id),
+                back: told.leads_back_to(ourselves.id),
+                agent: told.agent,
+            }),
+            (None, Some(true)) => Found::Agent(Lead {
+                agent: ourselves.clone(),
+                path: vec![ourselves.id],
+                back: true,
+            }),
+            (None, _) if answered.is_ok() => Found::Nobody,
+            (None, _) => Found::Nothing,
+        }
+    }
+
+    /// What to tell whoever looks for loops, if that is what a query is for: the data of texts.
+    pub fn told_to_a_look(&self, query: &Query) -> Option<Vec<Vec<u8>>> {
+        let (realm, label) = self.realms.probed(query.name.as_wire())?;
+        if query.class != CLASS_IN {
+            return None;
+        }
+        if let Some(came) = self.loops.lock().get_mut(label) {
+            *came = true;
+        }
+        let general = self.general.load();
+        let pools = self.asked_for(&general).into_iter();
+        let servers = pools
+            .filter(|(_, of)| *of == realm)
+            .flat_map(|(pool, _)| pool.all());
+        let mut paths: Vec<Path> = servers
+            .map(|server| server.lead(realm).map_or_else(Path::new, |lead| lead.path))
+            .collect();
+        if paths.is_empty() {
+            paths.push(Path::new());
+        }
+        Some(self.loops.ourselves.tell(paths))
+    }
+
+    /// The servers that lead to agents.
+    pub fn leads(&self) -> Vec<LeadsTo> {
+        let general = self.general.load();
+        let mut all: Vec<LeadsTo> = Vec::new();
+        for (pool, realm) in self.asked_for(&general) {
+            for server in pool.all() {
+                let Some(Lead { agent, back, .. }) = server.lead(realm) else {
+                    continue;
+                };
+                let itself = agent.id == self.loops.ourselves.id;
+                let same = |of: &&mut LeadsTo| {
+                    of.server == server.address() && of.agent == agent.name && of.back == back
+                };
+                let word = self.realms.word(realm);
+                match all.iter_mut().find(same) {
+                    Some(known) => known.names.push(word),
+                    None => all.push(LeadsTo {
+                        server: server.address(),
+                        names: vec![word],
+                        agent: agent.name,
+                        back,
+                        itself,
+                    }),
                 }
             }
-            self.metrics.show_loop(address, leads_back);
         }
-        all_well
+        all
     }
 
-    async fn look_at(&self, server: SocketAddr, zone: &Zone) -> Found {
-        let Ok(number) = getrandom::u64() else {
-            return Found::Nothing;
+    /// Who is asked for which kinds of names.
+    fn asked_for<'p>(&'p self, general: &'p Pool) -> Vec<(&'p Pool, Realm)> {
+        let of = |realm| match (realm, &self.cluster) {
+            (Realm::Outside, _) | (_, None) => general,
+            (_, Some(cluster)) => cluster,
         };
-        let label = format!("{number:016x}");
-        let Ok(name) = Name::parse(&format!("{label}.{}", zone.text)) else {
-            return Found::Nothing;
-        };
-        self.loops.lock().insert(label.as_bytes().into(), false);
-        let until = Instant::now() + self.timeout;
-        let answered = exchange(&Key::own(&name, rtype::HINFO), server, until).await;
-        let came = self.loops.lock().remove(label.as_bytes());
-        match (came, answered) {
-            (Some(true), _) => Found::Loop,
-            (_, Ok(_)) => Found::NoLoop,
-            (_, Err(_)) => Found::Nothing,
-        }
+        REALMS.map(|realm| (of(realm), realm)).into()
     }
 
-    /// Whether a question that came to our port is one that we sent to look for loops.
-    pub fn is_own_question(&self, name: &[u8]) -> bool {
-        self.loops.has_come_back(name)
-    }
-
-    /// The servers that lead back here.
-    pub fn loops(&self) -> Vec<SocketAddr> {
-        let general = self.general.load();
-        let pools = [Some(&**general), self.cluster.as_ref()];
-        let servers = pools.into_iter().flatten().flat_map(Pool::all);
-        servers
-            .filter(|server| server.leads_back())
-            .map(|server| server.address())
-            .collect()
+    fn pools<'p>(&'p self, general: &'p Pool) -> impl Iterator<Item = &'p Pool> {
+        std::iter::once(general).chain(&self.cluster)
     }
 }

@@ -1,12 +1,22 @@
 //! A set of servers and what is remembered of their failures.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
-    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::time::Instant;
+
+use super::{
+    path::{Agent, Path},
+    realm::Realm,
+};
+use crate::metrics::{Exchange, ServerCounters, ServerMetrics};
 
 /// How long a server that failed once is passed over while others do not fail; doubled with every failure more.
 const REST: Duration = Duration::from_millis(500);
@@ -26,19 +36,34 @@ pub(super) struct Server {
     failures: AtomicU32,
     /// Milliseconds after `began`.
     rests_until: AtomicU64,
-    /// Whether it sends our questions back to us.
-    leads_back: AtomicBool,
+    /// The kinds of names for which it sends our questions back to us, a bit for each.
+    leads_back: AtomicU8,
+    /// The agents that it leads to, by the kind of names.
+    leads_to: Mutex<BTreeMap<Realm, Lead>>,
+    counters: ServerCounters,
+}
+
+/// Whom a server asks that is an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Lead {
+    /// The nearest; it may be us.
+    pub(super) agent: Agent,
+    pub(super) path: Path,
+    /// Whether what it is asked comes back to us.
+    pub(super) back: bool,
 }
 
 impl Pool {
-    pub(super) fn new(servers: Vec<SocketAddr>) -> Self {
+    pub(super) fn new(servers: Vec<SocketAddr>, metrics: &ServerMetrics) -> Self {
         let began = Instant::now();
         let servers = servers.into_iter().map(|address| Server {
             address,
             began,
             failures: AtomicU32::new(0),
             rests_until: AtomicU64::new(0),
-            leads_back: AtomicBool::new(false),
+            leads_back: AtomicU8::new(0),
+            leads_to: Mutex::default(),
+            counters: metrics.of(address),
         });
         Self {
             servers: servers.collect(),
@@ -55,15 +80,14 @@ impl Pool {
         self.servers.iter().map(|server| server.address).collect()
     }
 
-    /// The servers that do not lead back to us, from a random one on, those that failed lately last: one dead server must
-    /// not cost every query its
-    /// timeout, and none is given up.
-    pub(super) fn in_order(&self) -> Vec<&Server> {
+    /// The servers that do not lead back to us for these names, from a random one on, those that failed lately last: one dead
+    /// server must not cost every query its timeout, and none is given up.
+    pub(super) fn in_order(&self, realm: Realm) -> Vec<&Server> {
         let count = self.servers.len().max(1);
         let first = getrandom::u32().unwrap_or_default() as usize % count;
         let (before, from) = self.servers.split_at_checked(first).unwrap_or_default();
         let all = from.iter().chain(before);
-        let mut all: Vec<&Server> = all.filter(|server| !server.leads_back()).collect();
+        let mut all: Vec<&Server> = all.filter(|server| !server.leads_back(realm)).collect();
         let now = Instant::now();
         all.sort_by_key(|server| server.rests(now));
         all
@@ -93,12 +117,36 @@ impl Server {
         self.failures.load(Ordering::Relaxed) == 1
     }
 
-    pub(super) fn leads_back(&self) -> bool {
-        self.leads_back.load(Ordering::Relaxed)
+    pub(super) fn leads_back(&self, realm: Realm) -> bool {
+        self.leads_back.load(Ordering::Relaxed) & bit(realm) != 0
     }
 
-    pub(super) fn set_leads_back(&self, leads_back: bool) {
-        self.leads_back.store(leads_back, Ordering::Relaxed);
+    /// The agent that it leads to for these names.
+    pub(super) fn lead(&self, realm: Realm) -> Option<Lead> {
+        self.leads().get(&realm).cloned()
+    }
+
+    /// Sets that agent; gives the one before.
+    pub(super) fn set_lead(&self, realm: Realm, lead: Option<Lead>) -> Option<Lead> {
+        let mut leads = self.leads();
+        if lead.as_ref().is_some_and(|lead| lead.back) {
+            self.leads_back.fetch_or(bit(realm), Ordering::Relaxed);
+        } else {
+            self.leads_back.fetch_and(!bit(realm), Ordering::Relaxed);
+        }
+        match lead {
+            Some(lead) => leads.insert(realm, lead),
+            None => leads.remove(&realm),
+        }
+    }
+
+    pub(super) fn count(&self, result: Exchange) {
+        self.counters.count(result);
+    }
+
+    fn leads(&self) -> MutexGuard<'_, BTreeMap<Realm, Lead>> {
+        // Every operation leaves the map whole.
+        self.leads_to.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn rests(&self, now: Instant) -> bool {
@@ -107,18 +155,30 @@ impl Server {
     }
 }
 
+fn bit(realm: Realm) -> u8 {
+    1 << realm as u8
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn pool(ports: &[u16]) -> Pool {
+        let address = |port: &u16| ([127, 0, 0, 1], *port).into();
+        Pool::new(
+            ports.iter().map(address).collect(),
+            &ServerMetrics::default(),
+        )
+    }
+
     fn addresses(pool: &Pool) -> Vec<u16> {
-        let order = pool.in_order();
+        let order = pool.in_order(Realm::Outside);
         order.iter().map(|server| server.address.port()).collect()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_failed_server_goes_last_until_it_has_rested() {
-        let pool = Pool::new(vec![([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into()]);
+        let pool = pool(&[1, 2]);
         pool.servers[0].failed();
         for _ in 0..20 {
             assert_eq!(addresses(&pool), [2, 1]);
@@ -130,7 +190,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn rests_grow_to_a_limit_and_a_reply_ends_them() {
-        let pool = Pool::new(vec![([127, 0, 0, 1], 1).into()]);
+        let pool = pool(&[1]);
         let server = &pool.servers[0];
         for _ in 0..100 {
             server.failed();

@@ -180,6 +180,23 @@ impl Message {
         })
     }
 
+    /// The texts in the answer section, each as its strings (RFC 1035 §3.3.14). One whose lengths are wrong is left out.
+    pub fn texts(&self) -> impl Iterator<Item = Vec<&[u8]>> {
+        let answers = self.records.iter();
+        let answers = answers
+            .filter(|record| record.section == Section::Answer && record.rtype == rtype::TXT);
+        answers.filter_map(|record| {
+            let data = self.bytes.get(record.ttl_at + 6..record.end)?;
+            let mut reader = Reader::new(data);
+            let mut strings = Vec::new();
+            while reader.at() < data.len() {
+                let length = reader.u8()?;
+                strings.push(reader.take(usize::from(length))?);
+            }
+            Some(strings)
+        })
+    }
+
     /// The ports and targets of the SRV records in the answer section, the targets in wire form and lower case; `None`
     /// when one cannot be read.
     pub fn locations(&self) -> Option<Vec<(u16, Box<[u8]>)>> {

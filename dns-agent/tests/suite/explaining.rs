@@ -26,7 +26,12 @@ fn explain(world: &World, index: &Index, asked: &str) -> Explanation {
         None => format!("{name}.svc.cluster.local"),
     };
     let general: SocketAddr = ([127, 0, 0, 1], 53).into();
-    let upstream = Upstream::new(&config(world), vec![general], Arc::new(Metrics::default()));
+    let upstream = Upstream::new(
+        &config(world),
+        vec![general],
+        "test".to_owned(),
+        Arc::new(Metrics::default()),
+    );
     let rtype = rtype::parse(rtype).unwrap();
     let name = Name::parse(&name).unwrap();
     explanation(index, &upstream, &Report::default(), &name, rtype)

@@ -6,7 +6,7 @@ use crossmesh_dns_agent::{
     answer::{ELSEWHERE, Elsewhere, Reason},
     catalog::Cluster,
     config::Config,
-    metrics::{Exchange, ExchangeLabels, Metrics, REASONS, RESULTS, ShadowResult},
+    metrics::{Exchange, Metrics, REASONS, RESULTS, ShadowResult},
 };
 
 fn page() -> String {
@@ -84,13 +84,10 @@ fn check_commands(block: &str) {
 /// With a value of everything, because what has none is not shown.
 fn metrics() -> Metrics {
     let metrics = Metrics::default();
-    let labels = ExchangeLabels {
-        server: "127.0.0.1:53".to_owned(),
-        result: Exchange::Answered,
-    };
-    metrics.exchanges.get_or_create(&labels).inc();
+    let server = ([127, 0, 0, 1], 53).into();
+    metrics.servers.of(server).count(Exchange::Answered);
+    metrics.servers.show_loops(&[(server, true)].into());
     metrics.count_refused_catalog("cluster-1");
-    metrics.show_loop(([127, 0, 0, 1], 53).into(), true);
     metrics.count_shadow(ShadowResult::Differs, Reason::Local, 1);
     metrics.show_gateways([(([127, 0, 0, 1], 15443).into(), true)].into_iter());
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("samples/dns.yaml");
@@ -121,12 +118,17 @@ fn the_page_tells_every_metric_and_no_other() {
         .collect();
     let found: BTreeSet<&str> = found.iter().map(String::as_str).collect();
     assert_eq!(told, found);
-    let registered = include_str!("../../src/metrics.rs")
-        .matches(".register(\n")
-        .count()
-        + include_str!("../../src/metrics.rs")
-            .matches(".register(\"")
-            .count();
+    let sources = [
+        include_str!("../../src/metrics.rs"),
+        include_str!("../../src/metrics/servers.rs"),
+    ];
+    let count = |call| {
+        sources
+            .iter()
+            .map(|text| text.matches(call).count())
+            .sum::<usize>()
+    };
+    let registered = count(".register(\n") + count(".register(\"");
     assert_eq!(
         found.len(),
         registered,

@@ -113,15 +113,45 @@ async fn reverse_and_unknown_cluster_names_go_to_the_clusters_dns() {
 }
 
 #[tokio::test]
-async fn the_servers_can_come_from_resolv_conf() {
+async fn the_servers_can_come_from_resolv_conf_and_one_taken_out_is_counted_no_more() {
     // Port 53 is nobody's here; what is seen is that the file was read and its server was tried.
     let files =
         Files::new("upstreams: {resolvConf: resolv.conf, timeout: 50ms, deadline: 100ms}\n");
     files.write("resolv.conf", "search a.b\nnameserver 127.255.255.254\n");
     let agent = Agent::start_with(files).await;
     agent.ask(&query("www.example.com")).await;
+    let (first, second) = ("127.255.255.254:53", "127.255.255.253:53");
+    let failed = async |server: &str| {
+        let line = |result| {
+            format!(
+                "crossmesh_dns_upstream_exchanges_total{{server=\"{server}\",result=\"{result}\"}}"
+            )
+        };
+        let (unreachable, silent) = (line("unreachable"), line("timed-out"));
+        let found = (
+            agent.metric(&unreachable).await,
+            agent.metric(&silent).await,
+        );
+        found.0.zip(found.1).map(|(one, other)| one + other)
+    };
+    assert!(failed(first).await.unwrap() > 0.0);
+    agent
+        .metric_becomes(
+            &format!("crossmesh_dns_upstream_loop{{server=\"{first}\"}}"),
+            0.0,
+        )
+        .await;
+    agent.replace("resolv.conf", "nameserver 127.255.255.253\n");
+    agent
+        .metric_becomes(
+            &format!("crossmesh_dns_upstream_loop{{server=\"{second}\"}}"),
+            0.0,
+        )
+        .await;
+    agent.ask(&query("www.example.org")).await;
+    assert!(failed(second).await.unwrap() > 0.0);
     let (_, metrics) = agent.text("/metrics").await;
-    assert!(metrics.contains("exchanges_total{server=\"127.255.255.254:53\""));
+    assert!(!metrics.contains(first), "{metrics}");
     agent.stop().await;
 }
 

@@ -133,12 +133,10 @@ pub(crate) async fn good() -> Scripted {
     .await
 }
 
-/// The reply to a question by which the agent looks for forwarding loops: these are none of a test's.
-fn looking_for_loops(query: &[u8]) -> Option<Vec<u8>> {
-    let is_one = query
-        .windows(16)
-        .any(|bytes| bytes == b"\x04loop\x09crossmesh\x08");
-    is_one.then(|| reply(query, 0x8183, [&[], &[], &[]]))
+/// Whether a question is one by which the agent looks for forwarding loops: these are none of a test's.
+pub(crate) fn looks_for_loops(query: &[u8]) -> bool {
+    let label = b"\x0ecrossmesh-loop";
+    query.windows(label.len()).any(|bytes| bytes == label)
 }
 
 /// A server that sends what a function of the query's bytes gives; nothing for `None`. The function is told whether the
@@ -176,7 +174,8 @@ impl Scripted {
             let mut buffer = [0; 4096];
             loop {
                 let (length, client) = socket.recv_from(&mut buffer).await.unwrap();
-                if let Some(denial) = looking_for_loops(&buffer[..length]) {
+                if looks_for_loops(&buffer[..length]) {
+                    let denial = reply(&buffer[..length], 0x8183, [&[], &[], &[]]);
                     socket.send_to(&denial, client).await.unwrap();
                     continue;
                 }
