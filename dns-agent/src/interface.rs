@@ -21,6 +21,9 @@ use crate::presence::{Claim, Lock, Thing};
 
 /// By which we know an interface of ours: its alias (`ip link` shows it).
 const MARK: &str = "crossmesh-dns-agent";
+/// By which we know one that was not marked yet when its maker was killed: its group (`ip -details link` shows it), which the
+/// kernel sets as it makes the interface, as it does not set the alias. Nobody else's number by chance: "cmes" in ASCII.
+const GROUP: u32 = u32::from_be_bytes(*b"cmes");
 /// The longest name, in bytes: IFNAMSIZ without its final zero.
 const LONGEST: usize = 15;
 /// How long another agent may be busy with the interface.
@@ -132,6 +135,7 @@ async fn give(handle: &Handle, name: &str, addresses: &[IpAddr]) -> Result<()> {
         Some(link) => ours(&link)?,
         None => make(handle, name).await?,
     };
+    complete(handle, name, index).await?;
     for address in addresses {
         let length = if address.is_ipv4() { 32 } else { 128 };
         let mut request = handle.address().add(index, *address, length).replace();
@@ -143,40 +147,49 @@ async fn give(handle: &Handle, name: &str, addresses: &[IpAddr]) -> Result<()> {
     handle.link().set(up).execute().await.map_err(told)
 }
 
-/// Makes the interface, with our mark.
+/// Makes the interface, not yet complete.
 async fn make(handle: &Handle, name: &str) -> Result<u32> {
-    let dummy = LinkDummy::new(name).up().build();
+    let dummy = LinkDummy::new(name).link_group(GROUP).up().build();
     if let Err(error) = handle.link().add(dummy).execute().await {
         if !is_unknown_kind(&error) {
             return Err(told(error));
         }
         // One end of a pair is an interface as good, whose other end nobody uses.
-        let other: String = name.chars().take(LONGEST - 2).collect::<String>() + "-p";
+        let other = other_end(name);
         warn!(
             interface = name,
             other, "the kernel has no interfaces of type dummy; made one of type veth"
         );
-        let pair = LinkVeth::new(name, &other).up().build();
+        let pair = LinkVeth::new(name, &other).link_group(GROUP).up().build();
         handle.link().add(pair).execute().await.map_err(told)?;
-        let up = LinkUnspec::new_with_name(&other).up().build();
-        handle.link().set(up).execute().await.map_err(told)?;
     }
     let link = find(handle, name).await?;
-    let index = link
-        .context("it was removed while it was made")?
-        .header
-        .index;
-    let mark = LinkUnspec::new_with_index(index).alias(MARK).build();
-    handle.link().set(mark).execute().await.map_err(told)?;
+    let link = link.context("it was removed while it was made")?;
     info!(interface = name, "interface made");
-    Ok(index)
+    Ok(link.header.index)
+}
+
+/// Whatever an interface of ours still lacks, also one whose maker was killed over it.
+async fn complete(handle: &Handle, name: &str, index: u32) -> Result<()> {
+    let other = find(handle, &other_end(name)).await?;
+    let is_other = |link: &LinkMessage| link.attributes.contains(&LinkAttribute::Link(index));
+    if let Some(other) = other.filter(is_other) {
+        let up = LinkUnspec::new_with_index(other.header.index).up().build();
+        handle.link().set(up).execute().await.map_err(told)?;
+    }
+    let mark = LinkUnspec::new_with_index(index).alias(MARK).build();
+    handle.link().set(mark).execute().await.map_err(told)
+}
+
+/// The other end, where the interface is one of a pair.
+fn other_end(name: &str) -> String {
+    name.chars().take(LONGEST - 2).collect::<String>() + "-p"
 }
 
 /// The interface's index, if we made it.
 fn ours(link: &LinkMessage) -> Result<u32> {
-    let mut attributes = link.attributes.iter();
-    let is_ours = attributes.any(|attribute| *attribute == LinkAttribute::IfAlias(MARK.to_owned()));
-    if !is_ours {
+    let has = |attribute| link.attributes.contains(&attribute);
+    if !has(LinkAttribute::IfAlias(MARK.to_owned())) && !has(LinkAttribute::Group(GROUP)) {
         bail!("it is there and no agent made it (its alias is not {MARK}); choose another name");
     }
     Ok(link.header.index)

@@ -1,5 +1,9 @@
 //! What the agents of one network namespace tell each other: who holds which address. By names of abstract Unix sockets,
 //! which belong to the network namespace as addresses do, need no file, and go with their process, however that ends.
+//!
+//! Any process of the network namespace can bind such a name, whoever runs it. So nothing here is more than a hint, and who
+//! lies gains nothing: an address counts as an agent's only while it is in use, and is joined only where the kernel finds
+//! the same user at it; a claim of an interface only leaves that where it is; and no lock is waited for for ever.
 
 use std::{
     fs, io,
@@ -10,6 +14,8 @@ use std::{
     },
     time::{Duration, Instant},
 };
+
+use tracing::warn;
 
 /// What all our names begin with.
 const PREFIX: &str = "crossmesh-dns-agent";
@@ -33,7 +39,13 @@ pub struct Claim(
 
 /// Nobody else of us is inside while this is held.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "the name lives as long as its socket")] UnixDatagram);
+pub struct Lock(
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the name lives as long as its socket")
+    )]
+    Option<UnixDatagram>,
+);
 
 impl Thing {
     fn name(&self) -> String {
@@ -61,20 +73,27 @@ impl Thing {
             .any(|path| path.starts_with(&name))
     }
 
-    /// Waits, for at most so long, until no other agent is busy with it.
+    /// Waits until no other agent is busy with it. An agent is for a moment: who is for longer than `patience` hangs, or is
+    /// none, and must not keep others from their work.
     pub fn lock(&self, patience: Duration) -> io::Result<Lock> {
         let until = Instant::now() + patience;
         // The end tells it from claims, which end in a number.
         let name = format!("{PREFIX}/lock/{}", self.name());
         loop {
             match bind(&name) {
-                Ok(socket) => return Ok(Lock(socket)),
-                Err(error)
-                    if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < until =>
-                {
+                Ok(socket) => return Ok(Lock(Some(socket))),
+                Err(error) if error.kind() != io::ErrorKind::AddrInUse => return Err(error),
+                Err(_) if Instant::now() < until => {
                     std::thread::sleep(Duration::from_millis(5));
                 }
-                Err(error) => return Err(error),
+                Err(_) => {
+                    warn!(
+                        socket = format!("@{name}"),
+                        "a process keeps the agents' lock, as no agent does; going on without it (ss -xlp, or /proc/net/unix, \
+                         shows the socket)"
+                    );
+                    return Ok(Lock(None));
+                }
             }
         }
     }
@@ -107,9 +126,20 @@ mod tests {
         let thing = Thing::Interface("lock-test".to_owned());
         let lock = thing.lock(Duration::ZERO).unwrap();
         assert!(!thing.is_held());
-        let error = thing.lock(Duration::from_millis(10)).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        let waits = {
+            let thing = thing.clone();
+            std::thread::spawn(move || thing.lock(Duration::from_secs(20)).unwrap())
+        };
         drop(lock);
-        thing.lock(Duration::ZERO).unwrap();
+        let second = waits.join().unwrap();
+        assert!(second.0.is_some());
+    }
+
+    #[test]
+    fn a_lock_that_somebody_keeps_stops_nobody() {
+        let thing = Thing::Interface("kept-lock".to_owned());
+        let _kept = thing.lock(Duration::ZERO).unwrap();
+        let without = thing.lock(Duration::from_millis(10)).unwrap();
+        assert!(without.0.is_none());
     }
 }

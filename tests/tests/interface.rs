@@ -11,6 +11,8 @@ use crossmesh_e2e::tools::Tool;
 use tempfile::TempDir;
 
 const INTERFACE: &str = "crossmesh-dns";
+/// Where the kernel has no interfaces of type dummy.
+const OTHER_END: &str = "crossmesh-dns-p";
 const ADDRESSES: [&str; 2] = ["169.254.20.10", "fd00:20::10"];
 const NAME: &str = "reviews.shop.svc.cluster.local";
 
@@ -147,6 +149,38 @@ async fn what_a_killed_agent_left_is_the_next_ones_or_torn_down() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(!node.has_interface().await);
+}
+
+/// An agent that is killed between making the interface and marking it leaves it with its group alone.
+#[tokio::test]
+async fn an_interface_that_was_never_marked_is_the_next_agents_or_torn_down() {
+    let node = Node::new().await;
+    let half_made = async || {
+        // What the kernel makes of the first request of an agent, and no more.
+        let group = u32::from_be_bytes(*b"cmes").to_string();
+        let pair = [
+            "link", "add", INTERFACE, "group", &group, "type", "veth", "peer", "name", OTHER_END,
+        ];
+        node.namespace.ip(&pair).await.unwrap();
+    };
+    half_made().await;
+    assert_eq!(node.teardown().await, (Some(0), "removed\n".to_owned()));
+    half_made().await;
+    let mut agent = node.agent("first").await;
+    node.answers().await;
+    let details = node.namespace.ip(&["-details", "link"]).await.unwrap();
+    assert!(details.contains("alias crossmesh-dns-agent"), "{details}");
+    assert_eq!(agent.terminate().await.unwrap(), Some(0), "{}", agent.log());
+    assert!(!node.has_interface().await);
+    // An agent that makes one itself makes it so.
+    let mut agent = node.agent("second").await;
+    let details = node.namespace.ip(&["-details", "link"]).await.unwrap();
+    let line = |line: &&str| {
+        line.contains(&format!(" {INTERFACE}@")) || line.contains(&format!(" {INTERFACE}:"))
+    };
+    let first = details.lines().find(line).unwrap();
+    assert!(first.contains("group 1668113779"), "{details}");
+    agent.kill();
 }
 
 #[tokio::test]

@@ -6,7 +6,10 @@
 use std::{
     fs, io,
     net::SocketAddr,
-    os::unix::{fs::PermissionsExt as _, net::UnixStream},
+    os::unix::{
+        fs::{FileTypeExt as _, PermissionsExt as _},
+        net::UnixStream,
+    },
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -142,14 +145,7 @@ async fn until_free(
 
 impl Socket {
     fn open(path: &Path) -> Result<Self> {
-        // What an agent left that was killed; nobody answers there.
-        if UnixStream::connect(path).is_ok() {
-            bail!("another process serves it; give each agent a path of its own");
-        }
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
+        clear(path)?;
         let listener = UnixListener::bind(path)?;
         let socket = Self {
             listener,
@@ -157,5 +153,62 @@ impl Socket {
         };
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
         Ok(socket)
+    }
+}
+
+/// Makes room where an agent that was killed left its socket; nobody answers there. Anything else that is there stays.
+fn clear(path: &Path) -> Result<()> {
+    let found = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    if !found.file_type().is_socket() {
+        bail!(
+            "something is there that is no socket, and stays; remove it, or write another path into adminSocket"
+        );
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => bail!("another process serves it; give each agent a path of its own"),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            Ok(fs::remove_file(path)?)
+        }
+        Err(error) => Err(error).context(
+            "there is a socket of which nobody knows whether it is served; remove it, or write another path into adminSocket",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn check(path: &Path, problem: &str) {
+        let before = fs::symlink_metadata(path).unwrap();
+        let error = Socket::open(path).unwrap_err();
+        assert!(format!("{error:#}").contains(problem), "{error:#}");
+        let after = fs::symlink_metadata(path).unwrap();
+        assert_eq!(before.file_type(), after.file_type());
+    }
+
+    #[tokio::test]
+    async fn only_a_socket_that_nobody_serves_makes_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let (left, target) = (path("left"), path("target"));
+        fs::write(path("file"), "precious").unwrap();
+        check(&path("file"), "no socket").await;
+        assert_eq!(fs::read_to_string(path("file")).unwrap(), "precious");
+        fs::create_dir(path("folder")).unwrap();
+        check(&path("folder"), "no socket").await;
+        std::os::unix::fs::symlink(&target, path("link")).unwrap();
+        check(&path("link"), "no socket").await;
+
+        // The file of a socket stays when its process was killed.
+        drop(std::os::unix::net::UnixListener::bind(&left).unwrap());
+        let socket = Socket::open(&left).unwrap();
+        check(&left, "another process serves it").await;
+        drop(socket);
+        assert!(!left.exists());
+        drop(Socket::open(&path("new")).unwrap());
     }
 }
