@@ -64,6 +64,8 @@ impl World {
         let agent = Agent::start_with(files).await;
         agent.readyz_says("catalog cluster-2: synced").await;
         agent.readyz_says("catalog cluster-1: synced").await;
+        // A moment after the states are told.
+        agent.readyz_says("ready\ncatalog").await;
         agent
     }
 }
@@ -158,12 +160,14 @@ async fn a_peer_that_fails_is_named_and_keeps_its_last_state_until_it_is_well() 
         (Fault::Garbage, "the reply is not understood"),
         (
             Fault::Endless,
-            "the reply is not understood: an event is longer than any object can be",
+            // An event or a reply, by what was asked for just then.
+            " is longer than any object can be",
         ),
         (Fault::Expired, "the API server says 410: too old"),
     ];
     for (fault, problem) in faults {
-        world.peer.expire();
+        // That alone ends all watches, so that each is taken up again under the fault: were they told besides that their
+        // version is too old, some might list before it.
         world.peer.set_fault(fault);
         let text = agent.readyz_says("catalog cluster-2: stale: ").await;
         assert!(text.starts_with("ready\n"), "{text}");
@@ -231,8 +235,10 @@ async fn a_peer_that_never_replies_delays_nothing_and_counts_as_empty_after_a_wh
     }
     let reply = agent.ask(&name("www.example.org.nowhere")).await;
     assert_eq!(reply.metadata.response_code, ResponseCode::NXDomain);
-    let text = agent.readyz_says("catalog cluster-2: timed-out").await;
-    assert!(text.starts_with("ready\n"), "{text}");
+    // Ready a moment after the state is told.
+    agent
+        .readyz_says("ready\ncatalog cluster-1: synced\ncatalog cluster-2: timed-out")
+        .await;
     let reply = agent.ask(&name("catalog.shop")).await;
     assert_eq!(reply.metadata.response_code, ResponseCode::NXDomain);
     agent.stop().await;
