@@ -19,12 +19,18 @@ use axum::{
 };
 
 pub use doors::Doors;
-pub use explain::explanation;
+pub use explain::{Known, explanation};
 pub use table::table;
 
 use crate::{
-    catalog::SyncState, gateway::SharedReport, metrics::SharedMetrics, name::Name,
-    readiness::Readiness, sources::Published, upstream::Upstream, wire::rtype,
+    catalog::SyncState,
+    gateway::{SharedLifetimes, SharedReport},
+    metrics::SharedMetrics,
+    name::Name,
+    readiness::Readiness,
+    sources::Published,
+    upstream::Upstream,
+    wire::rtype,
 };
 
 /// What the admin interface shows.
@@ -40,6 +46,8 @@ pub struct Admin {
     pub upstream: Arc<Upstream>,
     /// What the last probes and look-ups of gateways found.
     pub gateways: SharedReport,
+    /// For how long gateways' addresses are good.
+    pub lifetimes: SharedLifetimes,
     /// Where queries are answered.
     pub listen: Arc<[SocketAddr]>,
     /// The file that the general servers are from.
@@ -134,7 +142,13 @@ async fn v1_explain(
     match question {
         Ok((name, rtype)) => {
             let (index, report) = (admin.index.load(), admin.gateways.load());
-            let told = explanation(&index, &admin.upstream, &report, &name, rtype);
+            let known = Known {
+                index: &index,
+                upstream: &admin.upstream,
+                report: &report,
+                lifetimes: &admin.lifetimes.load(),
+            };
+            let told = explanation(known, &name, rtype);
             protobuf(&told)
         }
         Err(problem) => (StatusCode::BAD_REQUEST, format!("{problem}\n")).into_response(),

@@ -135,25 +135,27 @@ impl App {
             tasks.spawn("shadow", endless(watcher.run(stop.clone())));
             shadow
         });
-        let engine = Arc::new(Engine::new(
-            self.publisher.published(),
-            Arc::clone(&self.upstream),
-            Arc::clone(&self.metrics),
-            self.config.allow_from.clone(),
-            shadow,
-        ));
         let gateways = gateways(
             &self.publisher,
             &self.upstream,
             &self.config,
             Arc::clone(&self.metrics),
         );
+        let engine = Arc::new(Engine::new(
+            self.publisher.published(),
+            Arc::clone(&self.upstream),
+            Arc::clone(&self.metrics),
+            self.config.allow_from.clone(),
+            gateways.lifetimes(),
+            shadow,
+        ));
         let admin = Admin {
             readiness: self.readiness.clone(),
             index: self.publisher.published(),
             metrics: Arc::clone(&self.metrics),
             upstream: Arc::clone(&self.upstream),
             gateways: gateways.report(),
+            lifetimes: gateways.lifetimes(),
             listen: self.dns_addresses().into(),
             resolv_conf: match &self.config.upstreams.general {
                 Servers::Given(_) => None,
@@ -185,7 +187,12 @@ impl App {
             let save = saver.run(self.publisher.published(), stop.clone());
             tasks.spawn("snapshot", async move { Ok(save.await?) });
         }
-        let publish = self.publisher.run(stop.clone());
+        let publish = {
+            let upstream = Arc::clone(&self.upstream);
+            // What others said of them before they were ours is older than what happened since.
+            let leave = move |names: &[&Name]| upstream.forget(names);
+            self.publisher.run(stop.clone(), leave)
+        };
         tasks.spawn("publisher", async move { Ok(publish.await?) });
         let loops = {
             let (upstream, stop) = (Arc::clone(&self.upstream), stop.clone());

@@ -1,6 +1,7 @@
 //! Upstream replies, kept as long as their TTLs allow.
 
 use std::{
+    collections::HashSet,
     num::NonZeroUsize,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -178,6 +179,21 @@ impl Cache {
                 break;
             };
             entries.bytes -= old.bytes;
+        }
+    }
+
+    /// Forgets what is kept of these names, in wire form and lower case.
+    pub fn forget(&self, names: &HashSet<&[u8]>) {
+        let Some(mut entries) = self.lock().filter(|_| !names.is_empty()) else {
+            return;
+        };
+        let all = entries.all.iter().map(|(key, _)| key);
+        let gone: Vec<Key> = all
+            .filter(|key| names.contains(key.name()))
+            .cloned()
+            .collect();
+        for key in gone {
+            entries.remove(&key);
         }
     }
 

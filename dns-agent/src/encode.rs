@@ -1,7 +1,12 @@
 //! Writing an answer of our own as a message.
 
+use std::net::IpAddr;
+
+use tokio::time::Instant;
+
 use crate::{
-    answer::{Records, Reply},
+    answer::{Reason, Records, Reply},
+    gateway::Lifetimes,
     index::{Entry, Index, Location},
     name::Name,
     wire::{Owner, Query, Section, Writer, rtype},
@@ -13,9 +18,17 @@ const HINFO: &[u8] = b"\x07RFC8482\x00";
 /// The version of the Kubernetes DNS specification, as one string of a text.
 const VERSION: &[u8] = b"\x051.1.0";
 
-/// Writes `reply` to `query` into `out`, in at most `limit` bytes.
-pub fn encode(out: &mut Vec<u8>, index: &Index, query: &Query, reply: &Reply<'_>, limit: usize) {
-    let ttl = index.settings().ttl;
+/// Writes `reply` to `query` into `out`, in at most `limit` bytes. No record with gateways' addresses, or with the names
+/// that they are behind, lives longer than those.
+pub fn encode(
+    out: &mut Vec<u8>,
+    index: &Index,
+    query: &Query,
+    reply: &Reply<'_>,
+    limit: usize,
+    gateways: &Lifetimes,
+) {
+    let ttl = ttl(index, reply, gateways);
     let mut writer = Writer::new(out, query, limit, reply.rcode, reply.ede);
     let answer = |writer: &mut Writer<'_>, rtype, data: &[u8]| {
         writer.record(Section::Answer, Owner::Question, rtype, ttl, data)
@@ -74,6 +87,37 @@ pub fn encode(out: &mut Vec<u8>, index: &Index, query: &Query, reply: &Reply<'_>
         writer.record(Section::Authority, owner, rtype::SOA, ttl, index.soa());
     }
     writer.finish();
+}
+
+/// The TTL of a reply's records, in seconds.
+pub fn ttl(index: &Index, reply: &Reply<'_>, gateways: &Lifetimes) -> u32 {
+    let most = index.settings().ttl;
+    if reply.reason != Reason::Gateway || gateways.is_empty() {
+        return most;
+    }
+    let now = Instant::now();
+    match reply.records {
+        Records::A { addresses, .. } => {
+            gateways.ttl(most, addresses.iter().copied().map(IpAddr::from), now)
+        }
+        Records::Aaaa { addresses, .. } => {
+            gateways.ttl(most, addresses.iter().copied().map(IpAddr::from), now)
+        }
+        Records::Srv(locations) => {
+            let hosts = locations.iter().filter_map(|location| {
+                match index.entry(location.target.as_wire()) {
+                    Some(Entry::Host(host)) => Some(host),
+                    _ => None,
+                }
+            });
+            let addresses = hosts.flat_map(|host| {
+                let v4 = host.v4.iter().copied().map(IpAddr::from);
+                v4.chain(host.v6.iter().copied().map(IpAddr::from))
+            });
+            gateways.ttl(most, addresses, now)
+        }
+        _ => most,
+    }
 }
 
 fn rotated<T>(all: &[T], first: usize) -> impl Iterator<Item = &T> {

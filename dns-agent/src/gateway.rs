@@ -2,6 +2,7 @@
 
 mod follow;
 mod health;
+mod lifetimes;
 mod probe;
 mod report;
 
@@ -13,6 +14,7 @@ use std::{
 
 pub use follow::{Follower, Lookup};
 pub use health::{Damping, Health};
+pub use lifetimes::{Lifetimes, SharedLifetimes};
 pub use probe::is_server_name;
 pub use report::{Probed, Report, SharedReport};
 

@@ -12,6 +12,7 @@ mod remote;
 mod rules;
 mod standing;
 mod why;
+mod why_set;
 mod zone;
 
 use std::{
@@ -280,9 +281,10 @@ impl Index {
         parts.get(service)?.entry(name)
     }
 
-    /// What a name below the cluster domain speaks of, in wire form and lower case; `None`: of nothing of ours.
+    /// What a name of ours speaks of, in wire form and lower case; `None`: of nothing of ours.
     pub fn subject<'n>(&self, name: &'n [u8]) -> Option<Subject<'n>> {
-        let below = Below::read(name, &self.service_domain)?;
+        let of = |domain, in_set| Some((Below::read(name, domain)?, in_set));
+        let (below, in_set) = of(&self.service_domain, false).or(of(&self.set_domain, true))?;
         Some(match (below.namespace, below.service) {
             (None, _) => Subject::Domain,
             (Some(namespace), None) => Subject::Namespace(namespace),
@@ -290,6 +292,7 @@ impl Index {
                 namespace,
                 service,
                 below: below.count > 2,
+                in_set,
             },
         })
     }
@@ -342,6 +345,29 @@ impl Index {
             .find(|zone| is_under(name, zone.as_wire()))
     }
 
+    /// The names that were ours to answer in `before` and are others' now, so that what others said of them earlier counts
+    /// again.
+    pub fn left<'b>(&'b self, before: &'b Self) -> impl Iterator<Item = &'b Name> {
+        let ours = |entry: &Entry| !matches!(entry, Entry::Upstream { .. });
+        let namespaces = before.namespaces.iter();
+        let changed = namespaces.flat_map(|(label, of)| {
+            let now = self.namespaces.get(label);
+            let same = now.is_some_and(|now| Arc::ptr_eq(now, of));
+            let of = (!same).then_some(of).into_iter();
+            of.flat_map(move |of| {
+                changed_part_pairs(now.map(|now| &now.services), &of.services)
+                    .chain(changed_part_pairs(now.map(|now| &now.set), &of.set))
+            })
+        });
+        changed.flat_map(move |(now, before)| {
+            let left = before.entries.iter().filter(move |(name, entry)| {
+                let now = now.and_then(|now| now.entry(name.as_wire()));
+                ours(entry) && !now.is_some_and(ours)
+            });
+            left.map(|(name, _)| name)
+        })
+    }
+
     /// How many names answer otherwise than in `other`.
     pub fn changed_names(&self, other: &Self) -> usize {
         let changed = self.namespaces.iter().map(|(label, namespace)| {
@@ -363,6 +389,18 @@ impl Namespace {
         }
         changed_parts(&self.services, &other.services) + changed_parts(&self.set, &other.set)
     }
+}
+
+/// The parts of before that are not the same now, with what they are now.
+fn changed_part_pairs<'i>(
+    now: Option<&'i Parts>,
+    before: &'i Parts,
+) -> impl Iterator<Item = (Option<&'i Part>, &'i Part)> {
+    before.iter().filter_map(move |(label, before)| {
+        let now = now.and_then(|now| now.get(label));
+        let same = now.is_some_and(|now| Arc::ptr_eq(now, before));
+        (!same).then_some((now.map(|now| &**now), &**before))
+    })
 }
 
 fn changed_parts(now: &Parts, before: &Parts) -> usize {

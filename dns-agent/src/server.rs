@@ -21,6 +21,7 @@ use crate::{
     answer::{Answer, Doubt, Forward, NOT_READY, Question, Reason, answer, in_shadow},
     cache::{Kept, Key},
     encode::encode,
+    gateway::SharedLifetimes,
     index::Index,
     metrics::{Outcome, SharedMetrics, Source},
     name::Text,
@@ -28,7 +29,8 @@ use crate::{
     sources::Published,
     upstream::{Failure, Upstream},
     wire::{
-        Ede, Message, Owner, Parsed, Query, Rcode, Section, Transport, Writer, parse, reject, rtype,
+        Ede, Message, Owner, Parsed, Query, Rcode, Rejection, Section, Transport, Writer, parse,
+        reject, rtype,
     },
 };
 
@@ -45,6 +47,8 @@ pub struct Engine {
     upstream: Arc<Upstream>,
     metrics: SharedMetrics,
     allow_from: Vec<AddressRange>,
+    /// For how long gateways' addresses are good.
+    lifetimes: SharedLifetimes,
     /// Which address comes first in the next answer with several.
     rotation: Rotation,
     /// Where what we would have answered is compared; `None`: we answer.
@@ -101,10 +105,12 @@ impl Engine {
         upstream: Arc<Upstream>,
         metrics: SharedMetrics,
         allow_from: Vec<AddressRange>,
+        lifetimes: SharedLifetimes,
         shadow: Option<Shadow>,
     ) -> Self {
         Self {
             allow_from,
+            lifetimes,
             index,
             upstream,
             metrics,
@@ -116,12 +122,23 @@ impl Engine {
     /// Looks at a message and, if that is enough, writes its reply into `out`.
     fn begin(&self, message: &[u8], origin: Origin, out: &mut Vec<u8>) -> Step {
         let began = Instant::now();
+        let is_allowed = self.is_allowed(origin.client);
         let query = match parse(message) {
             Parsed::Ignore => {
                 self.metrics.ignored.inc();
                 return Step::Silence;
             }
             Parsed::Reject(rejection) => {
+                let rejection = if is_allowed {
+                    rejection
+                } else {
+                    self.prohibit(origin.client);
+                    // Whoever is not served learns that and nothing else.
+                    Rejection {
+                        rcode: Rcode::Refused,
+                        ..rejection
+                    }
+                };
                 reject(out, rejection);
                 let outcome = Outcome::of(rejection.rcode as u16, false);
                 self.metrics.count(origin.transport, Source::None, outcome);
@@ -138,12 +155,8 @@ impl Engine {
             reason: "version",
             began,
         };
-        if !self.is_allowed(origin.client) {
-            let refused = self.metrics.prohibited.inc().saturating_add(1);
-            // Pods may have addresses that no default covers, such as global IPv6: that must be seen, and not fill the log.
-            if refused.is_power_of_two() {
-                warn!(client = %origin.client, refused, "refused a query from an address that is not allowed; if it is a pod's or a node's, add its range to cluster.ranges or allowFrom");
-            }
+        if !is_allowed {
+            self.prohibit(origin.client);
             self.refuse(&query, origin, Rcode::Refused, Some(PROHIBITED), out);
             self.tell(Told {
                 outcome: Outcome::Refused,
@@ -190,6 +203,7 @@ impl Engine {
                     &query,
                     &reply,
                     query.reply_limit(origin.transport),
+                    &self.lifetimes.load(),
                 );
                 self.metrics.count_answer(reply.reason);
                 self.tell(Told {
@@ -228,6 +242,15 @@ impl Engine {
                     began,
                 }))
             }
+        }
+    }
+
+    /// Counts what came from where nobody is served.
+    fn prohibit(&self, client: SocketAddr) {
+        let refused = self.metrics.prohibited.inc().saturating_add(1);
+        // Pods may have addresses that no default covers, such as global IPv6: that must be seen, and not fill the log.
+        if refused.is_power_of_two() {
+            warn!(%client, refused, "refused a query from an address that is not allowed; if it is a pod's or a node's, add its range to cluster.ranges or allowFrom");
         }
     }
 

@@ -159,6 +159,12 @@ impl Upstream {
         self.cache.get(key)
     }
 
+    /// Forgets what is kept of these names.
+    pub fn forget(&self, names: &[&Name]) {
+        self.cache
+            .forget(&names.iter().map(|name| name.as_wire()).collect());
+    }
+
     /// Asks for a reply, or waits for the one that somebody else is asking for.
     pub async fn ask(&self, key: Key, to: Servers) -> Kept {
         let flight = match self.flights.board(&key) {
@@ -186,17 +192,21 @@ impl Upstream {
     /// can tell. A name without addresses has none: that is an answer.
     pub async fn look_up(&self, name: &Name) -> Result<(Vec<IpAddr>, Duration), String> {
         let ask = async |rtype| {
-            let message = self.ask(Key::own(name, rtype), Servers::General).await;
+            let key = Key::own(name, rtype);
+            let (message, age) = match self.kept(&key) {
+                Some(kept) => kept,
+                None => (self.ask(key, Servers::General).await, 0),
+            };
             let message = message.map_err(|failure| failure.ede().text.to_owned())?;
             match message.rcode() {
-                0 | 3 => Ok(message),
+                0 | 3 => Ok((message, age)),
                 other => Err(format!("the upstream server says {other}")),
             }
         };
         let (v4, v6) = tokio::join!(ask(rtype::A), ask(rtype::AAAA));
         let mut addresses = Vec::new();
         let mut least = u32::MAX;
-        for message in [&v4, &v6].into_iter().flatten() {
+        for (message, age) in [&v4, &v6].into_iter().flatten() {
             let before = addresses.len();
             addresses.extend(message.addresses());
             let ttl = if addresses.len() > before {
@@ -204,7 +214,8 @@ impl Upstream {
             } else {
                 message.negative_ttl()
             };
-            least = least.min(ttl.unwrap_or(NO_TTL));
+            // What was kept for a client is not good for longer because we ask for it.
+            least = least.min(ttl.map_or(NO_TTL, |ttl| ttl.saturating_sub(*age)));
         }
         match (v4.err().or(v6.err()), addresses.is_empty()) {
             (Some(problem), true) => Err(problem),

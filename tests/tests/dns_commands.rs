@@ -194,6 +194,11 @@ fn a_pods_search_list_is_followed_up_to_the_name_that_ends_it() {
 }
 
 #[test]
+fn names_of_the_cluster_set_are_explained_with_every_clusters_part() {
+    case("explain-set.case");
+}
+
+#[test]
 fn in_shadow_mode_both_answers_are_explained() {
     case("explain-shadow.case");
 }

@@ -77,7 +77,17 @@ struct Explanation {
     /// What the service's ports speak together; none when no cluster's service counts.
     class: Option<String>,
     policy: Option<Policy>,
+    /// Of a name of the cluster set, the local cluster's ServiceImport.
+    import: Option<Import>,
     clusters: Vec<View>,
+}
+
+#[derive(Debug, Serialize)]
+struct Import {
+    headless: bool,
+    addresses: Vec<IpAddr>,
+    /// Whether it says what the name stands for; otherwise what clusters export does.
+    decides: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -113,6 +123,8 @@ struct Subject {
     kind: String,
     namespace: Option<String>,
     service: Option<String>,
+    /// Whether it is a name of the cluster set.
+    in_set: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -143,6 +155,8 @@ struct Service {
     addresses: Vec<IpAddr>,
     ports: Vec<Port>,
     exported: bool,
+    /// Whether its cluster gives it to the cluster set.
+    in_set: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -168,6 +182,7 @@ impl TryFrom<wire::Explanation> for Explanation {
             views,
             class,
             policy,
+            import,
         } = told;
         let mut explanation = Self {
             name,
@@ -181,6 +196,7 @@ impl TryFrom<wire::Explanation> for Explanation {
             subject: subject.map(Subject::from),
             class: some(class),
             policy: policy.map(Policy::from),
+            import: import.map(Import::try_from).transpose()?,
             clusters: views
                 .into_iter()
                 .map(View::try_from)
@@ -243,17 +259,36 @@ impl TryFrom<wire::Kept> for Kept {
     }
 }
 
+impl TryFrom<wire::Import> for Import {
+    type Error = String;
+
+    fn try_from(import: wire::Import) -> Result<Self, String> {
+        let wire::Import {
+            headless,
+            addresses,
+            decides,
+        } = import;
+        Ok(Self {
+            headless,
+            addresses: all_addresses(addresses)?,
+            decides,
+        })
+    }
+}
+
 impl From<wire::Subject> for Subject {
     fn from(subject: wire::Subject) -> Self {
         let wire::Subject {
             kind,
             namespace,
             service,
+            in_set,
         } = subject;
         Self {
             kind,
             namespace: some(namespace),
             service: some(service),
+            in_set,
         }
     }
 }
@@ -318,6 +353,7 @@ impl TryFrom<wire::Service> for Service {
             addresses,
             ports,
             exported,
+            in_set,
         } = service;
         let port = |port: wire::ServicePort| {
             let wire::ServicePort {
@@ -336,6 +372,7 @@ impl TryFrom<wire::Service> for Service {
             addresses: all_addresses(addresses)?,
             ports: ports.into_iter().map(port).collect(),
             exported,
+            in_set,
         })
     }
 }

@@ -7,8 +7,9 @@ use super::{gateways::gateways, table::cluster};
 use crate::{
     answer::{Answer, Doubt, Forward, Question, Records, Reply, Servers, answer, in_shadow},
     cache::Key,
-    catalog::{Class, Kind, Protocol, Service},
-    gateway::{Report, of_clusters},
+    catalog::{Class, Imported, Kind, Protocol, Service, ServiceImport},
+    encode::ttl,
+    gateway::{Lifetimes, Report, of_clusters},
     index::{Because, Fate, Give, Index, LeftOut, Mode, RemoteAnswer, Scope, Subject, View, Why},
     metrics::Outcome,
     name::Name,
@@ -16,14 +17,27 @@ use crate::{
     wire::{CLASS_IN, rtype},
 };
 
-/// Explains a name of a type in class IN, from one index and what is known besides.
-pub fn explanation(
-    index: &Index,
-    upstream: &Upstream,
-    report: &Report,
-    name: &Name,
-    rtype: u16,
-) -> proto::Explanation {
+/// What an explanation is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'k> {
+    /// One index.
+    pub index: &'k Index,
+    /// Who is asked for other names.
+    pub upstream: &'k Upstream,
+    /// What the last probes and look-ups of gateways found.
+    pub report: &'k Report,
+    /// For how long gateways' addresses are good.
+    pub lifetimes: &'k Lifetimes,
+}
+
+/// Explains a name of a type in class IN.
+pub fn explanation(known: Known<'_>, name: &Name, rtype: u16) -> proto::Explanation {
+    let Known {
+        index,
+        upstream,
+        report,
+        lifetimes,
+    } = known;
     let question = Question {
         name: name.as_wire(),
         rtype,
@@ -38,7 +52,9 @@ pub fn explanation(
     };
     let told = |answer: &Answer<'_>| proto::Answer {
         kind: Some(match answer {
-            Answer::Reply(reply) => proto::answer::Kind::Reply(self::reply(index, reply)),
+            Answer::Reply(reply) => {
+                proto::answer::Kind::Reply(self::reply(index, lifetimes, reply))
+            }
             Answer::Forward(to) => {
                 proto::answer::Kind::Forward(forward(upstream, &Key::own(name, rtype), *to))
             }
@@ -61,22 +77,34 @@ pub fn explanation(
             .map_or("", class)
             .to_owned(),
         policy: why.as_ref().map(policy),
+        import: why
+            .as_ref()
+            .and_then(|why| why.import.as_deref())
+            .map(import),
         views: why.map_or_else(Vec::new, |why| views(index, report, &why)),
     }
 }
 
 fn why(index: &Index, subject: Subject<'_>) -> Option<Why> {
     let Subject::Service {
-        namespace, service, ..
+        namespace,
+        service,
+        in_set,
+        ..
     } = subject
     else {
         return None;
     };
     let text = |label| std::str::from_utf8(label).ok();
-    Some(index.why(text(namespace)?, text(service)?))
+    let (namespace, service) = (text(namespace)?, text(service)?);
+    Some(if in_set {
+        index.why_in_set(namespace, service)
+    } else {
+        index.why(namespace, service)
+    })
 }
 
-fn reply(index: &Index, reply: &Reply<'_>) -> proto::Reply {
+fn reply(index: &Index, lifetimes: &Lifetimes, reply: &Reply<'_>) -> proto::Reply {
     let records = match &reply.records {
         Records::None => Vec::new(),
         Records::A { addresses, .. } => addresses.iter().map(ToString::to_string).collect(),
@@ -98,7 +126,7 @@ fn reply(index: &Index, reply: &Reply<'_>) -> proto::Reply {
         records,
         reason: reply.reason.as_str().to_owned(),
         extended_error: ede.to_owned(),
-        ttl_seconds: index.settings().ttl,
+        ttl_seconds: ttl(index, reply, lifetimes),
     }
 }
 
@@ -151,17 +179,28 @@ fn subject_of(subject: Subject<'_>) -> proto::Subject {
         Subject::Namespace(namespace) => proto::Subject {
             kind: "namespace".to_owned(),
             namespace: text(namespace),
-            service: String::new(),
+            ..proto::Subject::default()
         },
         Subject::Service {
             namespace,
             service,
             below,
+            in_set,
         } => proto::Subject {
             kind: if below { "below" } else { "service" }.to_owned(),
             namespace: text(namespace),
             service: text(service),
+            in_set,
         },
+    }
+}
+
+fn import(import: &ServiceImport) -> proto::Import {
+    let addresses = import.imported.addresses();
+    proto::Import {
+        headless: matches!(import.imported, Imported::Headless(_)),
+        addresses: addresses.iter().map(ToString::to_string).collect(),
+        decides: import.imported.says_something(),
     }
 }
 
@@ -263,8 +302,10 @@ fn fate(fate: &Fate) -> &'static str {
         Fate::Absent => "absent",
         Fate::Local => "local",
         Fate::Behind => "behind",
+        Fate::BehindImport => "behind-import",
         Fate::LocalUnread => "local-unread",
         Fate::LeftOut(LeftOut::NotExported) => "not-exported",
+        Fate::LeftOut(LeftOut::NotInSet) => "not-in-set",
         Fate::LeftOut(LeftOut::ExternalName) => "external-name",
         Fate::LeftOut(LeftOut::NotImported) => "not-imported",
         Fate::LeftOut(LeftOut::ClusterLocal) => "cluster-local",
@@ -298,5 +339,6 @@ fn service_of(service: &Service) -> proto::Service {
         addresses: addresses.iter().map(ToString::to_string).collect(),
         ports: ports.collect(),
         exported: service.exported,
+        in_set: service.in_cluster_set,
     }
 }

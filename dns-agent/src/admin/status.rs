@@ -9,7 +9,7 @@ use super::{
     gateways::gateways,
     table::{cluster, milliseconds},
 };
-use crate::{answer::Servers, gateway::of_clusters};
+use crate::{answer::Servers, gateway::of_clusters, upstream::LeadsTo};
 
 /// Everything that a check of the node's set-up wants to know.
 pub(super) fn status(admin: &Admin) -> proto::Status {
@@ -71,5 +71,23 @@ pub(super) fn status(admin: &Admin) -> proto::Status {
             })
             .collect(),
         overlaps: u64::try_from(index.overlaps()).unwrap_or(u64::MAX),
+        leads: admin.upstream.leads().into_iter().map(lead).collect(),
+    }
+}
+
+fn lead(lead: LeadsTo) -> proto::LeadsTo {
+    let LeadsTo {
+        server,
+        names,
+        agent,
+        back,
+        itself,
+    } = lead;
+    proto::LeadsTo {
+        server: server.to_string(),
+        names,
+        agent,
+        back,
+        itself,
     }
 }

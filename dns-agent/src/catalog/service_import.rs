@@ -26,6 +26,28 @@ pub enum Imported {
     Headless(Vec<ImportedEndpoint>),
 }
 
+impl Imported {
+    /// Whether it says anything: otherwise what clusters export counts.
+    pub fn says_something(&self) -> bool {
+        match self {
+            Self::ClusterSetIp(addresses) => !addresses.is_empty(),
+            Self::Headless(endpoints) => !endpoints.is_empty(),
+        }
+    }
+
+    /// What it gives: its addresses, or those of its ready endpoints.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        match self {
+            Self::ClusterSetIp(addresses) => addresses.clone(),
+            Self::Headless(endpoints) => endpoints
+                .iter()
+                .filter(|imported| imported.endpoint.ready)
+                .map(|imported| imported.endpoint.address)
+                .collect(),
+        }
+    }
+}
+
 /// One pod of an imported headless service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImportedEndpoint {

@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Damping, Health, Probed, Report, Seen, SharedReport, Target, probe};
+use super::{Damping, Health, Probed, Report, Seen, SharedLifetimes, SharedReport, Target, probe};
 use crate::{catalog::GatewayHost, config::GatewayProbe, metrics::SharedMetrics};
 
 /// What a name was found to be: its addresses and for how long, or that nobody could tell.
@@ -54,6 +54,7 @@ pub struct Follower {
     /// Why the last look-up of a name failed.
     problems: BTreeMap<Arc<str>, String>,
     report: SharedReport,
+    lifetimes: SharedLifetimes,
     turns: Turn,
     work: FuturesUnordered<Work>,
 }
@@ -76,6 +77,7 @@ impl Follower {
             last: BTreeMap::new(),
             problems: BTreeMap::new(),
             report: SharedReport::default(),
+            lifetimes: SharedLifetimes::default(),
             turns: 0,
             work: FuturesUnordered::new(),
         }
@@ -84,6 +86,11 @@ impl Follower {
     /// Where the last probes and look-ups are told.
     pub fn report(&self) -> SharedReport {
         Arc::clone(&self.report)
+    }
+
+    /// Where it is told for how long looked-up addresses are good.
+    pub fn lifetimes(&self) -> SharedLifetimes {
+        Arc::clone(&self.lifetimes)
     }
 
     /// Tells every change to `tell`, until `stop`.
@@ -159,6 +166,10 @@ impl Follower {
                         self.problems.remove(&name);
                         found.sort_unstable();
                         found.dedup();
+                        let now = Instant::now();
+                        let known = self.lifetimes.load();
+                        self.lifetimes
+                            .store(Arc::new(known.with(&found, now + ttl, now)));
                         if addresses.as_deref() != Some(&found[..]) {
                             info!(gateway = %name, addresses = ?found, "gateway looked up");
                             *addresses = Some(found.into());

@@ -131,12 +131,15 @@ fn add_import(names: &mut Names, name: &Name, (cluster, import): (usize, &Servic
         clusters: [cluster].into(),
         ..Host::default()
     };
+    if !import.imported.says_something() {
+        return false;
+    }
     match &import.imported {
-        Imported::ClusterSetIp(addresses) if !addresses.is_empty() => {
+        Imported::ClusterSetIp(addresses) => {
             let host = host.with(addresses.iter().copied());
             names.add_service(name, host, &import.ports, None);
         }
-        Imported::Headless(endpoints) if !endpoints.is_empty() => {
+        Imported::Headless(endpoints) => {
             let mut pods = Pods::new();
             for imported in endpoints.iter().filter(|imported| imported.endpoint.ready) {
                 let above = match &imported.cluster {
@@ -151,7 +154,6 @@ fn add_import(names: &mut Names, name: &Name, (cluster, import): (usize, &Servic
             }
             names.add_headless(name, &host, pods, [], &import.ports);
         }
-        Imported::ClusterSetIp(_) | Imported::Headless(_) => return false,
     }
     true
 }

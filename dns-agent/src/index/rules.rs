@@ -23,6 +23,8 @@ pub(super) struct Rules<'b> {
 pub enum LeftOut {
     /// The peer keeps it to itself.
     NotExported,
+    /// Its cluster does not give it to the cluster set; of names of that.
+    NotInSet,
     /// It stands for another name, which is relative to the peer.
     ExternalName,
     /// What may be taken from this peer does not name it.
@@ -71,8 +73,7 @@ impl<'b> Rules<'b> {
         self.peers_with(name, inputs, counts).collect()
     }
 
-    /// The clusters that give a service to the cluster set. Which names are cluster-local by configuration says nothing of
-    /// them: who exports a service means it.
+    /// The clusters that give a service to the cluster set.
     pub(super) fn exporters_of<'i>(
         &self,
         name: &str,
@@ -82,12 +83,11 @@ impl<'b> Rules<'b> {
             return Vec::new();
         };
         let here = service(inputs, local, name);
-        let here = here.filter(|here| here.in_cluster_set && here.kind != Kind::ExternalName);
         let reached = self.reach(inputs);
-        let counts = |peer: &Peer, service: &Service| {
-            let left_out = left_out_by(&self.always_local, peer, service, reached);
-            service.in_cluster_set && left_out.is_none()
-        };
+        let counts =
+            |peer: &Peer, service: &Service| self.left_out_of_set(peer, service, reached).is_none();
+        let of_local = self.context.peers.get(local);
+        let here = here.filter(|here| of_local.is_some_and(|of| counts(of, here)));
         let peers = self.peers_with(name, inputs, counts);
         here.map(|here| (local, here))
             .into_iter()
@@ -118,6 +118,23 @@ impl<'b> Rules<'b> {
         reached: bool,
     ) -> Option<LeftOut> {
         left_out_by(&self.context.cluster_local, peer, service, reached)
+    }
+
+    /// Why a cluster's service is not given to the cluster set; `None`: it is. Which names are cluster-local by configuration
+    /// says nothing of them: who exports a service means it.
+    pub(super) fn left_out_of_set(
+        &self,
+        peer: &Peer,
+        service: &Service,
+        reached: bool,
+    ) -> Option<LeftOut> {
+        if !service.in_cluster_set {
+            Some(LeftOut::NotInSet)
+        } else if peer.local {
+            (service.kind == Kind::ExternalName).then_some(LeftOut::ExternalName)
+        } else {
+            left_out_by(&self.always_local, peer, service, reached)
+        }
     }
 
     /// The parts that peers have in a service.

@@ -6,12 +6,12 @@ use std::{net::IpAddr, sync::Arc};
 use super::{
     Because, Give, Index, LeftOut, RemoteAnswer, Scope,
     build::inputs_of,
-    remote::{Found, find},
+    remote::{Asked, Found, Remote, find},
     rules::Rules,
 };
-use crate::catalog::{Class, Service};
+use crate::catalog::{Class, Service, ServiceImport};
 
-/// What a name below the service domain speaks of.
+/// What a name below one of our domains speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject<'n> {
     /// The service domain itself.
@@ -26,6 +26,8 @@ pub enum Subject<'n> {
         service: &'n [u8],
         /// Whether it is something below the service.
         below: bool,
+        /// Whether it is a name of the cluster set.
+        in_set: bool,
     },
 }
 
@@ -40,6 +42,8 @@ pub struct Why {
     pub answer: (RemoteAnswer, Scope),
     /// Whether it may become remote once it was local, and who says so.
     pub failover: (bool, Scope),
+    /// Of a name of the cluster set, what the local cluster itself says of it.
+    pub import: Option<Arc<ServiceImport>>,
 }
 
 /// One cluster's part.
@@ -60,10 +64,12 @@ pub enum Fate {
     Unread,
     /// The cluster has no such service.
     Absent,
-    /// It is local, and so the only one that counts.
+    /// It is local, and so the only one that counts; in the cluster set beside those of others, if it is headless.
     Local,
     /// It does not count, because the local cluster has a service of this name.
     Behind,
+    /// It does not count, because the local cluster itself says what the name stands for in the cluster set.
+    BehindImport,
     /// It does not count yet, because nobody knows what the local cluster has.
     LocalUnread,
     /// It does not count for what it is.
@@ -124,25 +130,7 @@ impl Index {
             match part.and_then(|part| remotes.get(part)) {
                 Some(_) if cluster.local => Fate::Local,
                 Some(_) if kept => Fate::KeptLocal,
-                Some(remote) => {
-                    let mut found = Found::default();
-                    let (give, mut because) = found.add(remote, class, &asked);
-                    let mut found = found.finish();
-                    if give == Give::Gateways && !found.addresses.is_empty() {
-                        found.addresses.retain(|address| given.contains(address));
-                        if found.addresses.is_empty() {
-                            because = Because::Farther;
-                        }
-                    }
-                    let pods = found.endpoints.iter().filter(|endpoint| endpoint.ready);
-                    let pods = pods.map(|endpoint| endpoint.address);
-                    Fate::Counts {
-                        give,
-                        because,
-                        addresses: pods.chain(found.addresses.iter().copied()).collect(),
-                        overlaps: found.overlaps,
-                    }
-                }
+                Some(remote) => counts(remote, class, &asked, &given),
                 None if local_has_it => Fate::Behind,
                 None => Fate::LocalUnread,
             }
@@ -164,6 +152,33 @@ impl Index {
             class: (!parts.is_empty()).then_some(class),
             answer: self.settings.remote.answer(namespace, name),
             failover: self.settings.remote.failover(namespace, name),
+            import: None,
         }
+    }
+}
+
+/// A peer's part, where all together give these addresses.
+pub(super) fn counts(
+    remote: &Remote<'_>,
+    class: Class,
+    asked: &Asked<'_>,
+    given: &[IpAddr],
+) -> Fate {
+    let mut found = Found::default();
+    let (give, mut because) = found.add(remote, class, asked);
+    let mut found = found.finish();
+    if give == Give::Gateways && !found.addresses.is_empty() {
+        found.addresses.retain(|address| given.contains(address));
+        if found.addresses.is_empty() {
+            because = Because::Farther;
+        }
+    }
+    let pods = found.endpoints.iter().filter(|endpoint| endpoint.ready);
+    let pods = pods.map(|endpoint| endpoint.address);
+    Fate::Counts {
+        give,
+        because,
+        addresses: pods.chain(found.addresses.iter().copied()).collect(),
+        overlaps: found.overlaps,
     }
 }

@@ -33,6 +33,11 @@ impl Engine {
         let mut connections = Requests::new(bounds.max_connections);
         let guests = Guests::new(bounds.max_connections);
         let begin = |connections: &mut Requests, stream, client: SocketAddr| {
+            if !self.is_allowed(client) {
+                // It would take a place that clients need; closing it is refusal enough.
+                self.prohibit(client);
+                return;
+            }
             let guest = guests.admit(client.ip());
             let Some(guest) = guest.filter(|_| connections.has_room()) else {
                 self.metrics.connections_refused.inc();

@@ -19,6 +19,7 @@ use crate::{
     gateway::{Target, of_clusters},
     index::{Index, Settings},
     metrics::SharedMetrics,
+    name::Name,
 };
 
 /// Changes within so long become one publish.
@@ -68,8 +69,14 @@ impl Publisher {
         self.wanted.subscribe()
     }
 
-    /// Publishes every change until `stop`, on a thread where building may take its time.
-    pub async fn run(mut self, stop: CancellationToken) -> Result<(), JoinError> {
+    /// Publishes every change until `stop`, on a thread where building may take its time. Names that are not ours to answer
+    /// any more are told to `leave`, before anybody else is asked for them.
+    pub async fn run(
+        mut self,
+        stop: CancellationToken,
+        leave: impl Fn(&[&Name]) + Send + Sync + 'static,
+    ) -> Result<(), JoinError> {
+        let leave = Arc::new(leave);
         loop {
             let change = async {
                 self.board.changed().await;
@@ -79,15 +86,16 @@ impl Publisher {
                 () = stop.cancelled() => return Ok(()),
                 () = change => {}
             }
-            self = spawn_blocking(|| {
-                self.publish();
+            let leave = Arc::clone(&leave);
+            self = spawn_blocking(move || {
+                self.publish(&*leave);
                 self
             })
             .await?;
         }
     }
 
-    fn publish(&mut self) {
+    fn publish(&mut self, leave: &impl Fn(&[&Name])) {
         let began = Instant::now();
         self.serial = unix_time().max(self.serial.wrapping_add(1));
         let before = self.published.load_full();
@@ -117,6 +125,7 @@ impl Publisher {
             );
         }
         let names = index.name_count();
+        leave(&index.left(&before).collect::<Vec<_>>());
         self.published.store(Arc::new(index));
         if let Some(at) = changed_at.filter(|_| changed > 0) {
             let seconds = at.elapsed().as_secs_f64();

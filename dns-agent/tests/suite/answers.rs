@@ -7,7 +7,7 @@ use crossmesh_dns_agent::{
     catalog::{Cluster, SyncState},
     config::Config,
     encode::encode,
-    gateway::Seen,
+    gateway::{Lifetimes, Seen},
     index::{Index, Known},
     sources::file::{self, Expected},
     wire::{Parsed, Transport, parse},
@@ -219,6 +219,7 @@ fn ask_with(index: &Index, asked: &str, rotation: usize) -> String {
                 &query,
                 &reply,
                 query.reply_limit(Transport::Tcp),
+                &Lifetimes::default(),
             );
             let text = render(index, &name, &Message::from_vec(&out).unwrap());
             format!("{text} ({})", reply.reason.as_str())

@@ -3,9 +3,9 @@
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use crossmesh_dns_agent::{
-    admin::explanation,
+    admin::{Known, explanation},
     answer::{Answer, Question, Records, answer},
-    gateway::Report,
+    gateway::{Lifetimes, Report},
     index::{Entry, Index, Origin},
     metrics::Metrics,
     name::Name,
@@ -34,7 +34,13 @@ fn explain(world: &World, index: &Index, asked: &str) -> Explanation {
     );
     let rtype = rtype::parse(rtype).unwrap();
     let name = Name::parse(&name).unwrap();
-    explanation(index, &upstream, &Report::default(), &name, rtype)
+    let known = Known {
+        index,
+        upstream: &upstream,
+        report: &Report::default(),
+        lifetimes: &Lifetimes::default(),
+    };
+    explanation(known, &name, rtype)
 }
 
 fn told(explanation: &Explanation) -> String {
@@ -67,8 +73,13 @@ fn told(explanation: &Explanation) -> String {
     } else {
         format!(", never remote by {}", policy.failover_by)
     };
+    let import = match &explanation.import {
+        Some(import) if import.decides => format!("; imported {}", import.addresses.join(" ")),
+        Some(_) => "; import says nothing".to_owned(),
+        None => String::new(),
+    };
     format!(
-        "{}; {class}; {} by {}{failover}",
+        "{}; {class}; {} by {}{failover}{import}",
         views.join(", "),
         policy.answer,
         policy.answer_by
@@ -128,10 +139,7 @@ fn what_is_explained_is_what_is_done() {
             };
             assert_eq!(told, given, "{name}");
             let Entry::Host(host) = entry else { continue };
-            // Of names of the cluster set only the answer is explained.
-            let Some(subject) = explained.subject else {
-                continue;
-            };
+            let subject = explained.subject.unwrap();
             if host.origin == Origin::Local || subject.kind != "service" {
                 continue;
             }

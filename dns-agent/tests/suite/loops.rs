@@ -146,8 +146,7 @@ async fn other_servers_answer_for_one_that_leads_back_and_the_clusters_dns_is_lo
 async fn a_server_that_sends_back_one_zone_alone_is_asked_for_all_others() {
     let (resolver, good) = (Resolver::start().await, good().await);
     let server = resolver.address;
-    let lines = format!("upstreams: {{servers: [\"{server}\"], clusterZone: [\"{server}\"]}}\n");
-    let agent = Agent::start(&lines).await;
+    let agent = Agent::start(&upstream(server)).await;
     let routes = vec![("clusterset.local", agent.dns), ("", good.address)];
     resolver.to.send_replace(routes);
     agent

@@ -11,6 +11,7 @@ mod explaining;
 mod faults;
 mod hostile;
 mod kubernetes;
+mod lifetimes;
 mod loops;
 mod messages;
 mod overlap;

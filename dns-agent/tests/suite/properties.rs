@@ -13,6 +13,7 @@ use crossmesh_dns_agent::{
     catalog::{Catalog, Endpoint, Gateway, GatewayHost, Kind, Port, Protocol, Service, SyncState},
     config::Config,
     encode::encode,
+    gateway::Lifetimes,
     index::{Entry, Index, Known},
     name::{Name, is_under},
     wire::{Parsed, Rcode, Transport, parse, rtype},
@@ -383,7 +384,7 @@ proptest! {
                 };
                 let written = |limit: usize| {
                     let mut out = Vec::new();
-                    encode(&mut out, &index, &query, &reply, limit);
+                    encode(&mut out, &index, &query, &reply, limit, &Lifetimes::default());
                     let message = Message::from_vec(&out);
                     (out.len(), message)
                 };

@@ -184,6 +184,9 @@ pub struct Explanation {
     /// The policy for services that only peers have; absent without a service.
     #[prost(message, optional, tag = "11")]
     pub policy: ::core::option::Option<Policy>,
+    /// Of a name of the cluster set, the local cluster's ServiceImport, if it has one.
+    #[prost(message, optional, tag = "12")]
+    pub import: ::core::option::Option<Import>,
 }
 /// What a question is answered with.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -264,6 +267,21 @@ pub struct Subject {
     /// Empty for the domain and a namespace.
     #[prost(string, tag = "3")]
     pub service: ::prost::alloc::string::String,
+    /// Whether it is a name of the cluster set.
+    #[prost(bool, tag = "4")]
+    pub in_set: bool,
+}
+/// What the local cluster says that a service of the cluster set stands for.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Import {
+    #[prost(bool, tag = "1")]
+    pub headless: bool,
+    /// Its addresses, or its ready endpoints.
+    #[prost(string, repeated, tag = "2")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whether it says anything; otherwise what clusters export counts.
+    #[prost(bool, tag = "3")]
+    pub decides: bool,
 }
 /// One cluster's part in a service.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -277,7 +295,9 @@ pub struct View {
     #[prost(message, optional, tag = "3")]
     pub service: ::core::option::Option<Service>,
     /// What becomes of it: `unread`, `absent`, `local`, `behind` (the local cluster has one), `local-unread`,
-    /// `not-exported`, `external-name`, `not-imported`, `cluster-local`, `not-labelled`, `kept-local` (`failover: false`), `counts`.
+    /// `not-exported`, `external-name`, `not-imported`, `cluster-local`, `not-labelled`, `kept-local` (`failover: false`),
+    /// `counts`; of a name of the cluster set also `not-in-set` (its cluster does not export it) and `behind-import` (the
+    /// local cluster's ServiceImport decides).
     #[prost(string, tag = "4")]
     pub fate: ::prost::alloc::string::String,
     /// Of one that counts, whose addresses it gives: `nothing`, `gateways`, `own`.
@@ -312,6 +332,9 @@ pub struct Service {
     pub ports: ::prost::alloc::vec::Vec<ServicePort>,
     #[prost(bool, tag = "4")]
     pub exported: bool,
+    /// Whether its cluster gives it to the cluster set.
+    #[prost(bool, tag = "5")]
+    pub in_set: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ServicePort {
@@ -417,6 +440,28 @@ pub struct Status {
     /// Remote addresses that are not given because they are local ones here.
     #[prost(uint64, tag = "16")]
     pub overlaps: u64,
+    /// The upstream servers that lead to an agent, this one or another.
+    #[prost(message, repeated, tag = "17")]
+    pub leads: ::prost::alloc::vec::Vec<LeadsTo>,
+}
+/// An upstream server that sends what it is asked to an agent.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LeadsTo {
+    /// As ADDRESS:PORT.
+    #[prost(string, tag = "1")]
+    pub server: ::prost::alloc::string::String,
+    /// For which names: `outside`, `reverse`, the cluster domain, the domain of the cluster set.
+    #[prost(string, repeated, tag = "2")]
+    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What that agent calls itself.
+    #[prost(string, tag = "3")]
+    pub agent: ::prost::alloc::string::String,
+    /// Whether our questions come back to us: a forwarding loop.
+    #[prost(bool, tag = "4")]
+    pub back: bool,
+    /// Whether that agent is this one.
+    #[prost(bool, tag = "5")]
+    pub itself: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ClusterStatus {

@@ -1,13 +1,24 @@
-//! Whether the agent's own ports answer, whether those whom it asks do, and that none of them asks it in turn.
+//! Whether the agent's own ports answer, whether those whom it asks do, and what it found of servers that ask agents.
 
 use std::net::SocketAddr;
 
 use super::Check;
 use super::ask::{A, Ask, NS, Reply, Transport};
-use super::status::Status;
+use super::status::{LeadsTo, Status};
 
 const SERVFAIL: u8 = 2;
 const REFUSED: u8 = 5;
+
+/// A reply that is no answer: it says that the server cannot or will not tell.
+fn failure(reply: Reply) -> Option<&'static str> {
+    match reply.rcode {
+        1 => Some("answers FORMERR"),
+        SERVFAIL => Some("answers SERVFAIL"),
+        4 => Some("answers NOTIMP"),
+        REFUSED => Some("refuses this node's queries"),
+        _ => None,
+    }
+}
 
 /// A name that every agent answers itself: it exists and has no records, and the SOA of that answer has a serial by which
 /// the agent is told from others. In shadow mode the cluster's DNS answers it.
@@ -32,7 +43,20 @@ pub(super) fn own(status: &Status, network: &impl Ask) -> Vec<Check> {
                     "answers SERVFAIL",
                     "the checks of clusters and upstream servers below say why",
                 ),
-                Ok(_) => Check::ok(about, "answers"),
+                Ok(reply) if reply.rcode == REFUSED => Check::problem(
+                    about,
+                    "refuses this node's queries",
+                    "it answers only whom allowFrom names: if this is the agent's node, or a pod is refused too, add their \
+                     range to cluster.ranges or allowFrom",
+                ),
+                Ok(reply) => match failure(reply) {
+                    None => Check::ok(about, "answers"),
+                    Some(what) => Check::problem(
+                        about,
+                        format!("{what}, as no agent does"),
+                        "another process answers on this port: ss -lnptu tells which",
+                    ),
+                },
                 Err(why) => Check::problem(
                     about,
                     format!("does not answer: {why}"),
@@ -57,11 +81,11 @@ pub(super) fn upstream(status: &Status, network: &impl Ask) -> Vec<Check> {
         .map(|server| Upstream::ask(*server, "cluster dns", &own, A, network));
     let mut checks = Vec::new();
     for all in [general.collect::<Vec<_>>(), cluster.collect()] {
-        let some = all.iter().any(|one| one.reply.is_ok());
+        let some = all.iter().any(Upstream::answers);
         checks.extend(all.iter().map(|one| one.check(some, all.len())));
     }
     checks.extend(stub(status));
-    checks.push(loops(status, network));
+    checks.extend(leads(status));
     checks
 }
 
@@ -79,34 +103,39 @@ impl Upstream {
         }
     }
 
+    fn answers(&self) -> bool {
+        matches!(&self.reply, Ok(reply) if failure(*reply).is_none())
+    }
+
     /// As one of `all`, of whom perhaps another answers.
     fn check(&self, another_answers: bool, all: usize) -> Check {
         let about = self.about.clone();
-        match &self.reply {
-            Ok(reply) if matches!(reply.rcode, SERVFAIL | REFUSED) => Check::warning(
-                about,
-                if reply.rcode == REFUSED {
-                    "refuses this node's queries"
-                } else {
-                    "answers SERVFAIL"
-                },
-                "that server's log says why; another one is asked meanwhile, if there is one",
-            ),
-            Ok(_) => Check::ok(about, "answers"),
-            Err(why) if another_answers => Check::warning(
-                about,
+        let (found, mend) = match &self.reply {
+            Ok(reply) => match failure(*reply) {
+                None => return Check::ok(about, "answers"),
+                Some(what) => (what.to_owned(), "that server's log says why"),
+            },
+            Err(why) => (
                 format!("does not answer: {why}"),
-                "another one is asked instead; mend it, or take it out of upstreams",
+                "look for a firewall, or correct upstreams",
             ),
-            Err(why) => Check::problem(
+        };
+        if another_answers {
+            return Check::warning(
                 about,
-                match all {
-                    1 => format!("does not answer, and there is no other: {why}"),
-                    _ => format!("does not answer, nor does another: {why}"),
-                },
-                "names that are not the agent's own fail now; look for a firewall, or correct upstreams",
-            ),
+                found,
+                format!("another one is asked instead; {mend}, or take it out of upstreams"),
+            );
         }
+        let others = match all {
+            1 => "there is no other",
+            _ => "no other answers",
+        };
+        Check::problem(
+            about,
+            format!("{found}; {others}"),
+            format!("names that are not the agent's own fail now; {mend}"),
+        )
     }
 }
 
@@ -132,31 +161,42 @@ pub(super) fn is_stub(server: SocketAddr) -> bool {
     stubs.contains(&&*server.ip().to_string())
 }
 
-/// An upstream server that gives an answer of the agent's has asked the agent: what neither knows goes around.
-fn loops(status: &Status, network: &impl Ask) -> Check {
-    if status.mode == "shadow" {
-        return Check::ok(
+/// What the agent found, which looks all the time: servers whose questions come back to it, or reach another agent.
+fn leads(status: &Status) -> Vec<Check> {
+    let lead = |lead: &LeadsTo| {
+        let LeadsTo {
+            server,
+            names,
+            agent,
+            back,
+            itself,
+        } = lead;
+        let names = names.join(", ");
+        if !back {
+            return Check::warning(
+                "loop",
+                format!(
+                    "{server} asks another agent, {agent} (names: {names}): no loop, but a way around"
+                ),
+                "have that server ask the node's real servers, or take it out of upstreams",
+            );
+        }
+        let by = if *itself {
+            String::new()
+        } else {
+            format!(" by way of the agent {agent}")
+        };
+        Check::problem(
             "loop",
-            "not looked for: in shadow mode the agent says nothing of its own",
-        );
+            format!(
+                "{server} sends the agent's questions back{by} (names: {names}): what nobody there knows fails"
+            ),
+            "give the cluster's DNS under an address that does not lead here (upstreams.clusterZone), and let it forward to \
+             the real servers of the node",
+        )
+    };
+    if status.leads.is_empty() {
+        return vec![Check::ok("loop", "no upstream server asks an agent")];
     }
-    let own = own_name(status);
-    let all = status.general_servers.iter().chain(&status.cluster_servers);
-    let around = all.filter(|server| {
-        let reply = network.ask(**server, Transport::Udp, &own, A);
-        reply.is_ok_and(|reply| is_ours(status, reply))
-    });
-    let around: Vec<String> = around.map(ToString::to_string).collect();
-    if around.is_empty() {
-        return Check::ok("loop", "no upstream server asks this agent");
-    }
-    Check::problem(
-        "loop",
-        format!(
-            "{} asks this agent: what neither knows goes around for ever",
-            around.join(", ")
-        ),
-        "give the cluster's DNS under an address that does not lead here (upstreams.clusterZone), and let it forward to \
-         the real servers of the node",
-    )
+    status.leads.iter().map(lead).collect()
 }

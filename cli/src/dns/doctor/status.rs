@@ -30,6 +30,19 @@ pub(super) struct Status {
     pub(super) clusters: Vec<Of>,
     pub(super) discoveries: Vec<wire::Discovery>,
     pub(super) overlaps: u64,
+    pub(super) leads: Vec<LeadsTo>,
+}
+
+/// An upstream server that sends what it is asked to an agent.
+#[derive(Debug)]
+pub(super) struct LeadsTo {
+    pub(super) server: SocketAddr,
+    pub(super) names: Vec<String>,
+    pub(super) agent: String,
+    /// Whether that leads back to the agent.
+    pub(super) back: bool,
+    /// Whether that agent is the one that says so.
+    pub(super) itself: bool,
 }
 
 /// One cluster.
@@ -114,6 +127,7 @@ impl TryFrom<wire::Status> for Status {
             clusters,
             discoveries,
             overlaps,
+            leads,
         } = status;
         Ok(Self {
             version,
@@ -135,6 +149,31 @@ impl TryFrom<wire::Status> for Status {
                 .collect::<Result<_, _>>()?,
             discoveries,
             overlaps,
+            leads: leads
+                .into_iter()
+                .map(LeadsTo::try_from)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl TryFrom<wire::LeadsTo> for LeadsTo {
+    type Error = String;
+
+    fn try_from(lead: wire::LeadsTo) -> Result<Self, String> {
+        let wire::LeadsTo {
+            server,
+            names,
+            agent,
+            back,
+            itself,
+        } = lead;
+        Ok(Self {
+            server: address(server)?,
+            names,
+            agent,
+            back,
+            itself,
         })
     }
 }
@@ -160,9 +199,10 @@ impl TryFrom<wire::ClusterStatus> for Of {
 }
 
 fn addresses(all: Vec<String>) -> Result<Vec<SocketAddr>, String> {
-    let address = |text: String| {
-        text.parse()
-            .map_err(|_| format!("{text:?} stands where an address with a port must"))
-    };
     all.into_iter().map(address).collect()
+}
+
+fn address(text: String) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| format!("{text:?} stands where an address with a port must"))
 }

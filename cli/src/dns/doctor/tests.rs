@@ -195,7 +195,7 @@ ok       clients                 pod.conf: 169.254.20.10 leads to the agent
 ok       search                  pod.conf: svc.cluster.local, ndots:5
 ok       upstream 10.0.0.2:53    answers
 ok       cluster dns 10.96.0.11:53  answers
-ok       loop                    no upstream server asks this agent
+ok       loop                    no upstream server asks an agent
 ok       cluster cluster-1       synced, 2 services
 ok       cluster cluster-2       synced, 2 services
 ok       gateways cluster-2      203.0.113.7:15443 can be reached
@@ -234,6 +234,14 @@ fn ports_that_do_not_answer_are_problems() {
     Case::default().says(AGENT, Some(failing)).check(&[
         (Warning, "udp 169.254.20.10:53", "SERVFAIL"),
         (Warning, "tcp 169.254.20.10:53", "SERVFAIL"),
+    ]);
+    let refusing = Reply {
+        rcode: 5,
+        serial: None,
+    };
+    Case::default().says(AGENT, Some(refusing)).check(&[
+        (Problem, "udp 169.254.20.10:53", "refuses"),
+        (Problem, "tcp 169.254.20.10:53", "refuses"),
     ]);
 }
 
@@ -308,18 +316,24 @@ fn upstream_servers_must_answer_and_not_ask_the_agent() {
     )]);
     let two = Case::with(|status| status.general_servers.push("10.0.0.3:53".to_owned()));
     two.check(&[(Warning, "upstream 10.0.0.3:53", "silence")]);
-    let refusing = Reply {
+    // Who refuses does not answer, for itself or in another's place.
+    let refusing = Some(Reply {
         rcode: 5,
         serial: None,
-    };
-    Case::default().says(UPSTREAM, Some(refusing)).check(&[(
-        Warning,
+    });
+    Case::default().says(UPSTREAM, refusing).check(&[(
+        Problem,
         "upstream 10.0.0.2:53",
-        "refuses",
+        "refuses this node's queries; there is no other",
     )]);
-    Case::default()
-        .says(CLUSTER_DNS, Some(serial(77)))
-        .check(&[(Problem, "loop", "10.96.0.11:53 asks this agent")]);
+    let both = Case::with(|status| status.general_servers.push("10.0.0.3:53".to_owned()));
+    both.says(UPSTREAM, refusing).check(&[
+        (Problem, "upstream 10.0.0.2:53", "refuses"),
+        (Problem, "upstream 10.0.0.3:53", "silence; no other answers"),
+    ]);
+    let one = Case::with(|status| status.general_servers.push("10.0.0.3:53".to_owned()));
+    one.says("10.0.0.3:53", refusing)
+        .check(&[(Warning, "upstream 10.0.0.3:53", "refuses")]);
     Case::with(|status| {
         status.general_servers = vec!["127.0.0.53:53".to_owned()];
         status.resolv_conf = "/etc/resolv.conf".to_owned();
@@ -330,6 +344,34 @@ fn upstream_servers_must_answer_and_not_ask_the_agent() {
         "systemd-resolved",
         "/etc/resolv.conf names its stub 127.0.0.53:53",
     )]);
+}
+
+#[test]
+fn what_the_agent_found_of_servers_that_ask_agents_is_told() {
+    let lead = |back, itself| wire::LeadsTo {
+        server: CLUSTER_DNS.to_owned(),
+        names: vec!["outside".to_owned(), "reverse".to_owned()],
+        agent: "cluster-1 on b".to_owned(),
+        back,
+        itself,
+    };
+    for mode in ["overlay", "shadow"] {
+        let case = |all: Vec<wire::LeadsTo>| {
+            Case::with(move |status| {
+                status.leads = all;
+                status.mode = mode.to_owned();
+            })
+        };
+        case(vec![lead(true, true)]).check(&[(
+            Problem,
+            "loop",
+            "10.96.0.11:53 sends the agent's questions back (names: outside, reverse)",
+        )]);
+        case(vec![lead(true, false), lead(false, false)]).check(&[
+            (Problem, "loop", "back by way of the agent cluster-1 on b"),
+            (Warning, "loop", "asks another agent, cluster-1 on b"),
+        ]);
+    }
 }
 
 #[test]

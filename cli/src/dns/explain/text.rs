@@ -43,6 +43,15 @@ impl fmt::Display for Explanation {
                 writeln!(f, "         {}", failover_rule(self, policy))?;
             }
         }
+        if let Some(import) = &self.import {
+            let what = if import.decides {
+                listed(&import.addresses)
+            } else {
+                "says nothing yet: what clusters export counts".to_owned()
+            };
+            let kind = if import.headless { "headless, " } else { "" };
+            writeln!(f, "import   {kind}{what}")?;
+        }
         let has_ports = |view: &View| {
             view.service
                 .as_ref()

@@ -1,5 +1,7 @@
 //! The sentences: what decided, and what became of each cluster's service.
 
+mod set;
+
 use super::{Answer, Explanation, Policy, Subject, View};
 use crate::dns::columns::{listed, printable};
 
@@ -16,6 +18,9 @@ pub(super) fn sentence(explanation: &Explanation) -> String {
 }
 
 fn own(explanation: &Explanation, reason: &str, outcome: &str) -> String {
+    if let Some(sentence) = set::own(explanation, reason) {
+        return sentence;
+    }
     let service = service(explanation);
     let local = &explanation.local_cluster;
     let peers = listed(&of(explanation, |view| view.fate == "counts"));
@@ -37,7 +42,12 @@ fn own(explanation: &Explanation, reason: &str, outcome: &str) -> String {
         "nodata" => nothing(explanation),
         "any" => "All types at once are answered with the least there is (RFC 8482).".to_owned(),
         "not-found" => format!(
-            "No catalog has it{}, and mode: {} denies what no catalog has.",
+            "No {} it{}, and mode: {} denies what no catalog has.",
+            if is_in_set(explanation) {
+                "cluster gives"
+            } else {
+                "catalog has"
+            },
             but(explanation),
             explanation.mode
         ),
@@ -174,7 +184,15 @@ fn elsewhere(explanation: &Explanation, why: &str, in_doubt: bool, to: &str) -> 
             ),
             None => format!("Its answer is left to {whom}."),
         },
-        "not-found" => format!("No catalog has it{}: {whom} is asked.", but(explanation)),
+        "not-found" => format!(
+            "No {} it{}: {whom} is asked.",
+            if is_in_set(explanation) {
+                "cluster gives"
+            } else {
+                "catalog has"
+            },
+            but(explanation)
+        ),
         "shadow" => match &explanation.ours {
             Some(ours) => format!(
                 "mode: shadow leaves the answer to {whom}. Otherwise it would be {}.",
@@ -219,6 +237,12 @@ fn by(explanation: &Explanation, scope: &str, field: &str, value: &str) -> Strin
         "everywhere" => format!("{field}: {value}"),
         _ => format!("{field}: {value} (default)"),
     }
+}
+
+/// Whether it is of a service of the cluster set.
+fn is_in_set(explanation: &Explanation) -> bool {
+    let subject = explanation.subject.as_ref();
+    subject.is_some_and(|subject| subject.in_set)
 }
 
 fn service(explanation: &Explanation) -> String {
@@ -273,6 +297,8 @@ pub(super) fn fate(view: &View) -> String {
         "unread" => "the cluster was never read".to_owned(),
         "absent" => "it has no such service".to_owned(),
         "local" => "it is the local cluster".to_owned(),
+        "behind-import" => "the local cluster's ServiceImport decides".to_owned(),
+        "not-in-set" => "it is not exported to the cluster set there (no ServiceExport)".to_owned(),
         "behind" => "the local cluster has it".to_owned(),
         "local-unread" => "the local cluster was never read".to_owned(),
         "not-exported" => "it is not exported there".to_owned(),
