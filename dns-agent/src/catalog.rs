@@ -34,6 +34,8 @@ pub struct Catalog {
     pub mesh_networks: Arc<MeshNetworks>,
     /// Hosts of which the cluster's mesh configuration says whether they stay in their cluster, as it writes them.
     pub cluster_local_hosts: Arc<[(String, bool)]>,
+    /// Whether that mesh configuration is there and could not be read yet: then every host may be one that stays.
+    pub mesh_unread: bool,
     /// Where the agent's own node is, if the cluster says so.
     pub node: Option<Locality>,
 }

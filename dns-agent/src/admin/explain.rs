@@ -309,6 +309,7 @@ fn fate(fate: &Fate) -> &'static str {
         Fate::LeftOut(LeftOut::ExternalName) => "external-name",
         Fate::LeftOut(LeftOut::NotImported) => "not-imported",
         Fate::LeftOut(LeftOut::ClusterLocal) => "cluster-local",
+        Fate::LeftOut(LeftOut::MeshUnread) => "mesh-unread",
         Fate::LeftOut(LeftOut::NotLabelled) => "not-labelled",
         Fate::KeptLocal => "kept-local",
         Fate::Counts { .. } => "counts",

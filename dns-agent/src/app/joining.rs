@@ -1,6 +1,6 @@
 //! Taking addresses over from another agent: not before this one knows as much, but at once when the other has gone.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use thiserror::Error;
 use tokio::{sync::mpsc, time::Instant};
@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    catalog::SyncState,
+    catalog::{Catalog, SyncState},
     readiness::Readiness,
     server::{Pair, Place, join, take},
     sources::Published,
@@ -110,7 +110,11 @@ impl Joining {
         let mut clusters = index.clusters().iter();
         let local = clusters.find(|cluster| cluster.local);
         let known = |state| matches!(state, SyncState::Synced | SyncState::Stale);
+        let whole = |catalog: &Arc<Catalog>| !catalog.mesh_unread;
         waits_for_nothing_else
-            && local.is_some_and(|cluster| known(cluster.state) && !cluster.restored)
+            && local.is_some_and(|cluster| {
+                let catalog = cluster.catalog.as_ref();
+                known(cluster.state) && !cluster.restored && catalog.is_some_and(whole)
+            })
     }
 }

@@ -13,6 +13,8 @@ pub struct ClusterLocal {
     namespaces: HashMap<String, bool>,
     /// By namespace, then by name.
     services: HashMap<String, HashMap<String, bool>>,
+    /// Whether somebody may say more, who was not heard yet.
+    pub(super) incomplete: bool,
 }
 
 impl ClusterLocal {

@@ -31,6 +31,8 @@ pub enum LeftOut {
     NotImported,
     /// It never comes from a peer.
     ClusterLocal,
+    /// That may be so: the mesh configuration that would say it could not be read yet.
+    MeshUnread,
     /// Its namespace is answered from no peer: the label of the local one says so, or is missing where it is needed.
     NotLabelled,
 }
@@ -179,6 +181,8 @@ fn left_out_by(
         Some(LeftOut::NotImported)
     } else if cluster_local.contains(namespace, name) {
         Some(LeftOut::ClusterLocal)
+    } else if cluster_local.incomplete {
+        Some(LeftOut::MeshUnread)
     } else if !reached {
         Some(LeftOut::NotLabelled)
     } else {

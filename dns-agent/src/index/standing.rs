@@ -2,7 +2,7 @@
 
 use std::str::from_utf8;
 
-use super::{Entry, Index, Part, below::Below};
+use super::{Entry, Index, LeftOut, Part, below::Below, build::inputs_of, rules::Rules};
 use crate::{
     catalog::{Import, Service, SyncState},
     name::{Name, is_kubernetes_label, is_under},
@@ -148,8 +148,30 @@ impl Index {
             return self.doubts.reach(namespace);
         };
         let may_come = self.doubts.contain(namespace, service)
-            || self.is_held_back(namespace, service, |_| true);
+            || self.is_held_back(namespace, service, |_| true)
+            || self.is_withheld(namespace, service);
         may_come && !self.stays(below)
+    }
+
+    /// Whether a peer has the service, and is not given for it only because the mesh configuration was not read yet.
+    fn is_withheld(&self, namespace: &[u8], service: &[u8]) -> bool {
+        if !self.context.cluster_local.incomplete {
+            return false;
+        }
+        let Some((namespace, name)) = from_utf8(namespace).ok().zip(from_utf8(service).ok()) else {
+            return false;
+        };
+        let rules = Rules::new(&self.settings, &self.context);
+        let inputs = inputs_of(&self.clusters, namespace);
+        let reached = rules.reach(&inputs);
+        let mut peers = self.context.peers.iter().zip(&inputs);
+        peers.any(|(peer, namespace)| {
+            let services = namespace.as_ref().filter(|_| !peer.local);
+            let service = services.and_then(|of| of.services().get(name));
+            service.is_some_and(|service| {
+                rules.left_out(peer, service, reached) == Some(LeftOut::MeshUnread)
+            })
+        })
     }
 
     /// Whether a name of a service may still turn out to exist in a peer that may have any, if its namespace exists here.

@@ -94,6 +94,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(String, Restored), String> {
             external: Arc::new(external?),
             mesh_networks: Arc::new(MeshNetworks(networks?)),
             every_namespace,
+            mesh_unread: false,
             cluster_local_hosts: cluster_local_hosts
                 .into_iter()
                 .map(|host| (host.host, host.local))

@@ -24,6 +24,8 @@ pub(super) fn encode(cluster: &Cluster, discovered: bool) -> Vec<u8> {
         external,
         mesh_networks,
         cluster_local_hosts,
+        // Such a catalog is not kept: it is not current.
+        mesh_unread: _,
         node,
     } = cluster.catalog.as_deref().unwrap_or(&nothing);
     let external = external

@@ -261,6 +261,12 @@ impl Seat {
         &self.id
     }
 
+    /// What is known of the cluster.
+    pub(super) fn catalog(&self) -> Option<Arc<Catalog>> {
+        let state = self.board.lock();
+        state.members.get(&self.place)?.cluster.catalog.clone()
+    }
+
     /// The cluster's catalog as it is now.
     pub(super) fn synced(&self, catalog: Catalog) {
         self.take(catalog, true, None);

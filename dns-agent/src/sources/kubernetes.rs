@@ -16,9 +16,12 @@ mod mesh_networks;
 mod namespaces;
 mod node;
 mod objects;
+mod offers;
 mod reply;
 mod secrets;
+mod slices;
 mod token_file;
+mod view;
 mod watch;
 mod word;
 
@@ -128,6 +131,7 @@ impl Kubernetes {
                 local,
                 istio_namespace: self.config.istio_namespace.clone(),
                 node: self.config.node.clone().filter(|_| local),
+                patience: patience(&self.config),
             };
             let stop = stop.clone();
             tasks.spawn(format!("cluster {}", seat.id()), async move {
@@ -139,6 +143,11 @@ impl Kubernetes {
             });
         }
     }
+}
+
+/// Half of the time that a cluster is waited for, so that what is known of it is told within that.
+fn patience(config: &Config) -> Duration {
+    config.peer_sync_timeout / 2
 }
 
 /// Follows one cluster, for as long as the future is polled.

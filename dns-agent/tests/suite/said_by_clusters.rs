@@ -1,15 +1,17 @@
 //! What clusters say besides their services, and what that does to answers: the cluster set, labels of namespaces, the mesh
 //! configuration, the place of the node.
 
+use axum::http::StatusCode;
 use hickory_proto::op::ResponseCode;
 use serde_json::{Value, json};
 
 use crate::{
     kubernetes::{GATEWAY, World, name},
     support::{
-        agent::Agent,
-        api::{EXPORTS, IMPORTS, MESH, NAMESPACES, NODES, SERVICES, SLICES},
+        agent::{Agent, Files},
+        api::{EXPORTS, GATEWAYS, IMPORTS, MESH, NAMESPACES, NODES, SERVICES, SLICES},
         message::{Draft, query},
+        servers::Hickory,
     },
 };
 
@@ -148,5 +150,117 @@ async fn the_gateway_that_is_near_the_node_is_answered() {
     tokio::time::timeout(crate::support::agent::PATIENCE, both)
         .await
         .unwrap();
+    agent.stop().await;
+}
+
+/// Both clusters, above servers that know no name of theirs.
+async fn above(hickory: &Hickory, world: &World, more: &str) -> Files {
+    let files = Files::bare(&format!(
+        "cluster: {{id: cluster-1, mesh: east}}\ncatalogs:\n  \
+         - {{cluster: cluster-1, kubeconfig: local.kubeconfig}}\n  \
+         - {{cluster: cluster-2, kubeconfig: peer.kubeconfig}}\n\
+         upstreams: {{servers: [\"{}\"]}}\n{NO_PROBES}{more}",
+        hickory.address
+    ));
+    files.write("local.kubeconfig", &world.local.kubeconfig());
+    files.write("peer.kubeconfig", &world.peer.kubeconfig());
+    files
+}
+
+#[tokio::test]
+async fn nothing_comes_from_peers_while_nobody_knows_what_has_to_stay() {
+    let world = World::new();
+    let hosts = json!(["catalog.shop.svc.cluster.local"]);
+    let settings = json!([{"settings": {"clusterLocal": true}, "hosts": hosts}]);
+    let mesh = json!({"data": {"mesh": json!({"serviceSettings": settings}).to_string()}});
+    world.local.put(MESH, "istio-system", "istio", mesh);
+    world
+        .local
+        .refuse(MESH, Some(StatusCode::INTERNAL_SERVER_ERROR));
+    let hickory = Hickory::start().await;
+    let files = above(&hickory, &world, "peerSyncTimeout: 2s\n").await;
+    let agent = Agent::start_with(files).await;
+    let (catalog, redis) = (name("catalog.shop"), name("redis.shop"));
+    let code = async |query: &Draft| agent.ask(query).await.metadata.response_code;
+    agent
+        .readyz_says(
+            "catalog cluster-1: stale: the ConfigMap istio: the API server says 500: not now | ",
+        )
+        .await;
+    // What is here is answered, and what is nowhere is denied as ever; what a peer has is neither given nor denied.
+    agent.eventually(&name("reviews.shop"), &["10.1.0.9"]).await;
+    assert_eq!(code(&catalog).await, ResponseCode::ServFail);
+    assert_eq!(code(&redis).await, ResponseCode::ServFail);
+    assert_eq!(code(&name("none.shop")).await, ResponseCode::NXDomain);
+    // Readiness does not wait for it for ever.
+    let text = agent.readyz_says("ready\n").await;
+    assert!(text.starts_with("ready\n"), "{text}");
+
+    world.local.refuse(MESH, None);
+    agent.eventually(&redis, &["10.2.0.8"]).await;
+    assert_eq!(code(&catalog).await, ResponseCode::NXDomain);
+    agent.readyz_says("catalog cluster-1: synced\n").await;
+    // What was known stays known.
+    world
+        .local
+        .refuse(MESH, Some(StatusCode::TOO_MANY_REQUESTS));
+    world.local.expire();
+    agent
+        .readyz_says("catalog cluster-1: synced: the ConfigMap istio: ")
+        .await;
+    assert_eq!(agent.answers(&redis).await, ["10.2.0.8"]);
+    assert_eq!(code(&catalog).await, ResponseCode::NXDomain);
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_mesh_configuration_that_the_account_may_not_read_holds_nothing_up() {
+    let world = World::new();
+    world.local.refuse(MESH, Some(StatusCode::FORBIDDEN));
+    let agent = Agent::start_with(world.files(NO_PROBES).await).await;
+    agent
+        .readyz_says(
+            "catalog cluster-1: synced: the ConfigMap istio: the API server says 403: not now\n",
+        )
+        .await;
+    agent.eventually(&name("catalog.shop"), &[GATEWAY]).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn gateways_that_cannot_be_listed_now_are_waited_for_but_not_for_ever() {
+    let world = World::new();
+    world.peer.delete(SERVICES, "istio-system", "eastwest");
+    let object = json!({
+        "metadata": {"labels": {"topology.istio.io/network": "network-2"}},
+        "spec": {
+            "gatewayClassName": "istio",
+            "addresses": [{"value": GATEWAY}],
+            "listeners": [{"name": "tls", "port": 15443, "protocol": "TLS", "tls": {"mode": "Passthrough"}}]
+        }
+    });
+    world.peer.put(GATEWAYS, "istio-system", "eastwest", object);
+    let busy = Some(StatusCode::TOO_MANY_REQUESTS);
+    world.peer.refuse(GATEWAYS, busy);
+    let hickory = Hickory::start().await;
+    let agent = Agent::start_with(above(&hickory, &world, "").await).await;
+    let catalog = name("catalog.shop");
+    agent
+        .readyz_says("catalog cluster-2: pending: gateways: the API server says 429: not now")
+        .await;
+    // A name whose gateways are not known yet is not answered as if it had none.
+    let reply = agent.ask(&catalog).await;
+    assert_eq!(reply.metadata.response_code, ResponseCode::ServFail);
+    world.peer.refuse(GATEWAYS, None);
+    agent.eventually(&catalog, &[GATEWAY]).await;
+    agent.stop().await;
+
+    world.peer.refuse(GATEWAYS, busy);
+    let files = above(&hickory, &world, "peerSyncTimeout: 2s\n").await;
+    let agent = Agent::start_with(files).await;
+    agent
+        .readyz_says("catalog cluster-2: synced: gateways: the API server says 429: not now")
+        .await;
+    agent.eventually(&name("redis.shop"), &["10.2.0.8"]).await;
     agent.stop().await;
 }

@@ -295,7 +295,8 @@ pub struct View {
     #[prost(message, optional, tag = "3")]
     pub service: ::core::option::Option<Service>,
     /// What becomes of it: `unread`, `absent`, `local`, `behind` (the local cluster has one), `local-unread`,
-    /// `not-exported`, `external-name`, `not-imported`, `cluster-local`, `not-labelled`, `kept-local` (`failover: false`),
+    /// `not-exported`, `external-name`, `not-imported`, `cluster-local`, `mesh-unread`, `not-labelled`, `kept-local`
+    /// (`failover: false`),
     /// `counts`; of a name of the cluster set also `not-in-set` (its cluster does not export it) and `behind-import` (the
     /// local cluster's ServiceImport decides).
     #[prost(string, tag = "4")]

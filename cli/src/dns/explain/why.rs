@@ -305,6 +305,10 @@ pub(super) fn fate(view: &View) -> String {
         "external-name" => "it is an ExternalName, which means something only there".to_owned(),
         "not-imported" => "the import of its entry does not name it".to_owned(),
         "cluster-local" => "it never comes from a peer (clusterLocal)".to_owned(),
+        "mesh-unread" => {
+            "it may have to stay: the mesh configuration of the local cluster could not be read yet"
+                .to_owned()
+        }
         "not-labelled" => {
             "the label of its namespace keeps peers away (remote.namespaces)".to_owned()
         }

@@ -1,14 +1,11 @@
 //! What a cluster gives to the cluster set and takes from it: Kubernetes' Multi-Cluster Services API (KEP-1645), where the
 //! cluster offers it.
 
-mod offer;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use kube::Client;
 use serde::Deserialize;
 use tokio::sync::mpsc::Sender;
 
@@ -16,10 +13,10 @@ use super::{
     cluster,
     convert::{self, address},
     objects::{EndpointSlice, Metadata, Object, ServicePort, null_is_empty},
-    watch::{self, Event, Resource, Unwanted},
+    offers::{EXPORTS, IMPORTS, Offers},
+    watch::{Event, Resource, Unwanted},
 };
 use crate::catalog::{self, Imported, ImportedEndpoint};
-use offer::{GROUP, Offer, Waits};
 
 /// What became known.
 #[derive(Debug)]
@@ -27,8 +24,17 @@ pub(super) enum Change {
     Exports(Event<ServiceExport>),
     Imports(Event<ServiceImport>),
     Slices(Event<EndpointSlice>),
-    /// Whether the cluster offers any of them is not known.
-    Unknown(String),
+}
+
+impl Change {
+    /// As [`Event::believed`].
+    pub(super) fn believed(self, believed: bool) -> Self {
+        match self {
+            Self::Exports(event) => Self::Exports(event.believed(believed)),
+            Self::Imports(event) => Self::Imports(event.believed(believed)),
+            Self::Slices(event) => Self::Slices(event.believed(believed)),
+        }
+    }
 }
 
 /// Whoever may use a service of the same name, in other clusters.
@@ -101,114 +107,57 @@ named!(ServiceExport, ServiceImport, EndpointSlice);
 /// Sends everything that becomes known, until nobody wants it any more. Exports count in every cluster, imports in the
 /// local one.
 pub(super) async fn follow(
-    client: &Client,
+    offers: &Offers,
     local: bool,
     send: &Sender<cluster::Change>,
 ) -> Unwanted {
-    let mut waits = Waits::LONG;
-    let mut after_failure = Waits::SHORT;
-    let mut before = None;
-    loop {
-        match Offer::of(client).await {
-            Ok(offer) => {
-                if before.as_ref() != Some(&offer) {
-                    waits = Waits::LONG;
-                }
-                after_failure = Waits::SHORT;
-                let follow = follow_offer(client, &offer, local, send);
-                tokio::select! {
-                    unwanted = follow => return unwanted,
-                    () = offer.changes(client, &mut waits) => {}
-                }
-                before = Some(offer);
-            }
-            Err(problem) => {
-                let told = Change::Unknown(format!("{GROUP}: {problem}"));
-                if let Err(unwanted) = tell(send, told).await {
-                    return unwanted;
-                }
-                after_failure.wait().await;
-            }
-        }
+    let exports = |event| cluster::Change::ClusterSet(Change::Exports(event));
+    let exports = offers.follow(&EXPORTS, "", send, exports);
+    if !local {
+        return exports.await;
     }
-}
-
-async fn follow_offer(
-    client: &Client,
-    offer: &Offer,
-    local: bool,
-    send: &Sender<cluster::Change>,
-) -> Unwanted {
-    let resource = |name, path: String, selector: &str| Resource {
-        name,
-        path,
-        selector: selector.to_owned(),
-        // Its definition may go before that is seen.
-        optional: true,
-    };
-    let exports = resource("serviceexports", offer.path("serviceexports"), "");
-    let imports = resource("serviceimports", offer.path("serviceimports"), "");
-    let slices = resource(
-        "endpointslices of serviceimports",
-        "/apis/discovery.k8s.io/v1/endpointslices".to_owned(),
-        "&labelSelector=multicluster.kubernetes.io%2Fservice-name",
-    );
-    let follow_exports = async {
-        if !offer.exports {
-            return nothing(send, Change::Exports(Event::Listed(Vec::new()))).await;
-        }
-        let wrap = |event| cluster::Change::ClusterSet(Change::Exports(event));
-        watch::follow(client, &exports, send, wrap).await
-    };
-    let offers_imports = local && offer.imports;
-    let follow_imports = async {
-        if !offers_imports {
-            return nothing(send, Change::Imports(Event::Listed(Vec::new()))).await;
-        }
-        let wrap = |event| cluster::Change::ClusterSet(Change::Imports(event));
-        watch::follow(client, &imports, send, wrap).await
-    };
-    let follow_slices = async {
-        if !offers_imports {
-            return nothing(send, Change::Slices(Event::Listed(Vec::new()))).await;
-        }
-        let wrap = |event| cluster::Change::ClusterSet(Change::Slices(event));
-        watch::follow(client, &slices, send, wrap).await
+    let imports = |event| cluster::Change::ClusterSet(Change::Imports(event));
+    let slices = |event| cluster::Change::ClusterSet(Change::Slices(event));
+    let slices_of_imports = |_: &str| Resource {
+        name: "endpointslices of serviceimports",
+        path: "/apis/discovery.k8s.io/v1/endpointslices".to_owned(),
+        selector: "&labelSelector=multicluster.kubernetes.io%2Fservice-name".to_owned(),
+        missing: None,
     };
     tokio::select! {
-        unwanted = follow_exports => unwanted,
-        unwanted = follow_imports => unwanted,
-        unwanted = follow_slices => unwanted,
+        unwanted = exports => unwanted,
+        unwanted = offers.follow(&IMPORTS, "", send, imports) => unwanted,
+        unwanted = offers.follow_as(&IMPORTS, slices_of_imports, send, slices) => unwanted,
     }
-}
-
-/// Says that there are none, once.
-async fn nothing(send: &Sender<cluster::Change>, change: Change) -> Unwanted {
-    match tell(send, change).await {
-        Ok(()) => std::future::pending().await,
-        Err(unwanted) => unwanted,
-    }
-}
-
-async fn tell(send: &Sender<cluster::Change>, change: Change) -> Result<(), Unwanted> {
-    Ok(send.send(cluster::Change::ClusterSet(change)).await?)
 }
 
 /// By namespace, then by the object's name.
 type Kept<T> = BTreeMap<Arc<str>, BTreeMap<String, T>>;
 
 /// Everything that is kept of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ClusterSet {
     exports: Kept<()>,
     imports: Kept<catalog::ServiceImport>,
     /// The import's name, and its endpoints.
     slices: Kept<(String, Vec<ImportedEndpoint>)>,
     /// Of each resource whether it was listed or is known not to be had, and what is wrong.
-    heard: [(bool, Option<String>); 3],
+    heard: [Heard; 3],
 }
 
+type Heard = (bool, Option<String>);
+
 impl ClusterSet {
+    /// Nothing is known yet. Imports count in the local cluster only.
+    pub(super) fn new(local: bool) -> Self {
+        Self {
+            exports: Kept::new(),
+            imports: Kept::new(),
+            slices: Kept::new(),
+            heard: [(false, None), (!local, None), (!local, None)],
+        }
+    }
+
     /// The namespaces that changed by it.
     pub(super) fn take(&mut self, change: Change) -> BTreeSet<Arc<str>> {
         let mut changed = BTreeSet::new();
@@ -221,12 +170,6 @@ impl ClusterSet {
                 take(&mut self.imports, event, import, &mut changed, imports);
             }
             Change::Slices(event) => take(&mut self.slices, event, slice, &mut changed, slices),
-            Change::Unknown(problem) => {
-                exports.1 = Some(problem);
-                for heard in [exports, imports, slices] {
-                    heard.0 = true;
-                }
-            }
         }
         changed
     }
@@ -274,9 +217,9 @@ fn take<K: Named, T>(
     event: Event<K>,
     convert: fn(&K) -> Result<Option<T>, String>,
     changed: &mut BTreeSet<Arc<str>>,
-    (listed, problem): &mut (bool, Option<String>),
+    (listed, problem): &mut Heard,
 ) {
-    let named = |text: String| Some(format!("{GROUP}: {text}"));
+    let named = |text: String| Some(format!("multicluster.x-k8s.io: {text}"));
     let key = |object: &K| {
         let metadata = object.metadata();
         (
@@ -316,8 +259,8 @@ fn take<K: Named, T>(
             Err(text) => *problem = named(text),
         },
         Event::Gone(object) => put(kept, &object, None),
-        // Names of the cluster domain do not wait for what only the cluster set needs.
-        Event::Problem(text) => (*listed, *problem) = (true, Some(text)),
+        Event::Problem(text) => *problem = Some(text),
+        Event::Refused(text) => (*listed, *problem) = (true, Some(text)),
         Event::Well => *problem = None,
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     catalog::{Endpoint, Kind, Port, Protocol, Service},
     name::is_kubernetes_label,
 };
-pub(super) use exposed::{Exposed, NodePorts, gateways, node_address};
+pub(super) use exposed::{Exposed, gateways, node_address};
 
 /// What is kept of a Service.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    convert::{self, Exposed, NodePorts},
+    convert::{self, Exposed},
     objects::{GatewayObject, Node, Service},
     watch::Event,
     word::Word,
@@ -88,8 +88,8 @@ impl Gateways {
         self.selected.as_ref()
     }
 
-    /// Takes what became known of Gateway objects. While they cannot be had those that are known stay, and nobody waits
-    /// for others.
+    /// Takes what became known of Gateway objects. While they cannot be had those that are known stay; nobody waits for
+    /// what is refused.
     pub(super) fn take_objects(&mut self, event: Event<GatewayObject>) -> Word {
         match event {
             Event::Listed(objects) => {
@@ -109,7 +109,8 @@ impl Gateways {
                 self.changed |= self.objects.remove(&key(&object)).is_some();
                 Word::None
             }
-            Event::Problem(problem) => {
+            Event::Problem(problem) => Word::Problem(problem),
+            Event::Refused(problem) => {
                 self.objects_known = true;
                 Word::Problem(problem)
             }
@@ -137,7 +138,8 @@ impl Gateways {
                 self.changed |= self.nodes.remove(&node.metadata.name).is_some();
                 Word::None
             }
-            Event::Problem(problem) => {
+            Event::Problem(problem) => Word::Problem(problem),
+            Event::Refused(problem) => {
                 self.nodes_known = true;
                 Word::Problem(problem)
             }
@@ -151,9 +153,9 @@ impl Gateways {
     }
 
     /// The gateways, and where services can be reached from outside. While something that they need is being listed they
-    /// are as before: a gateway that is not known yet must not look gone.
-    pub(super) fn found(&mut self) -> (Arc<[Gateway]>, Arc<BTreeMap<Key, External>>) {
-        if self.known() && std::mem::take(&mut self.changed) {
+    /// are as before, because a gateway that is not known yet must not look gone; but not if it was waited for long enough.
+    pub(super) fn found(&mut self, waited: bool) -> (Arc<[Gateway]>, Arc<BTreeMap<Key, External>>) {
+        if (waited || self.known()) && std::mem::take(&mut self.changed) {
             self.make();
         }
         (Arc::clone(&self.found), Arc::clone(&self.external))
@@ -218,25 +220,22 @@ impl Gateways {
     }
 
     fn places(&self, exposed: &Exposed) -> External {
-        let Some(nodes) = &exposed.nodes else {
-            return External {
-                hosts: exposed.hosts.clone(),
-                ports: BTreeMap::new(),
-            };
-        };
         External {
-            hosts: self.chosen(nodes).map(|(host, _)| host.clone()).collect(),
-            ports: nodes.ports.clone(),
+            hosts: match &exposed.nodes {
+                None => exposed.hosts.clone(),
+                Some(labels) => self.chosen(labels).map(|(host, _)| host.clone()).collect(),
+            },
+            ports: exposed.ports.clone(),
         }
     }
 
-    /// The nodes that a service is reached at, with those of their labels that are kept.
+    /// The nodes that have these labels, with those of their labels that are kept.
     fn chosen(
         &self,
-        at: &NodePorts,
+        selector: &BTreeMap<String, String>,
     ) -> impl Iterator<Item = &(GatewayHost, BTreeMap<String, String>)> {
         self.nodes.values().filter(|(_, labels)| {
-            let mut selector = at.selector.iter();
+            let mut selector = selector.iter();
             selector.all(|(label, value)| labels.get(label) == Some(value))
         })
     }
@@ -249,11 +248,7 @@ impl Gateways {
             .filter_map(|exposed| exposed.nodes.as_ref());
         let mut nodes = nodes.peekable();
         let selected = nodes.peek().is_some().then_some(());
-        let selected = selected.map(|()| {
-            nodes
-                .flat_map(|nodes| nodes.selector.keys().cloned())
-                .collect()
-        });
+        let selected = selected.map(|()| nodes.flat_map(|labels| labels.keys().cloned()).collect());
         if self.selected == selected {
             return;
         }

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::{
     access::{describe, one_line},
-    objects::{Groups, Object, Page},
+    objects::{Object, Page},
     reply::{self, Failure},
     watch::{Resource, encoded, get},
 };
@@ -17,19 +17,27 @@ const PAGE: usize = 500;
 /// How long a page may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a list comes to.
-pub(super) enum List<K> {
-    /// All objects, and the version of the list.
-    Known(Vec<K>, String),
-    /// Nobody has defined the resource.
-    Undefined,
+/// Why there is no list.
+pub(super) struct NoList {
+    pub(super) problem: String,
+    /// Whether the API server itself refuses it.
+    pub(super) refused: bool,
 }
 
-/// Asks for all objects.
+impl From<String> for NoList {
+    fn from(problem: String) -> Self {
+        Self {
+            problem,
+            refused: false,
+        }
+    }
+}
+
+/// Asks for all objects; they and the version of the list.
 pub(super) async fn list<K: Object>(
     client: &Client,
     resource: &Resource,
-) -> Result<List<K>, String> {
+) -> Result<(Vec<K>, String), NoList> {
     let Resource { path, selector, .. } = resource;
     let mut objects = Vec::new();
     let mut next = String::new();
@@ -46,33 +54,31 @@ pub(super) async fn list<K: Object>(
                 continue;
             }
             Err(Failure::TooLong) => {
-                return Err("the reply is longer than any object can be".to_owned());
+                let problem = "the reply is longer than any object can be";
+                return Err(problem.to_owned().into());
             }
-            Err(Failure::Refused(kube::Error::Api(status)))
-                if status.code == 404 && resource.optional && is_undefined(client).await =>
-            {
-                return Ok(List::Undefined);
+            Err(Failure::Refused(error)) => {
+                resource.hear(&error);
+                return Err(NoList {
+                    problem: describe(&error),
+                    refused: is_refused(&error),
+                });
             }
-            Err(Failure::Refused(error)) => return Err(describe(&error)),
         };
         let page: Page<K> = serde_json::from_str(&text)
             .map_err(|error| one_line(&format!("the reply is not understood: {error}")))?;
         objects.extend(page.items);
         if page.metadata.r#continue.is_empty() {
-            return Ok(List::Known(objects, page.metadata.resource_version));
+            return Ok((objects, page.metadata.resource_version));
         }
         next = page.metadata.r#continue;
     }
 }
 
-/// Whether it is an API server that does not know the resource, and not something in front of it: it tells which groups of
-/// resources it has. Anybody may ask that (the role `system:discovery`).
-async fn is_undefined(client: &Client) -> bool {
-    let Ok(Ok(text)) = text(client, "/apis").await else {
-        return false;
-    };
-    let groups: Result<Groups, _> = serde_json::from_str(&text);
-    groups.is_ok_and(|groups| groups.kind == "APIGroupList" && !groups.groups.is_empty())
+/// Whether it is an API server that refuses, by its own kind of reply: what stands in front of one says anything.
+fn is_refused(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status)
+        if matches!((status.code, &*status.reason), (403, "Forbidden") | (404, "NotFound")))
 }
 
 async fn text(client: &Client, uri: &str) -> Result<Result<String, Failure>, String> {

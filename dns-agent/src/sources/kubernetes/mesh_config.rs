@@ -6,16 +6,31 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::{access::one_line, mesh_networks, objects::MeshData};
-use crate::catalog::MeshNetworks;
+use crate::catalog::{Catalog, MeshNetworks};
 
 /// What the ConfigMap says, each part as it was when it was last understood.
 #[derive(Debug, Default)]
 pub(super) struct MeshConfiguration {
     pub(super) networks: Arc<MeshNetworks>,
-    pub(super) cluster_local_hosts: Arc<[(String, bool)]>,
+    /// `None`: nobody knows yet.
+    pub(super) cluster_local_hosts: Option<Arc<[(String, bool)]>>,
 }
 
 impl MeshConfiguration {
+    /// As it was when the cluster was last known.
+    pub(super) fn of(catalog: &Catalog) -> Self {
+        let hosts = (!catalog.mesh_unread).then(|| Arc::clone(&catalog.cluster_local_hosts));
+        Self {
+            networks: Arc::clone(&catalog.mesh_networks),
+            cluster_local_hosts: hosts,
+        }
+    }
+
+    /// There is none to be had: what was known stays, else it says nothing.
+    pub(super) fn refused(&mut self) {
+        self.cluster_local_hosts.get_or_insert_default();
+    }
+
     /// Takes what can be understood; otherwise the problem, with the key that has it.
     pub(super) fn take(&mut self, data: &MeshData) -> Result<(), String> {
         let networks = mesh_networks::parse(data.mesh_networks.as_deref().unwrap_or_default());
@@ -24,7 +39,7 @@ impl MeshConfiguration {
             .map_err(|problem| format!("meshNetworks: {problem}"));
         let hosts = cluster_local_hosts(data.mesh.as_deref().unwrap_or_default());
         let hosts = hosts
-            .map(|hosts| self.cluster_local_hosts = hosts.into())
+            .map(|hosts| self.cluster_local_hosts = Some(hosts.into()))
             .map_err(|problem| format!("mesh: {problem}"));
         networks.and(hosts)
     }

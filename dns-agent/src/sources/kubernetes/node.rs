@@ -12,7 +12,7 @@ pub(super) fn resource(name: &str) -> Resource {
         name: "the agent's own node",
         path: "/api/v1/nodes".to_owned(),
         selector: format!("&fieldSelector=metadata.name%3D{}", encoded(name)),
-        optional: false,
+        missing: None,
     }
 }
 

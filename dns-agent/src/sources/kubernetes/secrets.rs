@@ -96,7 +96,7 @@ impl Secrets {
             name: "secrets",
             path: format!("/api/v1/namespaces/{namespace}/secrets"),
             selector: "&labelSelector=istio%2FmultiCluster%3Dtrue".to_owned(),
-            optional: false,
+            missing: None,
         };
         let (send, mut events) = mpsc::channel(16);
         let mut watch = std::pin::pin!(watch::follow(client, &resource, &send, |event| event));
@@ -127,7 +127,7 @@ impl Secrets {
                 self.known.remove(&secret.metadata.name);
                 self.reconcile();
             }
-            Event::Problem(problem) => self.discoverer.failed(problem),
+            Event::Problem(problem) | Event::Refused(problem) => self.discoverer.failed(problem),
             Event::Well => self.discoverer.listed(),
         }
     }
@@ -209,6 +209,7 @@ impl Secrets {
             local: false,
             istio_namespace: self.config.istio_namespace.clone(),
             node: None,
+            patience: super::patience(&self.config),
         };
         let text = String::from_utf8(kubeconfig.to_vec());
         self.tasks.spawn(cluster, async move {

@@ -3,20 +3,24 @@
 use std::{
     io::ErrorKind,
     pin::pin,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use http::Request;
 use kube::{Client, core::WatchEvent};
 use tokio::{
-    sync::mpsc::{Sender, error::SendError},
+    sync::{
+        Notify,
+        mpsc::{Sender, error::SendError},
+    },
     time::timeout,
 };
 
 use super::{
     access::describe,
     backoff::Backoff,
-    list::{List, list},
+    list::{NoList, list},
     objects::Object,
     reply::Lines,
 };
@@ -42,9 +46,22 @@ pub(super) struct Resource {
     pub(super) path: String,
     /// What else is in the query, with `&` in front, percent-encoded.
     pub(super) selector: String,
-    /// Whether the API server may not know it, because nobody has defined it there: then there are none, until somebody
-    /// has.
-    pub(super) optional: bool,
+    /// Who is to hear that the API server has no such resource (any more), if it need not have it.
+    pub(super) missing: Option<Arc<Notify>>,
+}
+
+impl Resource {
+    /// Tells whoever is to hear it, if this error says that there is no such resource.
+    pub(super) fn hear(&self, error: &kube::Error) -> bool {
+        let missing = matches!(error, kube::Error::Api(status) if status.code == 404);
+        match &self.missing {
+            Some(hear) if missing => {
+                hear.notify_one();
+                true
+            }
+            _ => false,
+        }
+    }
 }
 
 /// What became known of a resource.
@@ -58,8 +75,21 @@ pub(super) enum Event<K> {
     Gone(K),
     /// Nothing can be known now, or nothing is heard of changes.
     Problem(String),
+    /// Nothing can be known, because the API server itself says so: the account may not, or there is no such thing. It is
+    /// tried again all the same.
+    Refused(String),
     /// The problem is over.
     Well,
+}
+
+impl<K> Event<K> {
+    /// The same, if the API server may be believed: one that begins refuses everybody for a moment.
+    pub(super) fn believed(self, believed: bool) -> Self {
+        match self {
+            Self::Refused(problem) if !believed => Self::Problem(problem),
+            event => event,
+        }
+    }
 }
 
 /// Whoever wanted to know has gone.
@@ -98,7 +128,6 @@ pub(super) async fn follow<K: Object, T>(
         wrap,
         well: true,
         listed: false,
-        undefined: false,
     };
     match following.run().await {
         Ok(never) => match never {},
@@ -115,8 +144,6 @@ struct Following<'f, K, T> {
     well: bool,
     /// Whether it was listed once.
     listed: bool,
-    /// Whether the last word was that the API server does not know the resource.
-    undefined: bool,
 }
 
 impl<K: Object, T> Following<'_, K, T> {
@@ -132,23 +159,19 @@ impl<K: Object, T> Following<'_, K, T> {
                     false => listing.await,
                 };
                 match listed {
-                    Ok(List::Known(objects, at)) => {
+                    Ok((objects, at)) => {
                         self.listed = true;
-                        self.undefined = false;
                         self.tell(Event::Listed(objects)).await?;
                         self.well().await?;
                         version = Some(at);
                     }
-                    Ok(List::Undefined) => {
-                        if !self.undefined {
-                            self.undefined = true;
-                            self.tell(Event::Listed(Vec::new())).await?;
-                        }
-                        self.well().await?;
-                        backoff.wait().await;
-                    }
-                    Err(problem) => {
-                        self.problem(problem).await?;
+                    Err(NoList { problem, refused }) => {
+                        let say = if refused {
+                            Event::Refused
+                        } else {
+                            Event::Problem
+                        };
+                        self.trouble(problem, say).await?;
                         backoff.wait().await;
                     }
                 }
@@ -194,9 +217,9 @@ impl<K: Object, T> Following<'_, K, T> {
         let opening = timeout(PATIENCE, Lines::open(self.client, request));
         let mut lines = match self.heard_soon(opening).await? {
             Ok(Ok(lines)) => lines,
-            // Its definition may be gone, with all objects: the list will tell.
-            Ok(Err(kube::Error::Api(status))) if status.code == 404 && self.resource.optional => {
-                return Ok(End::Relist(None));
+            // Its definition may be gone, with all objects.
+            Ok(Err(error)) if self.resource.hear(&error) => {
+                return Ok(End::Relist(Some(describe(&error))));
             }
             Ok(Err(error)) => return Ok(ended(&error)),
             Err(_) => {
@@ -263,9 +286,17 @@ impl<K: Object, T> Following<'_, K, T> {
     }
 
     async fn problem(&mut self, problem: String) -> Result<(), Unwanted> {
+        self.trouble(problem, Event::Problem).await
+    }
+
+    async fn trouble(
+        &mut self,
+        problem: String,
+        say: fn(String) -> Event<K>,
+    ) -> Result<(), Unwanted> {
         self.well = false;
         let problem = format!("{}: {problem}", self.resource.name);
-        self.tell(Event::Problem(problem)).await
+        self.tell(say(problem)).await
     }
 
     async fn well(&mut self) -> Result<(), Unwanted> {

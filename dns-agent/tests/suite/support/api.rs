@@ -63,6 +63,8 @@ struct Inner {
     token: Option<&'static str>,
     /// Resources that it does not know, by path.
     undefined: BTreeSet<String>,
+    /// Resources that it does not give, by path.
+    refused: BTreeMap<String, StatusCode>,
     /// How often each resource was asked for, by path.
     asked: BTreeMap<String, usize>,
     /// Whether the Multi-Cluster Services API is there.
@@ -93,6 +95,7 @@ impl Api {
                 lists: 0,
                 token: None,
                 undefined: BTreeSet::new(),
+                refused: BTreeMap::new(),
                 asked: BTreeMap::new(),
                 multicluster: false,
             }),
@@ -273,6 +276,16 @@ impl Api {
         });
     }
 
+    /// Refuses a resource with this status; `None`: gives it again. What is watched already goes on.
+    pub(crate) fn refuse(&self, resource: &str, code: Option<StatusCode>) {
+        self.change(|inner| {
+            match code {
+                Some(code) => inner.refused.insert(resource.to_owned(), code),
+                None => inner.refused.remove(resource),
+            };
+        });
+    }
+
     /// How often a resource was asked for.
     pub(crate) fn asked(&self, resource: &str) -> usize {
         let inner = self.world.lock();
@@ -307,13 +320,14 @@ async fn handle(State(world): State<Arc<World>>, request: Request) -> Response {
         .filter_map(|part| part.split_once('='))
         .map(|(key, value)| (key.to_owned(), decoded(value)))
         .collect();
-    let (fault, token, undefined) = {
+    let (fault, token, undefined, refused) = {
         let mut inner = world.lock();
         *inner.asked.entry(resource.clone()).or_default() += 1;
         (
             inner.fault,
             inner.token,
             inner.undefined.contains(&resource),
+            inner.refused.get(&resource).copied(),
         )
     };
     let shown = request.headers().get(AUTHORIZATION);
@@ -347,9 +361,25 @@ async fn handle(State(world): State<Arc<World>>, request: Request) -> Response {
             let versions = json!([{"version": "v1alpha1"}, {"version": "v1beta1"}]);
             groups.push(json!({"name": "multicluster.x-k8s.io", "versions": versions}));
         }
+        if !world.lock().undefined.contains(GATEWAYS) {
+            let versions = json!([{"version": "v1beta1"}, {"version": "v1"}]);
+            groups.push(json!({"name": "gateway.networking.k8s.io", "versions": versions}));
+        }
         return json!({"kind": "APIGroupList", "groups": groups})
             .to_string()
             .into_response();
+    }
+    if resource == "/apis/gateway.networking.k8s.io/v1" {
+        let resources =
+            json!([{"name": "gatewayclasses"}, {"name": "gateways"}, {"name": "gateways/status"}]);
+        return json!({"resources": resources}).to_string().into_response();
+    }
+    if let Some(code) = refused {
+        let reason = match code {
+            StatusCode::FORBIDDEN => "Forbidden",
+            _ => "InternalError",
+        };
+        return status(code, reason, "not now");
     }
     if undefined {
         return (StatusCode::NOT_FOUND, "404 page not found\n").into_response();

@@ -22,28 +22,25 @@ pub(in super::super) struct Exposed {
     pub(in super::super) locality: Option<Locality>,
     /// Its own places.
     pub(in super::super) hosts: Vec<GatewayHost>,
-    /// Without any: the nodes that it is reached at, if it says which.
-    pub(in super::super) nodes: Option<NodePorts>,
-}
-
-/// A service that is reached at nodes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in super::super) struct NodePorts {
-    /// The labels of the nodes; none are those of every node.
-    pub(in super::super) selector: BTreeMap<String, String>,
-    /// The nodes' port for each of the service's.
+    /// The port there for each of the service's that is another there.
     pub(in super::super) ports: BTreeMap<u16, u16>,
+    /// Without places of its own: the labels of the nodes that it is reached at, if it says which; none are those of every
+    /// node.
+    pub(in super::super) nodes: Option<BTreeMap<String, String>>,
 }
 
-/// How a service can be reached from outside its cluster, if it can.
+/// How a service can be reached from outside its cluster, if it can. A service at nodes that has external addresses is at
+/// these, and there too at the nodes' ports, as in Istio (`kube/conversion.go` and `controller/network.go`).
 pub(super) fn of_service(object: &objects::Service) -> Option<Exposed> {
     let hosts = hosts(object);
-    let nodes = node_ports(object).filter(|_| hosts.is_empty());
+    let annotation = node_selector(object);
+    let nodes = annotation.filter(|_| hosts.is_empty());
     (!hosts.is_empty() || nodes.is_some()).then(|| Exposed {
         gateway: gateway(object),
         locality: locality(&object.metadata.labels),
         hosts,
-        nodes,
+        ports: annotation.map(|_| node_ports(object)).unwrap_or_default(),
+        nodes: nodes.map(|written| selector(object, written)),
     })
 }
 
@@ -65,13 +62,14 @@ fn hosts(object: &objects::Service) -> Vec<GatewayHost> {
     found
 }
 
-/// A service is a gateway by its label and by the port of mTLS passthrough (Istio, `controller/network.go`).
+/// A service is a gateway by its label and by the port of mTLS passthrough, if it has that port (Istio,
+/// `controller/network.go`).
 fn gateway(object: &objects::Service) -> Option<(Arc<str>, u16)> {
     let labels = &object.metadata.labels;
     let network = labels.network.as_deref().filter(|name| !name.is_empty())?;
     let has = |number: u16| object.spec.ports.iter().any(|port| port.port == number);
-    let port = given_port(labels).or(has(GATEWAY_PORT).then_some(GATEWAY_PORT))?;
-    Some((network.into(), port))
+    let port = given_port(labels).unwrap_or(GATEWAY_PORT);
+    has(port).then(|| (network.into(), port))
 }
 
 fn locality(labels: &objects::Labels) -> Option<Locality> {
@@ -85,14 +83,16 @@ fn given_port(labels: &objects::Labels) -> Option<u16> {
         .filter(|port| *port > 0)
 }
 
-/// The nodes are chosen by an annotation, without which a node port is nobody's gateway. What cannot be read there
-/// chooses all of them, as in Istio (`controller/util.go`, getNodeSelectorsForService).
-fn node_ports(object: &objects::Service) -> Option<NodePorts> {
-    if object.spec.r#type.as_deref() != Some("NodePort") {
-        return None;
-    }
-    let written = object.metadata.annotations.node_selector.as_deref()?;
-    let selector = match written {
+/// What chooses the nodes of a service that is reached at them. Without it a node port is nobody's gateway.
+fn node_selector(object: &objects::Service) -> Option<&str> {
+    let at_nodes = object.spec.r#type.as_deref() == Some("NodePort");
+    let written = object.metadata.annotations.node_selector.as_deref();
+    written.filter(|_| at_nodes)
+}
+
+/// What cannot be read chooses every node, as in Istio (`controller/util.go`, getNodeSelectorsForService).
+fn selector(object: &objects::Service, written: &str) -> BTreeMap<String, String> {
+    match written {
         "" => BTreeMap::new(),
         text => serde_json::from_str(text).unwrap_or_else(|error| {
             let objects::Metadata {
@@ -106,13 +106,13 @@ fn node_ports(object: &objects::Service) -> Option<NodePorts> {
             );
             BTreeMap::new()
         }),
-    };
+    }
+}
+
+fn node_ports(object: &objects::Service) -> BTreeMap<u16, u16> {
     let ports = object.spec.ports.iter();
     let ports = ports.filter_map(|port| Some((port.port, port.node_port.filter(|to| *to > 0)?)));
-    Some(NodePorts {
-        selector,
-        ports: ports.collect(),
-    })
+    ports.collect()
 }
 
 /// Where traffic from other networks enters by a Gateway object: at each of its addresses, at each port whose TLS is

@@ -91,6 +91,7 @@ fn a_gateway_is_a_labelled_service_with_the_port_of_passthrough() {
     check("", 15443, None);
     let given = format!(r#"{network}, "networking.istio.io/gatewayPort": "443""#);
     check(&given, 443, Some("n2 443"));
+    check(&given, 15443, None);
 }
 
 #[test]

@@ -32,7 +32,7 @@ impl World {
 
     #[track_caller]
     fn check(&mut self, expected: &[&str]) {
-        let (found, _) = self.0.found();
+        let (found, _) = self.0.found(false);
         let found: Vec<String> = found
             .iter()
             .map(|gateway| {
@@ -115,6 +115,9 @@ fn nodes_matter_only_to_a_service_that_selects_them_and_has_no_place_of_its_own(
     world.check(&[]);
     world.service("gw", SELECTOR, r#", "externalIPs": ["192.0.2.9"]"#);
     assert_eq!(world.0.selected(), None);
+    // As in Istio: its own places, and the nodes' port there; without the annotation the service's own.
+    world.check(&["n2 192.0.2.9:31443"]);
+    world.service("gw", "", r#", "externalIPs": ["192.0.2.9"]"#);
     world.check(&["n2 192.0.2.9:15443"]);
     world.service("gw", SELECTOR, "");
     let selected = BTreeSet::from(["zone".to_owned()]);
@@ -149,10 +152,19 @@ fn what_is_not_listed_yet_leaves_gateways_as_they_were() {
     world.check(&["n2 192.0.2.1:31443"]);
     world.0.take_nodes(Event::Listed(nodes()));
     world.check(&["n2 192.0.2.1:31443"]);
-    // Nodes that cannot be had are not waited for.
+    // A passing failure says nothing of nodes: those that are known stay, until they were waited for long enough.
     world.service("gw", SELECTOR, "");
-    world.0.take_nodes(Event::Problem("forbidden".to_owned()));
+    world
+        .0
+        .take_nodes(Event::Problem("no reply within 30 s".to_owned()));
+    assert!(!world.0.known());
+    world.service("other", "", r#", "externalIPs": ["192.0.2.9"]"#);
+    world.check(&["n2 192.0.2.1:31443"]);
+    assert_eq!(world.0.found(true).0.len(), 1);
+    // Nodes that are refused are not waited for.
+    world.0.take_nodes(Event::Refused("forbidden".to_owned()));
     assert!(world.0.known());
+    world.check(&["n2 192.0.2.9:15443"]);
 }
 
 const LISTENERS: &str = r#""listeners": [
