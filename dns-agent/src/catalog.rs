@@ -12,7 +12,7 @@ use std::{
 };
 
 pub use gateway::{External, Gateway, GatewayHost, MeshGateway, MeshNetwork, MeshNetworks};
-pub use locality::{Locality, REGION, ZONE};
+pub use locality::{ELSEWHERE, Locality, REGION, ZONE};
 pub use service_import::{Imported, ImportedEndpoint, ServiceImport};
 
 /// Everything known of one cluster at one moment. What two catalogs have in common they share, so that a change costs

@@ -7,6 +7,9 @@ pub const REGION: &str = "topology.kubernetes.io/region";
 /// The label of a zone.
 pub const ZONE: &str = "topology.kubernetes.io/zone";
 
+/// The distance to what is in another region, or nobody knows where.
+pub const ELSEWHERE: u8 = 2;
+
 /// A region and a zone in it. Source: Kubernetes, well-known labels `topology.kubernetes.io/region` and `…/zone`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Locality {
@@ -44,13 +47,13 @@ impl Locality {
         Self::of(parts.next(), parts.next())
     }
 
-    /// How far the one is from the other: 0 in the same zone, 1 in the same region, 2 elsewhere or nobody knows where.
+    /// How far the one is from the other: 0 in the same zone, 1 in the same region, else [`ELSEWHERE`].
     pub fn distance(one: Option<&Self>, other: Option<&Self>) -> u8 {
         match (one, other) {
             (Some(one), Some(other)) if one.region == other.region => {
                 u8::from(one.zone.is_none() || one.zone != other.zone)
             }
-            _ => 2,
+            _ => ELSEWHERE,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{ClusterLocal, Families, Known, Settings, remote::Remote};
 use crate::{
-    catalog::{Catalog, Import, Locality, MeshNetworks, Service},
+    catalog::{Catalog, ELSEWHERE, Import, Locality, MeshNetworks, Service},
     gateway::{self, Way},
 };
 
@@ -25,6 +25,8 @@ pub(super) struct Peer {
     pub(super) import: Import,
     pub(super) same_network: bool,
     pub(super) gateways: Vec<Way>,
+    /// How far it is from the node.
+    distance: u8,
 }
 
 impl Peer {
@@ -34,7 +36,22 @@ impl Peer {
             service,
             gateways: &self.gateways,
             same_network: self.same_network,
+            distance: self.distance,
         }
+    }
+}
+
+/// A cluster is where its gateways are, as nobody says it otherwise: as far as the nearest that can be used. One that is
+/// reached by way of gateways only, and of which none can be used, is farther than all others.
+fn distance(gateways: &[Way], same_network: bool) -> u8 {
+    let nearest = |usable: &dyn Fn(&&Way) -> bool| {
+        let distances = gateways.iter().filter(usable).map(|way| way.distance);
+        distances.min()
+    };
+    match nearest(&|way| way.healthy) {
+        Some(distance) => distance,
+        None if same_network || gateways.is_empty() => nearest(&|_| true).unwrap_or(ELSEWHERE),
+        None => ELSEWHERE + 1,
     }
 }
 
@@ -56,12 +73,17 @@ impl Context {
             .clusters
             .iter()
             .zip(targets)
-            .map(|(cluster, targets)| Peer {
-                id: Arc::clone(&cluster.id),
-                local: cluster.local,
-                import: cluster.import.clone(),
-                same_network: network.is_some() && gateway::network(cluster, mesh) == network,
-                gateways: known.gateways.ways(&targets, node),
+            .map(|(cluster, targets)| {
+                let gateways = known.gateways.ways(&targets, node);
+                let same_network = network.is_some() && gateway::network(cluster, mesh) == network;
+                Peer {
+                    id: Arc::clone(&cluster.id),
+                    local: cluster.local,
+                    import: cluster.import.clone(),
+                    same_network,
+                    distance: distance(&gateways, same_network),
+                    gateways,
+                }
             });
         Self {
             local: local.filter(|_| catalog.is_some()),

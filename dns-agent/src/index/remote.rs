@@ -109,6 +109,8 @@ pub(super) struct Remote<'c> {
     pub(super) gateways: &'c [Way],
     /// Its own addresses can be reached from here.
     pub(super) same_network: bool,
+    /// How far it is from the node.
+    pub(super) distance: u8,
 }
 
 /// What a remote service is answered with.
@@ -121,6 +123,8 @@ pub(super) struct Found {
     pub(super) only_gateways: bool,
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) overlaps: usize,
+    /// The services' own addresses so far, with their clusters' distances.
+    own: Vec<(u8, IpAddr)>,
     /// The gateways so far, with their distances.
     gateways: Vec<(u8, SocketAddr)>,
 }
@@ -149,7 +153,7 @@ pub enum Because {
     NotOnlyHttp,
     /// The service's own addresses are local ones here, and some ports speak HTTP.
     Overlap,
-    /// It would give its gateways', but others are nearer to the node.
+    /// It would give some, but those of others are nearer to the node.
     Farther,
 }
 
@@ -193,6 +197,7 @@ impl Default for Found {
             only_gateways: true,
             endpoints: Vec::new(),
             overlaps: 0,
+            own: Vec::new(),
             gateways: Vec::new(),
         }
     }
@@ -218,7 +223,7 @@ impl Found {
         }
         match &remote.service.kind {
             Kind::ClusterIp(addresses) => {
-                let refused = self.add_own(addresses, asked);
+                let refused = self.add_own(remote.distance, addresses, asked);
                 let rescue = refused
                     && answer == RemoteAnswer::Auto
                     && class != Class::Tcp
@@ -239,14 +244,14 @@ impl Found {
     }
 
     /// Whether any was refused for being a local address here.
-    fn add_own(&mut self, addresses: &[IpAddr], asked: &Asked<'_>) -> bool {
+    fn add_own(&mut self, distance: u8, addresses: &[IpAddr], asked: &Asked<'_>) -> bool {
         let before = self.overlaps;
         let usable = |address: &&IpAddr| asked.families.has(**address);
         for address in addresses.iter().filter(usable) {
             if asked.is_local(*address) {
                 self.overlaps += 1;
             } else {
-                self.addresses.push(*address);
+                self.own.push((distance, *address));
                 self.only_gateways = false;
             }
         }
@@ -269,21 +274,28 @@ impl Found {
         }
     }
 
-    /// Of the gateways only the nearest are given; of each family those, as a client may have but one.
+    /// Of own addresses only those of the nearest clusters are given, and of gateways only the nearest; of each family those,
+    /// as a client may have but one.
     pub(super) fn finish(mut self) -> Self {
-        for v4 in [true, false] {
-            let of_family = self.gateways.iter();
-            let of_family = of_family.filter(|(_, address)| address.is_ipv4() == v4);
-            let Some(nearest) = of_family.clone().map(|(distance, _)| *distance).min() else {
-                continue;
-            };
-            for (_, address) in of_family.filter(|(distance, _)| *distance == nearest) {
-                self.addresses.push(address.ip());
-                self.gateway_ports.insert(address.port());
-            }
+        let own = nearest(&self.own, IpAddr::is_ipv4);
+        self.addresses.extend(own);
+        for address in nearest(&self.gateways, SocketAddr::is_ipv4) {
+            self.addresses.push(address.ip());
+            self.gateway_ports.insert(address.port());
         }
         self
     }
+}
+
+/// What is nearest, of each family.
+fn nearest<T: Copy>(all: &[(u8, T)], is_v4: fn(&T) -> bool) -> Vec<T> {
+    let of = |v4: bool| {
+        let family = all.iter().filter(move |(_, address)| is_v4(address) == v4);
+        let nearest = family.clone().map(|(distance, _)| *distance).min();
+        let found = family.filter(move |(distance, _)| Some(*distance) == nearest);
+        found.map(|(_, address)| *address)
+    };
+    of(true).chain(of(false)).collect()
 }
 
 impl Asked<'_> {

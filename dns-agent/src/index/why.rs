@@ -98,7 +98,7 @@ impl Index {
         let remotes = rules.remotes(&parts);
         let reached = rules.reach(&inputs);
         let asked = rules.asked(namespace, name);
-        // What all give together: of gateways only the nearest.
+        // What all give together: only what is nearest.
         let given = find(&remotes, &asked).addresses;
         let class = Class::of(parts.iter().map(|(_, service)| &***service));
         let kept = self
@@ -167,7 +167,7 @@ pub(super) fn counts(
     let mut found = Found::default();
     let (give, mut because) = found.add(remote, class, asked);
     let mut found = found.finish();
-    if give == Give::Gateways && !found.addresses.is_empty() {
+    if !found.addresses.is_empty() {
         found.addresses.retain(|address| given.contains(address));
         if found.addresses.is_empty() {
             because = Because::Farther;

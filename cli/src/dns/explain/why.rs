@@ -128,7 +128,7 @@ fn empty(view: &View) -> String {
         .is_some_and(|service| service.kind == "headless");
     match view.gives.as_deref() {
         Some("nothing") => "the policy gives nothing".to_owned(),
-        Some("gateways") if view.because.as_deref() == Some("farther") => gift(view),
+        _ if view.because.as_deref() == Some("farther") => gift(view),
         Some("gateways") if view.gateways.is_empty() => "it has no gateway".to_owned(),
         Some("gateways") => {
             let mut all = view.gateways.iter().flat_map(|gateway| &gateway.addresses);
@@ -326,7 +326,7 @@ fn gift(view: &View) -> String {
         Some("same-network") => "it is on our own network".to_owned(),
         Some("only-http") => "every port speaks HTTP".to_owned(),
         Some("not-only-http") => "not every port speaks HTTP".to_owned(),
-        Some("farther") => "other gateways are nearer to the node".to_owned(),
+        Some("farther") => "others are nearer to the node".to_owned(),
         Some("overlap") => "its own addresses are local ones here (cluster.ranges)".to_owned(),
         other => printable(other.unwrap_or("-")),
     }
