@@ -160,22 +160,39 @@ impl Agent {
         Self::launch_under(&[], folder, config).await
     }
 
-    /// As [`Agent::launch`], in what a container has of its pod's account. It needs root, for a view of `/run` of its own.
-    pub async fn launch_in_pod(folder: &Path, config: &str, account: &Account) -> Result<Self> {
+    /// As [`Agent::launch`] with these arguments besides, in what a container has of its pod's account. It needs root, for a
+    /// view of `/run` of its own.
+    pub async fn launch_in_pod(
+        folder: &Path,
+        config: &str,
+        account: &Account,
+        besides: &[String],
+    ) -> Result<Self> {
         let environment = account.environment();
         let environment = environment.map(|(name, value)| format!("{name}={value}"));
         let view = account.view(folder)?;
         let under = [&["env".to_owned()], &environment[..], &view[..]].concat();
-        Self::launch_under(&under, folder, config).await
+        Self::launch_with(&under, folder, config, besides).await
     }
 
     /// As [`Agent::launch`], under a command that gives it other surroundings: a clock of its own, a small disk.
     pub async fn launch_under(under: &[String], folder: &Path, config: &str) -> Result<Self> {
+        Self::launch_with(under, folder, config, &[]).await
+    }
+
+    async fn launch_with(
+        under: &[String],
+        folder: &Path,
+        config: &str,
+        besides: &[String],
+    ) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
         let file = folder.join("dns-agent.yaml");
         fs::write(&file, config).with_context(|| format!("writing {}", file.display()))?;
         let program = Tool::DnsAgent.path()?;
-        let args = ["--config", &file.display().to_string()];
+        let config = file.display().to_string();
+        let mut args = vec!["--config", &config];
+        args.extend(besides.iter().map(String::as_str));
         let log = folder.join("dns-agent.log");
         let mut process = Process::start_under(under, "the dns-agent", &program, &args, &log)?;
         let (dns, admin) = process

@@ -5,12 +5,14 @@
 //! validated, addresses allotted, watches served.
 
 pub mod account;
+pub mod alone;
 pub mod api_server;
 pub mod audit;
 pub mod authority;
 pub mod chart;
 pub mod clusters;
 pub mod coredns;
+pub mod definition;
 pub mod door;
 pub mod kubeconfig;
 pub mod objects;

@@ -3,14 +3,11 @@
 
 use std::fs;
 
-use crossmesh_e2e::block::Block;
-use crossmesh_e2e::kubernetes::api_server::{self, ApiServer};
-use crossmesh_e2e::kubernetes::objects::{Objects, namespace};
+use crossmesh_e2e::kubernetes::alone::Alone;
+use crossmesh_e2e::kubernetes::objects::Objects;
 use crossmesh_e2e::plugin::{documented, resource};
-use crossmesh_e2e::process::PATIENCE;
 use crossmesh_e2e::tools::{Tool, workspace};
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
 
 const KINDS: [&str; 4] = ["WasmPlugin", "TrafficExtension", "EnvoyFilter", "Telemetry"];
 
@@ -51,38 +48,17 @@ fn resources() -> Vec<(String, Value)> {
     found
 }
 
-/// Applies it, once the server knows its kind: that takes a moment.
-async fn apply(objects: &Objects, name: &str, value: &Value) -> Value {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match objects.apply(value).await {
-            Ok(stored) => return stored,
-            Err(error) if Instant::now() > deadline => panic!("{name}: {error:#}"),
-            Err(_) => sleep(std::time::Duration::from_millis(100)).await,
-        }
-    }
-}
-
 #[tokio::test]
 async fn an_api_server_takes_every_resource_and_keeps_all_of_it() {
-    let block = Block::claim().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let setup = api_server::Setup {
-        name: "cluster-1",
-        address: block.at(2),
-        service_range: "10.96.0.0/16".to_owned(),
-    };
-    let api = ApiServer::start(&folder.path().join("api"), &setup)
+    let cluster = Alone::start(&["shop", "data", "web", "istio-ingress", "istio-system"])
         .await
         .unwrap();
-    let objects = api.objects().await.unwrap();
-    define(&objects).await;
-    for name in ["shop", "data", "web", "istio-ingress", "istio-system"] {
-        objects.apply(&namespace(name, &json!({}))).await.unwrap();
-    }
+    let objects = &cluster.objects;
+    define(objects).await;
     let resources = resources();
     for (name, value) in &resources {
-        let stored = apply(&objects, name, value).await;
+        let stored = objects.apply_when_served(value).await;
+        let stored = stored.unwrap_or_else(|error| panic!("{name}: {error:#}"));
         assert_eq!(stored["spec"], value["spec"], "{name}");
     }
     // It is a check: a field that Istio has not, and a value.

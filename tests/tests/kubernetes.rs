@@ -3,17 +3,15 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crossmesh_e2e::block::Block;
 use crossmesh_e2e::dns::{Answer, Upstream};
-use crossmesh_e2e::kubernetes::api_server::{self, ApiServer, client};
+use crossmesh_e2e::kubernetes::alone::Alone;
+use crossmesh_e2e::kubernetes::api_server::client;
 use crossmesh_e2e::kubernetes::coredns::CoreDns;
-use crossmesh_e2e::kubernetes::objects::{Objects, Service, namespace};
+use crossmesh_e2e::kubernetes::objects::{Objects, Service};
 use crossmesh_e2e::kubernetes::relay::{Relay, Weather};
 use crossmesh_e2e::kubernetes::witness::Witness;
 use crossmesh_e2e::names::REVIEWS;
 use hickory_proto::op::ResponseCode;
-use serde_json::json;
-use tempfile::TempDir;
 
 const OUTSIDE: &str = "www.example.com";
 const OUTSIDE_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 80);
@@ -29,36 +27,19 @@ const SERVICE: Service<'_> = Service {
 struct Stand {
     dns: CoreDns,
     relay: Relay,
-    objects: Objects,
-    api: ApiServer,
+    cluster: Alone,
     _upstream: Upstream,
-    _folder: TempDir,
-    _block: Block,
 }
 
 /// A cluster with the namespace shop; its DNS reaches the API server by way of the relay.
 async fn stand() -> Stand {
-    let block = Block::claim().unwrap();
-    let folder = tempfile::Builder::new()
-        .prefix("crossmesh-")
-        .tempdir()
-        .unwrap();
-    let setup = api_server::Setup {
-        name: "cluster-1",
-        address: block.at(2),
-        service_range: "10.96.0.0/16".to_owned(),
-    };
-    let api = ApiServer::start(&folder.path().join("api"), &setup)
-        .await
-        .unwrap();
-    let objects = api.objects().await.unwrap();
-    objects.apply(&namespace("shop", &json!({}))).await.unwrap();
-    let relay = Relay::start(block.at(3), api.address()).unwrap();
-    let upstream = Upstream::start(block.at(4), OUTSIDE, OUTSIDE_ADDRESS).unwrap();
-    let access = api.kubeconfig().by_way_of(relay.address());
+    let cluster = Alone::start(&["shop"]).await.unwrap();
+    let relay = Relay::start(cluster.other(3), cluster.api.address()).unwrap();
+    let upstream = Upstream::start(cluster.other(4), OUTSIDE, OUTSIDE_ADDRESS).unwrap();
+    let access = cluster.api.kubeconfig().by_way_of(relay.address());
     let dns = CoreDns::start(
-        &folder.path().join("dns"),
-        block.at(5),
+        &cluster.folder().join("dns"),
+        cluster.other(5),
         &access,
         upstream.address(),
     )
@@ -67,11 +48,8 @@ async fn stand() -> Stand {
     Stand {
         dns,
         relay,
-        objects,
-        api,
+        cluster,
         _upstream: upstream,
-        _folder: folder,
-        _block: block,
     }
 }
 
@@ -92,10 +70,20 @@ async fn the_clusters_dns_answers_what_the_cluster_holds_and_forwards_the_rest()
     outside.until(is(OUTSIDE_ADDRESS)).await.unwrap();
     reviews.until(is_unknown).await.unwrap();
     for _ in 0..2 {
-        let address = stand.objects.create_service(&SERVICE).await.unwrap();
+        let address = stand
+            .cluster
+            .objects
+            .create_service(&SERVICE)
+            .await
+            .unwrap();
         assert!(address.to_string().starts_with("10.96."), "{address}");
         reviews.until(is(address)).await.unwrap();
-        stand.objects.delete(&SERVICE.object()).await.unwrap();
+        stand
+            .cluster
+            .objects
+            .delete(&SERVICE.object())
+            .await
+            .unwrap();
         reviews.until(is_unknown).await.unwrap();
     }
     assert_eq!(reviews.spells().len(), 5, "{}", reviews.told());
@@ -105,19 +93,35 @@ async fn the_clusters_dns_answers_what_the_cluster_holds_and_forwards_the_rest()
 #[tokio::test]
 async fn a_killed_api_server_comes_back_with_what_it_held_and_its_watchers_follow() {
     let mut stand = stand().await;
-    let address = stand.objects.create_service(&SERVICE).await.unwrap();
+    let address = stand
+        .cluster
+        .objects
+        .create_service(&SERVICE)
+        .await
+        .unwrap();
     let reviews = Witness::start(stand.dns.address(), REVIEWS).unwrap();
     reviews.until(is(address)).await.unwrap();
-    stand.api.kill();
+    stand.cluster.api.kill();
     stand
+        .cluster
         .objects
         .create_service(&SERVICE)
         .await
         .expect_err("a killed API server answers nobody");
-    stand.api.resume().await.unwrap();
-    stand.objects.delete(&SERVICE.object()).await.unwrap();
+    stand.cluster.api.resume().await.unwrap();
+    stand
+        .cluster
+        .objects
+        .delete(&SERVICE.object())
+        .await
+        .unwrap();
     reviews.until(is_unknown).await.unwrap();
-    let new = stand.objects.create_service(&SERVICE).await.unwrap();
+    let new = stand
+        .cluster
+        .objects
+        .create_service(&SERVICE)
+        .await
+        .unwrap();
     reviews.until(is(new)).await.unwrap();
 }
 
@@ -128,10 +132,20 @@ async fn what_happens_while_the_network_is_cut_is_seen_when_it_is_mended() {
     reviews.until(is_unknown).await.unwrap();
     for weather in [Weather::Cut, Weather::Silent, Weather::Fair] {
         stand.relay.set(weather);
-        let address = stand.objects.create_service(&SERVICE).await.unwrap();
+        let address = stand
+            .cluster
+            .objects
+            .create_service(&SERVICE)
+            .await
+            .unwrap();
         stand.relay.set(Weather::Fair);
         reviews.until(is(address)).await.unwrap();
-        stand.objects.delete(&SERVICE.object()).await.unwrap();
+        stand
+            .cluster
+            .objects
+            .delete(&SERVICE.object())
+            .await
+            .unwrap();
         reviews.until(is_unknown).await.unwrap();
     }
 }
@@ -139,7 +153,11 @@ async fn what_happens_while_the_network_is_cut_is_seen_when_it_is_mended() {
 #[tokio::test]
 async fn a_wrong_token_is_refused() {
     let stand = stand().await;
-    let wrong = stand.api.kubeconfig().with_token("of somebody else");
+    let wrong = stand
+        .cluster
+        .api
+        .kubeconfig()
+        .with_token("of somebody else");
     let refused = Objects::of(client(&wrong).await.unwrap())
         .apply(&SERVICE.object())
         .await

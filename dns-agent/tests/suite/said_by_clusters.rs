@@ -9,7 +9,7 @@ use crate::{
     kubernetes::{GATEWAY, World, name},
     support::{
         agent::{Agent, Files},
-        api::{EXPORTS, GATEWAYS, IMPORTS, MESH, NAMESPACES, NODES, SERVICES, SLICES},
+        api::{EXPORTS, GATEWAYS, IMPORTS, MESH, NAMESPACES, NODES, SECRETS, SERVICES, SLICES},
         message::{Draft, query},
         servers::Hickory,
     },
@@ -262,5 +262,46 @@ async fn gateways_that_cannot_be_listed_now_are_waited_for_but_not_for_ever() {
         .readyz_says("catalog cluster-2: synced: gateways: the API server says 429: not now")
         .await;
     agent.eventually(&name("redis.shop"), &["10.2.0.8"]).await;
+    agent.stop().await;
+}
+
+/// What docs/deploy.md says of watches (Sizing). Slices are asked for twice in the local cluster: of headless services, and of
+/// imports.
+#[tokio::test]
+async fn of_each_cluster_only_what_it_has_and_what_answers_need_is_asked_for() {
+    let world = World::new();
+    for cluster in [&world.local, &world.peer] {
+        cluster.define(GATEWAYS, false);
+    }
+    world.local.put(NODES, "", "node-1", json!({}));
+    let secrets = "  - remoteSecrets: {namespace: istio-system}\n";
+    let start = async |node: Option<&str>| {
+        let files = world.files(NO_PROBES).await;
+        let text = std::fs::read_to_string(files.path("dns.yaml")).unwrap();
+        let text = text.replace("upstreams:", &format!("{secrets}upstreams:"));
+        files.write("dns.yaml", &text);
+        let agent = Agent::start_on(node, files).await;
+        agent.readyz_says("catalog cluster-2: synced\n").await;
+        agent.readyz_says("catalog cluster-1: synced\n").await;
+        agent
+    };
+    let mut local = vec![NAMESPACES, MESH, SECRETS, SERVICES, SLICES];
+    let mut peer = vec![NAMESPACES, SERVICES, SLICES];
+    let agent = start(None).await;
+    world.local.is_asked_for(&local).await;
+    world.peer.is_asked_for(&peer).await;
+    agent.stop().await;
+
+    for cluster in [&world.local, &world.peer] {
+        cluster.define(GATEWAYS, true);
+        cluster.offer_multicluster(true);
+    }
+    let agent = start(Some("node-1")).await;
+    local.extend([NODES, GATEWAYS, EXPORTS, IMPORTS]);
+    local.sort_unstable();
+    world.local.is_asked_for(&local).await;
+    peer.extend([GATEWAYS, EXPORTS]);
+    peer.sort_unstable();
+    world.peer.is_asked_for(&peer).await;
     agent.stop().await;
 }

@@ -1,6 +1,7 @@
 //! Writing a cluster's objects as `kubectl apply` does, and the few kinds that tests need.
 
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use kube::Client;
@@ -8,8 +9,10 @@ use kube::api::{
     Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams,
 };
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use super::kubeconfig::Kubeconfig;
+use crate::process::PATIENCE;
 
 /// Who writes, as the API server keeps book of it.
 const MANAGER: &str = "crossmesh-e2e";
@@ -37,6 +40,23 @@ impl Objects {
             .await
             .with_context(|| format!("applying {object}"))?;
         Ok(serde_json::to_value(stored)?)
+    }
+
+    /// Likewise, of a kind that may have been defined a moment ago: it is tried until the kind is served.
+    pub async fn apply_when_served(&self, object: &Value) -> Result<Value> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let error = match self.apply(object).await {
+                Ok(stored) => return Ok(stored),
+                Err(error) => error,
+            };
+            let text = format!("{error:#}");
+            let unknown = text.contains("404") || text.contains("could not find");
+            if !unknown || Instant::now() > deadline {
+                return Err(error);
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Writes its `status`, as a controller would.

@@ -19,6 +19,8 @@ use futures_util::stream;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, runtime::Runtime, sync::watch};
 
+use super::agent::PATIENCE;
+
 /// What is wrong with the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -284,6 +286,23 @@ impl Api {
                 None => inner.refused.remove(resource),
             };
         });
+    }
+
+    /// Waits until exactly these resources were asked for, by path.
+    pub(crate) async fn is_asked_for(&self, resources: &[&str]) {
+        let asked = || {
+            let inner = self.world.lock();
+            let all = inner.asked.keys();
+            // Others tell what there is.
+            let is_resource =
+                |path: &&String| path.starts_with("/api/") || path.matches('/').count() > 3;
+            all.filter(is_resource).cloned().collect::<Vec<_>>()
+        };
+        let begin = std::time::Instant::now();
+        while asked() != resources {
+            assert!(begin.elapsed() < PATIENCE, "{:?}", asked());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// How often a resource was asked for.
