@@ -14,6 +14,7 @@ pub mod clusters;
 pub mod coredns;
 pub mod definition;
 pub mod door;
+mod etcd;
 pub mod kubeconfig;
 pub mod objects;
 pub mod port;

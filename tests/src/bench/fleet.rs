@@ -5,18 +5,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use futures_util::StreamExt as _;
-use futures_util::stream;
 use serde_json::{Value, json};
 
 use crate::block::Block;
 use crate::kubernetes::api_server::{ApiServer, Setup};
-use crate::kubernetes::objects::{Objects, namespace};
 
 /// Services in a namespace.
 const IN_A_NAMESPACE: usize = 100;
-/// Requests to an API server at a time.
-const AT_ONCE: usize = 16;
 /// The clusters' names, the agent's first.
 pub(super) const CLUSTERS: [&str; 3] = ["cluster-1", "cluster-2", "cluster-3"];
 
@@ -33,15 +28,8 @@ pub(super) fn files(folder: &Path, services: usize) -> Result<Vec<Value>> {
     for (cluster, id) in CLUSTERS.into_iter().enumerate() {
         let all = (0..services).map(|number| {
             let (namespace, name) = service(cluster, number);
-            let [.., high, low] = u32::try_from(number).unwrap_or_default().to_be_bytes();
-            let address = Ipv4Addr::new(
-                10,
-                96 + u8::try_from(cluster).unwrap_or_default(),
-                high,
-                low,
-            );
             json!({
-                "namespace": namespace, "name": name, "addresses": [address],
+                "namespace": namespace, "name": name, "addresses": [address(cluster, number)],
                 "ports": [{"name": "http", "port": 8080}],
             })
         });
@@ -89,7 +77,7 @@ impl Servers {
                 service_range: service_range.to_owned(),
             };
             let api = ApiServer::start(&folder.join(name), &setup).await?;
-            fill(&api.objects().await?, cluster, services).await?;
+            api.store(&stored(cluster, services)).await?;
             let way = api.write_kubeconfig("agent.kubeconfig", &api.kubeconfig())?;
             servers.kubeconfigs.push(way);
             servers.all.push(api);
@@ -113,25 +101,60 @@ impl Servers {
     }
 }
 
-async fn fill(objects: &Objects, cluster: usize, services: usize) -> Result<()> {
+/// Everything that is in the store of a cluster with so many services, by key. By way of the API it would take minutes.
+fn stored(cluster: usize, services: usize) -> Vec<(String, Value)> {
+    let metadata = |number: usize, name: &str| {
+        json!({
+            "name": name,
+            "uid": format!("00000000-0000-4000-8000-{cluster:04x}{number:08x}"),
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+        })
+    };
+    let mut all = Vec::new();
     for number in (0..services).step_by(IN_A_NAMESPACE) {
         let (name, _) = service(cluster, number);
-        objects.apply(&namespace(&name, &json!({}))).await?;
+        let object = json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": metadata(number, &name),
+            "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"},
+        });
+        all.push((format!("/registry/namespaces/{name}"), object));
     }
-    let mut applied = stream::iter(0..services)
-        .map(|number| {
-            let (namespace, name) = service(cluster, number);
-            let object = json!({
-                "apiVersion": "v1",
-                "kind": "Service",
-                "metadata": {"name": name, "namespace": namespace},
-                "spec": {"selector": {"app": name}, "ports": [{"name": "http", "port": 8080}]},
-            });
-            async move { objects.apply(&object).await }
-        })
-        .buffer_unordered(AT_ONCE);
-    while let Some(applied) = applied.next().await {
-        applied?;
+    for number in 0..services {
+        let (namespace, name) = service(cluster, number);
+        // The first addresses of a range are the API server's own.
+        let address = address(cluster, number + 256);
+        let mut owner = metadata(number, &address.to_string());
+        owner["labels"] = json!({
+            "ipaddress.kubernetes.io/ip-family": "IPv4", "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
+        });
+        let owner = json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "IPAddress", "metadata": owner,
+            "spec": {"parentRef": {"resource": "services", "namespace": namespace, "name": name}},
+        });
+        all.push((format!("/registry/ipaddresses/{address}"), owner));
+        let mut metadata = metadata(number, &name);
+        metadata["namespace"] = json!(namespace);
+        let object = json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": metadata,
+            "spec": {
+                "type": "ClusterIP", "clusterIP": address, "clusterIPs": [address],
+                "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack", "internalTrafficPolicy": "Cluster",
+                "sessionAffinity": "None", "selector": {"app": name},
+                "ports": [{"name": "http", "protocol": "TCP", "port": 8080, "targetPort": 8080}],
+            },
+            "status": {"loadBalancer": {}},
+        });
+        all.push((
+            format!("/registry/services/specs/{namespace}/{name}"),
+            object,
+        ));
     }
-    Ok(())
+    all
+}
+
+/// An address of the cluster's range.
+fn address(cluster: usize, number: usize) -> Ipv4Addr {
+    let [.., high, low] = u32::try_from(number).unwrap_or_default().to_be_bytes();
+    let second = 96 + u8::try_from(cluster).unwrap_or_default();
+    Ipv4Addr::new(10, second, high, low)
 }

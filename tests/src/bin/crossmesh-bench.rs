@@ -39,7 +39,7 @@ enum What {
         #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1_000, 10_000])]
         files: Vec<usize>,
         /// Services in a cluster, at real API servers
-        #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1_000])]
+        #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1_000, 10_000])]
         api_servers: Vec<usize>,
     },
 }

@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use kube::Client;
 use kube::config::{Config, KubeConfigOptions};
+use serde_json::Value;
 
 use super::account::Account;
 use super::audit::{self, Right};
 use super::authority::Authority;
+use super::etcd;
 use super::kubeconfig::Kubeconfig;
 use super::objects::Objects;
 use super::port;
@@ -96,6 +98,12 @@ impl ApiServer {
     /// Its objects.
     pub async fn objects(&self) -> Result<Objects> {
         Ok(Objects::of(client(&self.kubeconfig()).await?))
+    }
+
+    /// Puts objects into its store, below their keys there, as if another API server of the same cluster had been asked to.
+    /// Nobody checks them.
+    pub async fn store(&self, objects: &[(String, Value)]) -> Result<()> {
+        etcd::put_all(self.etcd_address, objects).await
     }
 
     /// A token of a service account, as a pod of it gets one.

@@ -29,8 +29,8 @@ pub(crate) struct Changes {
 
 /// Measure how much memory the agent takes with many services in three clusters
 ///
-/// The agent in release reads three clusters, from files and from real API servers, and is asked once for every name. Some
-/// minutes, most of them for the API servers to take the Services in.
+/// The agent in release reads three clusters, from files and from real API servers, and is asked once for every name. The
+/// Services are put into the API servers' etcd at once, as by way of the API they would take minutes.
 #[derive(clap::Args)]
 pub(crate) struct Memory {
     /// Write the figures here too, as JSON
@@ -39,7 +39,7 @@ pub(crate) struct Memory {
     /// Services in a cluster, from files, instead of 1000,10000
     #[arg(long, value_name = "N,…")]
     files: Option<String>,
-    /// Services in a cluster, at real API servers, instead of 1000
+    /// Services in a cluster, at real API servers, instead of 1000,10000
     #[arg(long, value_name = "N,…")]
     api_servers: Option<String>,
 }
