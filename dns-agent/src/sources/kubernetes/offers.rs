@@ -3,7 +3,6 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use http::Request;
 use kube::Client;
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::{
@@ -225,9 +224,7 @@ impl Offer {
 }
 
 async fn get<T: DeserializeOwned>(client: &Client, path: &str) -> Result<T, String> {
-    let request = Request::get(path).body(Vec::new());
-    let request = request.map_err(|error| format!("no request can be made: {error}"))?;
-    let text = timeout(PATIENCE, reply::text(client, request)).await;
+    let text = timeout(PATIENCE, reply::text(client, watch::get(path)?)).await;
     let text = match text.map_err(|_| format!("no reply within {} s", PATIENCE.as_secs()))? {
         Ok(text) => text,
         Err(Failure::Refused(error)) => return Err(describe(&error)),

@@ -301,7 +301,7 @@ impl Api {
         let begin = std::time::Instant::now();
         while asked() != resources {
             assert!(begin.elapsed() < PATIENCE, "{:?}", asked());
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     }
 
