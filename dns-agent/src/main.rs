@@ -45,7 +45,7 @@ enum Command {
         #[arg(value_enum)]
         page: Page,
         /// Its admin interface: what its `adminSocket` or its `admin` says
-        #[arg(long, value_name = "SOCKET|HOST:PORT")]
+        #[arg(long, value_name = "SOCKET|IP:PORT")]
         at: At,
     },
     /// Remove the interface that agents have left that were killed: 0 when it has gone, 1 while an agent holds it

@@ -1,7 +1,6 @@
 //! Asking an agent of this host how it is, for a kubelet's exec probes and for people.
 
 use std::{
-    convert::Infallible,
     io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
     os::unix::net::UnixStream,
@@ -28,12 +27,21 @@ pub enum At {
 }
 
 impl FromStr for At {
-    type Err = Infallible;
+    type Err = String;
 
-    /// What is no address with a port is a path.
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        let port = text.parse().map(Self::Port);
-        Ok(port.unwrap_or_else(|_| Self::Socket(text.into())))
+    /// What is no address with a port is a path, unless it looks like the former.
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(port) = text.parse() {
+            return Ok(Self::Port(port));
+        }
+        if text.contains(':') && !text.contains('/') {
+            return Err(
+                "neither an IP address with a port, such as 127.0.0.1:15054 or [::1]:15054, nor a path with a `/`: a \
+                 host's name is not looked up"
+                    .to_owned(),
+            );
+        }
+        Ok(Self::Socket(text.into()))
     }
 }
 

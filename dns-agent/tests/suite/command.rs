@@ -119,6 +119,17 @@ async fn a_configuration_that_is_changed_or_ruined_says_nothing_of_the_agent_tha
     );
 }
 
+#[test]
+fn a_probe_of_a_host_name_is_refused_as_no_address() {
+    for at in ["localhost:15054", "::1:15054", "127.0.0.1:"] {
+        let mut probe = Command::new(env!("CARGO_BIN_EXE_crossmesh-dns-agent"));
+        let (code, _, error) = run(probe.args(["probe", "livez", "--at", at]));
+        assert_eq!(code, Some(2), "{at}: {error}");
+        let said = "neither an IP address with a port, such as 127.0.0.1:15054";
+        assert!(error.contains(said), "{at}: {error}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_under_way_when_it_ends_is_still_answered() {
     let (open, gate) = watch::channel(false);
