@@ -97,7 +97,8 @@ impl<'b> Rules<'b> {
             .collect()
     }
 
-    fn peers_with<'i>(
+    /// The peers that have a service which counts.
+    pub(super) fn peers_with<'i>(
         &self,
         name: &str,
         inputs: &'i Inputs,

@@ -2,11 +2,17 @@
 
 use std::str::from_utf8;
 
-use super::{Entry, Index, LeftOut, Part, below::Below, build::inputs_of, rules::Rules};
+use super::{
+    Entry, Index, Inputs, LeftOut, Part, RemoteAnswer, below::Below, build::inputs_of,
+    context::Peer, rules::Rules,
+};
 use crate::{
     catalog::{Import, Service, SyncState},
     name::{Name, is_kubernetes_label, is_under},
 };
+
+/// Why a peer's service does not count for a name.
+type WhyLeftOut = fn(&Rules<'_>, &Peer, &Service) -> Option<LeftOut>;
 
 /// How a name stands that is not in the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +62,14 @@ impl Index {
         let below = below.or_else(|| Below::read(name, &self.set_domain))?;
         let label = from_utf8(below.namespace?).ok()?;
         self.service_domain.child(label).ok()
+    }
+
+    /// Whether a name looks like a service's and is not left to the cluster's DNS: of these alone a failure is told where a
+    /// denial may be untrue, as it ends the search of some resolvers (musl), and outside names look like endpoints.
+    pub fn may_be_service(&self, name: &[u8]) -> bool {
+        let domains = [&self.service_domain, &self.set_domain];
+        let mut below = domains.iter().filter_map(|of| Below::read(name, of));
+        below.any(|below| below.is_of_service()) && !self.is_passed_through(name)
     }
 
     /// Whether the local cluster is what its source says now, so that what it does not have can be denied: an older state may
@@ -122,7 +136,9 @@ impl Index {
             let service = below.service.zip(below.namespace);
             service.is_some_and(|(service, namespace)| {
                 self.doubts.contain(namespace, service)
-                    || self.is_held_back(namespace, service, |service| service.in_cluster_set)
+                    || self.is_held_back(namespace, service, |rules, peer, service| {
+                        rules.left_out_of_set(peer, service, true)
+                    })
             })
         });
         match part {
@@ -148,30 +164,23 @@ impl Index {
             return self.doubts.reach(namespace);
         };
         let may_come = self.doubts.contain(namespace, service)
-            || self.is_held_back(namespace, service, |_| true)
+            || (!self.was_local(namespace, service)
+                // Whether its namespace has the label that it may need nobody knows either.
+                && self.is_held_back(namespace, service, |rules, peer, service| {
+                    rules.left_out(peer, service, true)
+                }))
             || self.is_withheld(namespace, service);
         may_come && !self.stays(below)
     }
 
     /// Whether a peer has the service, and is not given for it only because the mesh configuration was not read yet.
     fn is_withheld(&self, namespace: &[u8], service: &[u8]) -> bool {
-        if !self.context.cluster_local.incomplete {
-            return false;
-        }
-        let Some((namespace, name)) = from_utf8(namespace).ok().zip(from_utf8(service).ok()) else {
-            return false;
-        };
-        let rules = Rules::new(&self.settings, &self.context);
-        let inputs = inputs_of(&self.clusters, namespace);
-        let reached = rules.reach(&inputs);
-        let mut peers = self.context.peers.iter().zip(&inputs);
-        peers.any(|(peer, namespace)| {
-            let services = namespace.as_ref().filter(|_| !peer.local);
-            let service = services.and_then(|of| of.services().get(name));
-            service.is_some_and(|service| {
+        self.context.cluster_local.incomplete
+            && self.would_come(namespace, service, |rules, inputs, peer, service| {
+                let reached = rules.reach(inputs);
                 rules.left_out(peer, service, reached) == Some(LeftOut::MeshUnread)
             })
-        })
+            && !self.was_local(namespace, service)
     }
 
     /// Whether a name of a service may still turn out to exist in a peer that may have any, if its namespace exists here.
@@ -188,24 +197,41 @@ impl Index {
     }
 
     /// Whether a peer gives a service, which is not answered while the local cluster is not known: nobody can say yet that it
-    /// exists only there.
-    fn is_held_back(
+    /// exists only there. `left_out` says which never count.
+    fn is_held_back(&self, namespace: &[u8], service: &[u8], left_out: WhyLeftOut) -> bool {
+        self.context.local.is_none()
+            && self.would_come(namespace, service, |rules, _, peer, service| {
+                left_out(rules, peer, service).is_none()
+            })
+    }
+
+    /// Whether a peer has a service that counts, and the policy gives anything for it.
+    fn would_come(
         &self,
         namespace: &[u8],
         service: &[u8],
-        counts: impl Fn(&Service) -> bool,
+        counts: impl Fn(&Rules<'_>, &Inputs, &Peer, &Service) -> bool,
     ) -> bool {
         let Some((namespace, name)) = from_utf8(namespace).ok().zip(from_utf8(service).ok()) else {
             return false;
         };
-        let mut peers = self.clusters.iter().filter(|cluster| !cluster.local);
-        self.context.local.is_none()
-            && peers.any(|peer| {
-                let namespaces = peer.catalog.iter().map(|catalog| &catalog.namespaces);
-                let mut found = namespaces.flat_map(|all| all.get(namespace)?.services().get(name));
-                peer.import.allows(namespace, name)
-                    && found.any(|service| service.exported && counts(service))
-            })
+        let (answer, _) = self.settings.remote.answer(namespace, name);
+        if matches!(answer, RemoteAnswer::NoData | RemoteAnswer::Upstream) {
+            return false;
+        }
+        let rules = Rules::new(&self.settings, &self.context);
+        let inputs = inputs_of(&self.clusters, namespace);
+        let counts = |peer: &Peer, service: &Service| counts(&rules, &inputs, peer, service);
+        rules.peers_with(name, &inputs, counts).next().is_some()
+    }
+
+    /// Whether a service was local once and may never become remote.
+    fn was_local(&self, namespace: &[u8], service: &[u8]) -> bool {
+        let names = from_utf8(namespace).ok().zip(from_utf8(service).ok());
+        names.is_some_and(|(namespace, name)| {
+            let failover = self.settings.remote.failover(namespace, name).0;
+            !failover && self.once_local.contains(&(namespace.into(), name.into()))
+        })
     }
 
     /// Whether it is a name of a service that never comes from a peer.

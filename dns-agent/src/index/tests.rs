@@ -195,3 +195,36 @@ fn of_many_services_that_were_local_once_those_that_no_cluster_has_are_forgotten
     assert_eq!(built(100), 102);
     assert_eq!(built(20_000), 2);
 }
+
+#[test]
+fn before_the_local_cluster_is_known_only_what_a_peer_would_be_given_for_is_in_doubt() {
+    let config = format!(
+        "{CONFIG}remote: {{rules: [{{service: shop/none, answer: nodata}}, {{service: shop/theirs, answer: upstream}}, \
+         {{service: shop/own, failover: false}}]}}\n"
+    );
+    let config = Config::parse(std::path::Path::new("dns.yaml"), &config).unwrap();
+    let keys = ["shop/far", "shop/none", "shop/theirs", "shop/own"];
+    let services = keys.map(|key| (key, "10.2.0.1"));
+    let mut clusters = [cluster("local", &[]), cluster("peer", &services)];
+    clusters[0].catalog = None;
+    clusters[0].state = SyncState::Pending;
+    let other = Service {
+        kind: Kind::ExternalName,
+        ..service("shop/name", "10.2.0.1")
+    };
+    let all = services.iter().map(|(key, address)| service(key, address));
+    clusters[1].catalog = Some(Arc::new(Catalog::of(all.chain([other]))));
+    let known = Known {
+        once_local: Arc::new([("shop".into(), "own".into())].into()),
+        ..known(&clusters)
+    };
+    let index = Index::build(config.settings, known, 1);
+    let check = |name: &str, expected: Standing| {
+        let name = Name::parse(&format!("{name}.shop.svc.cluster.local")).unwrap();
+        assert_eq!(index.standing(name.as_wire()), expected, "{name}");
+    };
+    check("far", Standing::InDoubt);
+    for never in ["none", "theirs", "own", "name"] {
+        check(never, Standing::Elsewhere);
+    }
+}
