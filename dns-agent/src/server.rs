@@ -27,7 +27,7 @@ use crate::{
     name::Text,
     shadow::Shadow,
     sources::Published,
-    upstream::{Failure, Upstream},
+    upstream::{self, Failure, Upstream},
     wire::{
         Ede, Message, Owner, Parsed, Query, Rcode, Rejection, Section, Transport, Writer, parse,
         reject, rtype,
@@ -171,11 +171,17 @@ impl Engine {
             return Step::Send;
         }
         let index = self.index.load();
-        if let Some(texts) = self.upstream.told_to_a_look(&query) {
-            self.introduce(&query, origin, &texts, index.settings().ttl, out);
+        if let Some(told_to) = self.upstream.told_to_a_look(&query) {
+            let outcome = match told_to {
+                upstream::Told::Texts(texts) => {
+                    self.introduce(&query, origin, &texts, index.settings().ttl, out);
+                    Outcome::NoError
+                }
+                upstream::Told::Back => self.fail(&query, origin, Failure::Loop, out).0,
+            };
             self.tell(Told {
                 source: Source::Catalog,
-                outcome: Outcome::NoError,
+                outcome,
                 reason: "a look for forwarding loops",
                 ..told
             });

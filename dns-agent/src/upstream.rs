@@ -32,7 +32,7 @@ use loops::Loops;
 use pool::{Pool, Server};
 use realm::{Realm, Realms};
 
-pub use loops::LeadsTo;
+pub use loops::{LeadsTo, Told};
 pub use resolv_conf::{ResolvConf, read as read_resolv_conf};
 
 /// For how many seconds a reply to ourselves is good that does not say it.

@@ -21,7 +21,8 @@ use tracing::{info, warn};
 use super::{
     Upstream,
     exchange::exchange,
-    path::{Agent, Id, Path, Told},
+    is_declined,
+    path::{self, Agent, Id, Path},
     pool::{Lead, Pool, Server},
     realm::{REALMS, Realm},
 };
@@ -36,6 +37,13 @@ const PERIOD: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_secs(5);
 /// How soon after something was found: the agents that it concerns learn of each other by looking in turn.
 const AT_ONCE: Duration = Duration::from_secs(1);
+/// How many looks in a row must all come back before a server is not asked any more: it may have several ways, and take
+/// any of them. Of one whose every second way leads elsewhere, one in a million rounds finds no such way.
+const LOOKS: usize = 20;
+/// How many looks in a row must get no answer before nobody knows any more where a server leads.
+const SILENT: usize = 3;
+/// The longest that one of many looks in a row waits: what comes back does so at once.
+const ONE_OF_MANY: Duration = Duration::from_millis(500);
 
 /// Who we are to other agents, and the questions under way.
 #[derive(Debug)]
@@ -81,7 +89,16 @@ pub struct LeadsTo {
     pub itself: bool,
 }
 
-/// What one look at a server found.
+/// What is told to whoever looks for loops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// We look ourselves, and have seen it: a failure, as the question goes round here. Whoever else it went to may answer.
+    Back,
+    /// Who we are and where our servers lead: the data of texts.
+    Texts(Vec<Vec<u8>>),
+}
+
+/// What looks at a server found.
 enum Found {
     Agent(Lead),
     Nobody,
@@ -115,13 +132,29 @@ impl Upstream {
         let general = self.general.load_full();
         let looks = self.asked_for(&general).into_iter().map(|(pool, realm)| {
             join_all(pool.all().map(move |server| async move {
-                let found = self.look_at(server.address(), realm).await;
+                let found = self.look_at(server.address(), realm, self.timeout).await;
                 (server, realm, found)
             }))
         });
         let mut wait = PERIOD;
         for (server, realm, found) in join_all(looks).await.into_iter().flatten() {
-            let lead = match found {
+            let comes_back = matches!(&found, Found::Agent(lead) if lead.back);
+            if comes_back {
+                wait = wait.min(SOON);
+            }
+            let lead = match self.make_sure(server, realm, found).await {
+                Found::Nothing if server.leads_back(realm) => {
+                    // It may be mended, and keep such names from everybody.
+                    server.set_lead(realm, None);
+                    let (server, names) = (server.address(), self.realms.word(realm));
+                    info!(
+                        %server,
+                        names,
+                        "the upstream server does not answer any more whether it leads to an agent, and is asked again"
+                    );
+                    wait = wait.min(SOON);
+                    continue;
+                }
                 Found::Nothing => {
                     wait = wait.min(SOON);
                     continue;
@@ -131,6 +164,16 @@ impl Upstream {
             };
             if lead.is_some() {
                 wait = wait.min(SOON);
+            }
+            let is_back = lead.as_ref().is_some_and(|lead| lead.back);
+            if comes_back && !is_back && server.leads_back_partly(realm) {
+                let (server, names) = (server.address(), self.realms.word(realm));
+                warn!(
+                    %server,
+                    names,
+                    "this upstream server sends some of our questions back to us, which then wait until they take another \
+                     way; give it, or the agent, servers that do not lead here (upstreams)"
+                );
             }
             let before = server.set_lead(realm, lead.clone());
             if before != lead {
@@ -179,25 +222,52 @@ impl Upstream {
         }
     }
 
-    async fn look_at(&self, server: SocketAddr, realm: Realm) -> Found {
+    /// Looks again and again where one look does not say enough. One after the other, and none beside them: a server that
+    /// takes its ways in turn would show each look of a round the same one.
+    async fn make_sure(&self, server: &Server, realm: Realm, found: Found) -> Found {
+        let leads_back = server.leads_back(realm);
+        let is_same: fn(&Found) -> bool = match &found {
+            Found::Agent(lead) if lead.back && !leads_back => {
+                |next| matches!(next, Found::Agent(lead) if lead.back)
+            }
+            Found::Nothing if leads_back => |next| matches!(next, Found::Nothing),
+            _ => return found,
+        };
+        let looks = match &found {
+            Found::Nothing => SILENT,
+            _ => LOOKS,
+        };
+        for _ in 1..looks {
+            let patience = self.timeout.min(ONE_OF_MANY);
+            let next = self.look_at(server.address(), realm, patience).await;
+            if !is_same(&next) {
+                return next;
+            }
+        }
+        found
+    }
+
+    async fn look_at(&self, server: SocketAddr, realm: Realm, patience: Duration) -> Found {
         let number = getrandom::u64().ok();
         let Some((name, label)) = number.and_then(|number| self.realms.probe(realm, number)) else {
             return Found::Nothing;
         };
         self.loops.lock().insert(label.clone(), false);
-        let until = Instant::now() + self.timeout;
+        let until = Instant::now() + patience;
         let answered = exchange(&Key::own(&name, rtype::TXT), server, until).await;
         let came = self.loops.lock().remove(&label);
         let ourselves = &self.loops.ourselves;
-        let told = answered.as_ref().ok();
-        let told = told.and_then(|got| Told::read(&got.message));
+        let message = answered.as_ref().ok().map(|got| &got.message);
+        let told = message.and_then(path::Told::read);
+        // Some servers ask several others: what one of these answers counts, wherever else the question went.
+        let is_answered = message.is_some_and(|message| !is_declined(message));
         match (told, came) {
             (Some(told), _) => Found::Agent(Lead {
                 path: told.path(ourselves.id),
                 back: told.leads_back_to(ourselves.id),
                 agent: told.agent,
             }),
-            (None, Some(true)) => Found::Agent(Lead {
+            (None, Some(true)) if !is_answered => Found::Agent(Lead {
                 agent: ourselves.clone(),
                 path: vec![ourselves.id],
                 back: true,
@@ -207,14 +277,15 @@ impl Upstream {
         }
     }
 
-    /// What to tell whoever looks for loops, if that is what a query is for: the data of texts.
-    pub fn told_to_a_look(&self, query: &Query) -> Option<Vec<Vec<u8>>> {
+    /// What to tell whoever looks for loops, if that is what a query is for.
+    pub fn told_to_a_look(&self, query: &Query) -> Option<Told> {
         let (realm, label) = self.realms.probed(query.name.as_wire())?;
         if query.class != CLASS_IN {
             return None;
         }
         if let Some(came) = self.loops.lock().get_mut(label) {
             *came = true;
+            return Some(Told::Back);
         }
         let general = self.general.load();
         let pools = self.asked_for(&general).into_iter();
@@ -227,7 +298,7 @@ impl Upstream {
         if paths.is_empty() {
             paths.push(Path::new());
         }
-        Some(self.loops.ourselves.tell(paths))
+        Some(Told::Texts(self.loops.ourselves.tell(paths)))
     }
 
     /// The servers that lead to agents.

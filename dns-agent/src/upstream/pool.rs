@@ -40,6 +40,8 @@ pub(super) struct Server {
     leads_back: AtomicU8,
     /// The agents that it leads to, by the kind of names.
     leads_to: Mutex<BTreeMap<Realm, Lead>>,
+    /// The kinds of names for which some of its ways lead back, a bit for each.
+    leads_back_partly: AtomicU8,
     counters: ServerCounters,
 }
 
@@ -63,6 +65,7 @@ impl Pool {
             rests_until: AtomicU64::new(0),
             leads_back: AtomicU8::new(0),
             leads_to: Mutex::default(),
+            leads_back_partly: AtomicU8::new(0),
             counters: metrics.of(address),
         });
         Self {
@@ -131,6 +134,8 @@ impl Server {
         let mut leads = self.leads();
         if lead.as_ref().is_some_and(|lead| lead.back) {
             self.leads_back.fetch_or(bit(realm), Ordering::Relaxed);
+            self.leads_back_partly
+                .fetch_and(!bit(realm), Ordering::Relaxed);
         } else {
             self.leads_back.fetch_and(!bit(realm), Ordering::Relaxed);
         }
@@ -138,6 +143,14 @@ impl Server {
             Some(lead) => leads.insert(realm, lead),
             None => leads.remove(&realm),
         }
+    }
+
+    /// Keeps in mind that some of its ways lead back. False: that was known.
+    pub(super) fn leads_back_partly(&self, realm: Realm) -> bool {
+        let before = self
+            .leads_back_partly
+            .fetch_or(bit(realm), Ordering::Relaxed);
+        before & bit(realm) == 0
     }
 
     pub(super) fn count(&self, result: Exchange) {

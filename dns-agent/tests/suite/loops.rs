@@ -1,24 +1,43 @@
 //! Forwarding loops: an upstream server that sends what it is asked back to the agent, by itself or by way of other
 //! agents.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    collections::HashSet,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
 
 use hickory_proto::op::{Message, ResponseCode};
-use tokio::{net::UdpSocket, sync::watch, task::JoinSet};
+use tokio::{net::UdpSocket, sync::watch, task::JoinSet, time::timeout};
 
 use crate::support::{
-    agent::{Agent, Files, ask_udp, upstream},
+    agent::{Agent, Files, PATIENCE, ask_udp, upstream},
     message::{name, query, question_of},
-    servers::{good, looks_for_loops},
+    servers::{Scripted, good, looks_for_loops},
 };
 
 /// Which names go where; the first zone that a name is in counts.
 type Routes = Vec<(&'static str, SocketAddr)>;
 
+/// Where a question goes.
+#[derive(Clone)]
+enum Ways {
+    /// By its name; nowhere while there are none.
+    Routes(Routes),
+    /// Those that look for loops now here, now there; every other first here, then there.
+    InTurn([SocketAddr; 2]),
+    /// Both ways: the first good answer counts, and the first of both is the quicker to answer what looks for loops.
+    Both([SocketAddr; 2]),
+    /// That way, but what looks for loops is dropped.
+    Dropping(SocketAddr),
+}
+
 /// Sends every question on to where it is told, once it is told, as a resolver does.
 struct Resolver {
     address: SocketAddr,
-    to: watch::Sender<Routes>,
+    to: watch::Sender<Ways>,
+    /// Questions so far that look for loops.
+    looks: watch::Receiver<usize>,
     /// Questions so far, without those that look for loops.
     asked: watch::Receiver<usize>,
     _tasks: JoinSet<()>,
@@ -28,8 +47,10 @@ impl Resolver {
     async fn start() -> Self {
         let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
         let address = socket.local_addr().unwrap();
-        let (to, routes) = watch::channel(Routes::new());
+        let (to, ways) = watch::channel(Ways::Routes(Routes::new()));
         let (count, asked) = watch::channel(0);
+        let (count_look, looks) = watch::channel(0);
+        let known = Arc::new(Mutex::new(HashSet::new()));
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut relays = JoinSet::new();
@@ -37,18 +58,54 @@ impl Resolver {
             loop {
                 let (length, client) = socket.recv_from(&mut buffer).await.unwrap();
                 let (query, socket) = (buffer[..length].to_vec(), Arc::clone(&socket));
-                if !looks_for_loops(&query) {
-                    count.send_modify(|count| *count += 1);
-                }
-                let mut routes = routes.clone();
+                let is_look = looks_for_loops(&query);
+                let mut number = 0;
+                let counting = if is_look { &count_look } else { &count };
+                counting.send_modify(|count| {
+                    number = *count;
+                    *count += 1;
+                });
+                let mut ways = ways.clone();
+                let known = Arc::clone(&known);
                 relays.spawn(async move {
-                    let told = routes.wait_for(|routes| !routes.is_empty()).await;
-                    let routes = told.unwrap().clone();
-                    let question = question_of(&query);
-                    let (asked, _) = question.split_at(question.len() - 4);
-                    let mut routes = routes.into_iter();
-                    let target = routes.find(|(zone, _)| asked.ends_with(&name(zone)));
-                    let reply = ask_udp(target.unwrap().1, &query).await;
+                    let is_told =
+                        |ways: &Ways| !matches!(ways, Ways::Routes(routes) if routes.is_empty());
+                    let ways = ways.wait_for(is_told).await.unwrap().clone();
+                    let question = question_of(&query).to_owned();
+                    let target = match ways {
+                        Ways::Routes(routes) => {
+                            let (asked, _) = question.split_at(question.len() - 4);
+                            let mut routes = routes.into_iter();
+                            routes
+                                .find(|(zone, _)| asked.ends_with(&name(zone)))
+                                .unwrap()
+                                .1
+                        }
+                        Ways::InTurn([first, second]) => {
+                            let turns = if is_look {
+                                number % 2 == 1
+                            } else {
+                                !known.lock().unwrap().insert(question)
+                            };
+                            if turns { second } else { first }
+                        }
+                        Ways::Both([first, second]) => {
+                            let quick = if is_look {
+                                ask_udp(first, &query).await
+                            } else {
+                                vec![0, 0, 0, 2]
+                            };
+                            // Of a failure nobody hears while somebody may do better.
+                            if quick[3] & 15 != 2 {
+                                let _ = socket.send_to(&quick, client).await;
+                                return;
+                            }
+                            second
+                        }
+                        Ways::Dropping(_) if is_look => return,
+                        Ways::Dropping(target) => target,
+                    };
+                    let reply = ask_udp(target, &query).await;
                     // Some clients have gone by then.
                     let _ = socket.send_to(&reply, client).await;
                 });
@@ -57,17 +114,25 @@ impl Resolver {
         Self {
             address,
             to,
+            looks,
             asked,
             _tasks: tasks,
         }
     }
 
     fn send_to(&self, to: SocketAddr) {
-        self.to.send_replace(vec![("", to)]);
+        self.to.send_replace(Ways::Routes(vec![("", to)]));
     }
 
     fn asked(&self) -> usize {
         *self.asked.borrow()
+    }
+
+    /// Waits until so many questions have looked for loops.
+    async fn is_looked_at(&self, times: usize) {
+        let mut looks = self.looks.clone();
+        let wait = looks.wait_for(|looks| *looks >= times);
+        timeout(PATIENCE, wait).await.expect("looks").unwrap();
     }
 
     fn metric(&self) -> String {
@@ -148,7 +213,7 @@ async fn a_server_that_sends_back_one_zone_alone_is_asked_for_all_others() {
     let server = resolver.address;
     let agent = Agent::start(&upstream(server)).await;
     let routes = vec![("clusterset.local", agent.dns), ("", good.address)];
-    resolver.to.send_replace(routes);
+    resolver.to.send_replace(Ways::Routes(routes));
     agent
         .readyz_says(&format!(
             "upstream {server}: a forwarding loop: it sends our questions back to us (names: clusterset.local)\n"
@@ -235,5 +300,56 @@ async fn whoever_looks_for_loops_is_told_which_agent_answers_and_no_server_is_as
         assert_eq!(other.metadata.response_code, ResponseCode::NoError);
         assert!(other.answers.is_empty());
     }
+    agent.stop().await;
+}
+
+/// A server with two ways out, of which one leads back.
+async fn behind(ways: impl Fn([SocketAddr; 2]) -> Ways) -> (Resolver, Scripted, Agent) {
+    let (resolver, good) = (Resolver::start().await, good().await);
+    let lines = format!(
+        "upstreams: {{servers: [\"{}\"], timeout: 200ms, deadline: 4s}}\n",
+        resolver.address
+    );
+    let agent = Agent::start(&lines).await;
+    resolver.to.send_replace(ways([agent.dns, good.address]));
+    (resolver, good, agent)
+}
+
+/// No outside name fails, and nothing is said of a loop.
+async fn check_that_names_are_found(resolver: &Resolver, agent: &Agent, names: [&str; 3]) {
+    agent.metric_becomes(&resolver.metric(), 0.0).await;
+    for name in names {
+        assert_eq!(agent.answers(&query(name)).await, ["192.0.2.1"], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_sends_some_questions_back_and_some_elsewhere_is_asked_as_ever() {
+    let (resolver, _good, agent) = behind(Ways::InTurn).await;
+    let names = ["a.example.com", "b.example.com", "c.example.com"];
+    check_that_names_are_found(&resolver, &agent, names).await;
+    // The next round begins; each is of eight looks, as half of the four kinds of names are looked at again.
+    resolver.is_looked_at(12).await;
+    let names = ["d.example.com", "e.example.com", "f.example.com"];
+    check_that_names_are_found(&resolver, &agent, names).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_asks_others_at_the_same_time_is_asked_as_ever() {
+    let (resolver, _good, agent) = behind(Ways::Both).await;
+    let names = ["a.example.com", "b.example.com", "c.example.com"];
+    check_that_names_are_found(&resolver, &agent, names).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_was_mended_and_drops_what_looks_for_loops_is_asked_again() {
+    let (resolver, good, agent) = behind(|[agent, _]| Ways::Routes(vec![("", agent)])).await;
+    agent.metric_becomes(&resolver.metric(), 1.0).await;
+    resolver.to.send_replace(Ways::Dropping(good.address));
+    agent.metric_becomes(&resolver.metric(), 0.0).await;
+    let asked = query("www.example.com");
+    assert_eq!(agent.answers(&asked).await, ["192.0.2.1"]);
     agent.stop().await;
 }
