@@ -102,6 +102,9 @@ pub enum Doubt {
     Some,
     /// It may be untrue if the name's namespace exists in the local cluster: the cluster's own DNS knows.
     IfNamespaceExists,
+    /// It may be untrue unless the cluster's own zone says so: other servers know nothing of the cluster, and deny its
+    /// names for a day.
+    UnlessByZone,
 }
 
 /// Why somebody else is asked.
@@ -301,7 +304,14 @@ fn unknown<'i>(index: &'i Index, question: Question<'_>) -> Answer<'i> {
             why: Elsewhere::NotFound,
         })
     };
-    match index.standing(question.name) {
+    let standing = index.standing(question.name);
+    let is_behind = index.settings().mode == Mode::Authoritative && !index.is_current();
+    match standing {
+        Standing::Elsewhere | Standing::Unclaimed
+            if is_behind && index.may_be_service(question.name) =>
+        {
+            in_doubt(Doubt::UnlessByZone)
+        }
         Standing::Pod => forward(Servers::Cluster, Elsewhere::Pod),
         Standing::Elsewhere => forward(Servers::Cluster, Elsewhere::Upstream),
         Standing::Unclaimed if !we_deny => forward(Servers::Cluster, Elsewhere::NotFound),

@@ -18,7 +18,7 @@ pub use sockets::{Pair, Place, join, take};
 
 use crate::{
     address_range::AddressRange,
-    answer::{Answer, Doubt, Forward, NOT_READY, Question, Reason, answer, in_shadow},
+    answer::{Answer, Forward, NOT_READY, Question, Reason, answer, in_shadow},
     cache::{Kept, Key},
     encode::encode,
     gateway::SharedLifetimes,
@@ -223,9 +223,12 @@ impl Engine {
             Answer::Forward(forward) => {
                 let key = Key::of(&query);
                 let kept = self.upstream.kept(&key);
-                // What depends on another question is completed where that can be asked.
-                let kept = kept.filter(|(kept, _)| !doubts::depend(forward, kept));
-                if let Some((kept, age)) = kept {
+                // What depends on another question is completed where that can be asked, unless its answer is kept too.
+                let kept = kept.and_then(|(kept, age)| {
+                    let forward = self.settled(&index, forward, &query, &kept)?;
+                    Some((forward, kept, age))
+                });
+                if let Some((forward, kept, age)) = kept {
                     let (outcome, reason) = match &kept {
                         Ok(message) => self.relay(&query, forward, origin, message, age, out),
                         Err(failure) => self.fail(&query, origin, *failure, out),
@@ -276,8 +279,7 @@ impl Engine {
             origin,
             began,
         } = waiting;
-        let kept = self.upstream.ask(key.clone(), forward.to).await;
-        let forward = self.settle(forward, &query, &kept).await;
+        let (kept, forward) = self.ask(&key, forward, &query).await;
         let (source, (outcome, reason)) = match &kept {
             Ok(message) => (
                 Source::Upstream,
@@ -327,7 +329,7 @@ impl Engine {
         age: u32,
         out: &mut Vec<u8>,
     ) -> (Outcome, &'static str) {
-        if forward.doubt != Doubt::None && message.rcode() == Rcode::NxDomain as u16 {
+        if message.rcode() == Rcode::NxDomain as u16 && self.is_doubted(forward, message) {
             self.refuse(query, origin, Rcode::ServFail, Some(NOT_READY), out);
             return (Outcome::ServFail, NOT_READY.text);
         }

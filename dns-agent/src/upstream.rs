@@ -15,7 +15,10 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
 use tracing::{debug, warn};
 
 use crate::{
@@ -167,12 +170,17 @@ impl Upstream {
 
     /// Asks for a reply, or waits for the one that somebody else is asking for.
     pub async fn ask(&self, key: Key, to: Servers) -> Kept {
-        let flight = match self.flights.board(&key) {
-            Seat::Passenger(arrival) => {
-                self.metrics.coalesced.inc();
-                return arrival.await.unwrap_or(Err(Failure::Overload));
+        let flight = loop {
+            match self.flights.board(&key) {
+                Seat::Passenger(arrival) => {
+                    self.metrics.coalesced.inc();
+                    // Where the pilot gave up, as it needs the reply no more, another is found.
+                    if let Ok(kept) = arrival.await {
+                        return kept;
+                    }
+                }
+                Seat::Pilot(flight) => break flight,
             }
-            Seat::Pilot(flight) => flight,
         };
         // Between the look into the cache and here, another flight may have landed.
         let result = match self.cache.get(&key) {
@@ -181,6 +189,22 @@ impl Upstream {
         };
         flight.land(&result);
         result
+    }
+
+    /// Asks as ever, but where too many questions are under way waits for a place, as long as clients wait for a reply.
+    pub async fn ask_in_turn(&self, key: Key, to: Servers) -> Kept {
+        let deadline = Instant::now() + self.deadline;
+        loop {
+            let kept = self.ask(key.clone(), to).await;
+            let place = match &kept {
+                Err(Failure::Overload) => timeout_at(deadline, self.permits.acquire()).await,
+                _ => return kept,
+            };
+            // Given back at once: whoever asks takes one.
+            let Ok(Ok(_)) = place else {
+                return kept;
+            };
+        }
     }
 
     /// Asks anew, whatever is kept, and keeps nothing: clients do not notice. For whoever asks few questions at a time.

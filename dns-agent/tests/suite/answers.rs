@@ -208,6 +208,7 @@ fn ask_with(index: &Index, asked: &str, rotation: usize) -> String {
                 Doubt::None => "",
                 Doubt::Some => ", in doubt",
                 Doubt::IfNamespaceExists => ", in doubt if here",
+                Doubt::UnlessByZone => ", in doubt unless the zone denies it",
             };
             format!("ask {to}{doubt}")
         }
