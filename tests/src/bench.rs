@@ -8,6 +8,7 @@ mod http;
 mod load;
 mod machine;
 pub mod memory;
+mod modules;
 mod report;
 mod rules;
 mod stand;

@@ -21,6 +21,7 @@ fn title(filter: &str) -> &'static str {
     match filter {
         "none" => "no filter",
         "rbac" => "native RBAC",
+        "noop" => "Wasm, no-op",
         "calls" => "Wasm, bare calls",
         "lua-peer" => "Lua, peer only",
         "lua" => "Lua",
@@ -82,7 +83,7 @@ async fn a_short_slice_measures_every_variant_and_every_request_is_answered() {
     }
     let mut wanted = BTreeSet::new();
     for protocol in ["HTTP/1.1", "HTTP/2"].map(str::to_owned) {
-        for filter in ["none", "calls"] {
+        for filter in ["none", "noop", "calls"] {
             wanted.insert((protocol.clone(), filter.to_owned(), 0));
         }
         for filter in ["rbac", "lua-peer", "lua", "crossmesh", "crossmesh-full"] {

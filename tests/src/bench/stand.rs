@@ -1,12 +1,12 @@
 //! What is measured: one Envoy, a server's sidecar that answers by itself.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
+use super::modules::Modules;
 use super::variant::Variant;
 use crate::block::Block;
 use crate::envoy::{Envoy, Setup};
@@ -39,16 +39,14 @@ impl Stand {
             "server",
             &["spiffe://bar.com/ns/shop/sa/catalog"],
         )?;
-        let calls = folder.path().join("calls.wasm");
-        fs::write(&calls, wat::parse_str(include_str!("calls.wat"))?)
-            .with_context(|| format!("writing {}", calls.display()))?;
+        let modules = Modules::write(folder.path())?;
         let address = |host| SocketAddr::new(block.at(host), SERVICE_PORT);
         let listeners: Vec<_> = variants.iter().copied().zip((10..).map(address)).collect();
         let setup = Setup {
             node: node("west", "shop", "catalog"),
             listeners: listeners
                 .iter()
-                .map(|(variant, address)| variant.listener(*address, &server, most, &calls))
+                .map(|(variant, address)| variant.listener(*address, &server, most, &modules))
                 .collect::<Result<_>>()?,
             clusters: Vec::new(),
         };

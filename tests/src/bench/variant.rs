@@ -1,12 +1,12 @@
-//! What is compared: nothing, bare calls, native RBAC, Lua and ours, each by number of rules, as listeners of one Envoy.
+//! What is compared: nothing, modules that decide nothing, native RBAC, Lua and ours, each by number of rules, as listeners of one Envoy.
 
 use std::net::SocketAddr;
-use std::path::Path;
 
 use anyhow::Result;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::modules::Modules;
 use super::rules;
 use crate::pki::Identity;
 use crate::plugin::{Module, Plugin};
@@ -18,6 +18,8 @@ use crate::roles::{mtls_listener, router};
 pub(super) enum Filter {
     /// Nobody.
     None,
+    /// Nobody, but Envoy calls a module.
+    Noop,
     /// Nobody, but a module asks Envoy all that ours does.
     Calls,
     /// Envoy's own RBAC filter.
@@ -37,6 +39,7 @@ impl Filter {
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::None => "no filter",
+            Self::Noop => "Wasm, no-op",
             Self::Calls => "Wasm, bare calls",
             Self::Rbac => "native RBAC",
             Self::LuaPeer => "Lua, peer only",
@@ -59,7 +62,8 @@ pub(super) struct Variant {
 impl Variant {
     /// All that is compared at these numbers of rules, what everything is compared with first.
     pub(super) fn all(sizes: &[usize]) -> Vec<Self> {
-        let without = [Filter::None, Filter::Calls].map(|filter| Self { filter, rules: 0 });
+        let without =
+            [Filter::None, Filter::Noop, Filter::Calls].map(|filter| Self { filter, rules: 0 });
         let filters = [
             Filter::Rbac,
             Filter::LuaPeer,
@@ -78,15 +82,15 @@ impl Variant {
     }
 
     /// A listener that asks for the client's certificate, decides by this, and answers 200 itself. The rule that decides
-    /// is number `most`; the module of [`Filter::Calls`] is the file `calls`, which is looked at for no other.
+    /// is number `most`; the modules that decide nothing are in `modules`.
     pub(super) fn listener(
         self,
         address: SocketAddr,
         identity: &Identity,
         most: usize,
-        calls: &Path,
+        modules: &Modules,
     ) -> Result<Value> {
-        let mut filters = Vec::from_iter(self.http_filter(most, calls)?);
+        let mut filters = Vec::from_iter(self.http_filter(most, modules)?);
         filters.push(router());
         let manager = json!({
             "name": "envoy.filters.network.http_connection_manager",
@@ -111,7 +115,7 @@ impl Variant {
         Ok(mtls_listener(address, identity, &[manager]))
     }
 
-    fn http_filter(self, most: usize, calls: &Path) -> Result<Option<Value>> {
+    fn http_filter(self, most: usize, modules: &Modules) -> Result<Option<Value>> {
         let Self { filter, rules } = self;
         let native = |name: &str, kind: &str, config: Value| {
             let mut config = config;
@@ -134,9 +138,14 @@ impl Variant {
                 let script = json!({"default_source_code": {"inline_string": script}});
                 Some(native("lua", "lua.v3.Lua", script))
             }
-            Filter::Calls => {
+            Filter::Noop | Filter::Calls => {
+                let file = if filter == Filter::Noop {
+                    &modules.noop
+                } else {
+                    &modules.calls
+                };
                 let module = Module {
-                    file: calls.to_owned(),
+                    file: file.clone(),
                     failure_policy: "FAIL_CLOSED",
                     configuration: None,
                 };

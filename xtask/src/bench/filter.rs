@@ -13,7 +13,7 @@ use crate::tools;
 use crate::wasm;
 use crate::workspace::Workspace;
 
-/// Measure what the filter costs a request, beside no filter, bare calls, native RBAC and Lua with the same rules
+/// Measure what the filter costs a request, beside no filter, idle modules, native RBAC and Lua with the same rules
 ///
 /// One real Envoy with one worker on a core of its own, real certificates, the same requests to every variant in interleaved
 /// rounds. Prints CPU time and latency by number of rules over HTTP/2 and HTTP/1.1; what the engine takes by itself; and
