@@ -4,6 +4,10 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
+/// How many that have not begun are remembered. Envoy makes a context only for what begins at once; were one neither to
+/// begin nor to be deleted, nothing else here would forget it.
+const MOST_WAITING: usize = 1024;
+
 thread_local! {
     /// The context made last and its root, as long as it has not begun: with Envoy, that is what begins next.
     static NEWEST: Cell<Option<(u32, u32)>> = const { Cell::new(None) };
@@ -14,11 +18,17 @@ thread_local! {
 /// Envoy made a context, be it a request's or a connection's.
 pub(crate) fn created(context: u32, root: u32) {
     if let Some((waiting, root)) = NEWEST.replace(Some((context, root))) {
-        WAITING.with_borrow_mut(|all| all.insert(waiting, root));
+        WAITING.with_borrow_mut(|all| {
+            all.insert(waiting, root);
+            if all.len() > MOST_WAITING {
+                // The oldest, for contexts are numbered upwards. Should it begin after all, it is refused.
+                all.pop_first();
+            }
+        });
     }
 }
 
-/// The root of a context that begins. None of one that Envoy never made, or that has begun.
+/// The root of a context that begins. None of one that Envoy never made, that has begun, or that waited for too long.
 pub(crate) fn begins(context: u32) -> Option<u32> {
     match NEWEST.get() {
         Some((newest, root)) if newest == context => {

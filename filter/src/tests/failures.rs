@@ -212,3 +212,18 @@ fn an_address_from_a_header_opens_nothing() {
         });
     }
 }
+
+#[test]
+fn contexts_that_never_begin_are_forgotten_and_refused() {
+    let mut vm = vm(&policy(READERS));
+    let requests: Vec<u32> = (0..1030).map(|_| vm.open()).collect();
+    assert_eq!(crate::contexts::waiting(), 1025);
+    assert_eq!(vm.request_headers(requests[4]), Action::Pause);
+    let details = reply().map(|reply| (reply.status, reply.details));
+    assert_eq!(
+        details,
+        Some((500, "crossmesh_failed[unconfigured]".to_owned()))
+    );
+    assert_eq!(vm.request_headers(requests[5]), Action::Continue);
+    assert_eq!(vm.request_headers(requests[1029]), Action::Continue);
+}
