@@ -20,6 +20,11 @@ use crate::spec::Action;
 use crate::truth::Doubt;
 
 /// The trees of connections; none where that of requests serves as well, or where it is never asked.
+///
+/// Built when the policy is bound, although a plugin may see requests alone: Envoy does not say which it is, one root context
+/// can be both, and what a policy costs is to show when it is configured, not at a connection. It is little: ALLOW rules that
+/// ask for HTTP leave nothing. With 10,000 DENY rules by account and path, no two alike, these trees are 1 % of the policy's
+/// memory and of the peak; building them takes about as long as the rest of the binding (some 20 ms, native).
 #[derive(Clone, Debug)]
 pub(super) struct Connections {
     doubt_excluded: Option<Node>,
