@@ -53,12 +53,16 @@ pub(crate) struct Host {
     pub(crate) now: u64,
     /// Connections that the filter closed, by context.
     pub(crate) closed: Vec<u32>,
-    /// What each root context last asked for.
+    /// What each root context last asked for, itself or through one of its streams.
     pub(crate) tick_period: BTreeMap<u32, u32>,
     /// Attributes of one context only, in place of those above.
     pub(crate) attributes_of: BTreeMap<u32, BTreeMap<String, Vec<u8>>>,
     /// What VMs share, by key: value and version.
-    shared: BTreeMap<String, (Vec<u8>, u32)>,
+    pub(crate) shared: BTreeMap<String, (Vec<u8>, u32)>,
+    /// What another VM writes, to whichever key, right after the filter wrote without comparing.
+    pub(crate) written_meanwhile: Option<Vec<u8>>,
+    /// By stream: its root context.
+    root_of: BTreeMap<u32, u32>,
     /// The context that calls are about.
     effective: u32,
     /// Metrics' names by number.
@@ -172,6 +176,7 @@ impl Vm {
         host(|host| {
             host.filter_state.clear();
             host.reply = None;
+            host.root_of.insert(context, self.root);
         });
         // SAFETY: as above.
         self.call(context, || unsafe {

@@ -1,12 +1,12 @@
 //! The plugin: from its configuration to the policy that its streams share.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crossmesh_policy::{Invalid, Node, Policy, Problem, Program};
 
-use crate::host::{self, Attribute, Failure, Level};
+use crate::host::{self, Attribute, Level};
 use crate::identities::Identities;
 use crate::telemetry::Telemetry;
 use crate::{contexts, node, tcp};
@@ -21,6 +21,19 @@ pub(crate) struct Active {
     pub(crate) is_gateway: bool,
     /// Which plugin of Envoy's configuration this is; none if Envoy does not say, and then it is like no other.
     pub(crate) plugin: Option<PluginId>,
+    /// How it stands among the configurations of its plugin.
+    pub(crate) standing: Cell<Standing>,
+}
+
+/// How a configuration stands among those of the same plugin, of which Envoy keeps each as long as a stream of it is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is the one in use.
+    Current,
+    /// It is, and at the next tick the open connections take it on.
+    Coming,
+    /// Another came after it, or connections could not take it on. It comes again with the next connection that it begins.
+    Former,
 }
 
 /// What stays of a plugin when it is configured anew: its name and root ID.
@@ -60,16 +73,27 @@ pub(crate) fn configure(root: u32, size: usize) -> bool {
     }
 }
 
-/// Runs only after a configuration, until the open connections have taken it on.
+/// Runs only after a configuration came, or came again, until the open connections have taken it on.
 pub(crate) fn tick(root: u32) {
     if let Some(active) = active(root) {
-        tcp::take_on(root, &active);
+        tcp::take_on(&active);
     }
 }
 
-/// A context is gone; if it is a root context, what it was configured with.
+/// A context is gone; if it is a root context, what it was configured with, and its tick: Envoy would go on setting the
+/// timer of a context that is no more.
 pub(crate) fn deleted(root: u32) {
-    ROOTS.with_borrow_mut(|roots| roots.remove(&root));
+    if let Some(active) = ROOTS.with_borrow_mut(|roots| roots.remove(&root)) {
+        active.telemetry.tell(host::set_tick_period(0));
+    }
+}
+
+/// The other configurations of the same plugin that root contexts have.
+pub(crate) fn others(active: &Rc<Active>) -> Vec<Rc<Active>> {
+    let is_other = |other: &&Rc<Active>| {
+        active.plugin.is_some() && other.plugin == active.plugin && !Rc::ptr_eq(other, active)
+    };
+    ROOTS.with_borrow(|roots| roots.values().filter(is_other).cloned().collect())
 }
 
 /// The configuration for a request or connection that begins. None where there is none: Envoy makes no stream for a plugin
@@ -105,16 +129,18 @@ fn activate(bytes: &[u8], node: &Node, is_gateway: bool) -> Result<Active, Inval
         telemetry: Telemetry::define(&policy),
         identities: Identities::new(),
         is_gateway,
-        plugin: plugin_id().ok(),
+        plugin: plugin_id(),
+        standing: Cell::new(Standing::Current),
         policy,
     })
 }
 
-fn plugin_id() -> Result<PluginId, Failure> {
-    Ok(PluginId {
-        name: host::attribute(Attribute::PLUGIN_NAME)?.unwrap_or_default(),
-        root: host::attribute(Attribute::PLUGIN_ROOT_ID)?.unwrap_or_default(),
-    })
+/// None where neither is given, which is what Envoy has by default: plugins without names are not one plugin.
+fn plugin_id() -> Option<PluginId> {
+    let read = |attribute| Some(host::attribute(attribute).ok()?.unwrap_or_default());
+    let name = read(Attribute::PLUGIN_NAME)?;
+    let root = read(Attribute::PLUGIN_ROOT_ID)?;
+    (!name.is_empty() || !root.is_empty()).then_some(PluginId { name, root })
 }
 
 /// A line for each problem: Envoy tells no more than that the plugin could not be configured.

@@ -21,7 +21,7 @@ use crate::host::{self, Action, Attribute, Failure, Level};
 use crate::identities::Identity;
 use crate::line::Line;
 use crate::peer::{self, End};
-use crate::root::{self, Active};
+use crate::root::{self, Active, Standing};
 use registry::State;
 
 #[cfg(any(test, feature = "fuzz"))]
@@ -38,12 +38,32 @@ enum Speaker {
     Server,
 }
 
-/// The root context that speaks has a new configuration. Connections that began with an earlier one of the same plugin will
-/// take it on.
+/// The root context that speaks has a new configuration. Connections of others of the same plugin will take it on, those too
+/// that begin while Envoy is still distributing it.
 pub(crate) fn configured(active: &Rc<Active>) {
-    if !registry::outdated(active).is_empty()
-        && let Err(failure) = host::set_tick_period(TAKE_ON_AFTER_MILLISECONDS)
-    {
+    if !root::others(active).is_empty() || !registry::outdated(active).is_empty() {
+        comes(active);
+    }
+}
+
+/// A connection begins with a configuration that is not the current one: Envoy went back to it. It keeps a root context as
+/// long as a stream of it is open, and takes it again for the same bytes without configuring it. Were another to be taken
+/// on first, it may be that Envoy is only not done with distributing that one.
+fn begins_with_former(active: &Rc<Active>) {
+    let is_coming = |other: &Rc<Active>| other.standing.get() == Standing::Coming;
+    if !root::others(active).iter().any(is_coming) {
+        comes(active);
+    }
+}
+
+/// Makes a configuration that of its plugin. The context that speaks is its root, or a stream, whose tick is its root's.
+fn comes(active: &Rc<Active>) {
+    for other in root::others(active) {
+        other.standing.set(Standing::Former);
+    }
+    active.standing.set(Standing::Coming);
+    if let Err(failure) = host::set_tick_period(TAKE_ON_AFTER_MILLISECONDS) {
+        active.standing.set(Standing::Former);
         active.telemetry.failed(&failure, Level::Error);
     }
 }
@@ -54,6 +74,9 @@ pub(crate) fn on_new_connection(context: u32) -> Action {
         // Envoy makes no connection for a plugin that it could not configure; were it to, nothing passes.
         return close(None);
     };
+    if active.standing.get() == Standing::Former {
+        begins_with_former(&active);
+    }
     let opened = if active.policy.telemetry().duration {
         host::now().ok()
     } else {
@@ -88,25 +111,33 @@ pub(crate) fn deleted(context: u32) {
     telemetry.connection_over(counted, connection.received, connection.sent, lasted);
 }
 
-/// Lets the connections of earlier configurations take on this one: whom it refuses is cut off.
-pub(crate) fn take_on(root: u32, active: &Rc<Active>) {
+/// The tick of a root context: lets the connections of other configurations take on this one, if it is still the one that
+/// comes. Whom it refuses is cut off.
+pub(crate) fn take_on(active: &Rc<Active>) {
+    active.telemetry.tell(host::set_tick_period(0));
+    if active.standing.get() != Standing::Coming {
+        return;
+    }
+    active.standing.set(Standing::Current);
     for context in registry::outdated(active) {
         if let Err(failure) = take_on_one(context, active) {
+            active.standing.set(Standing::Former);
             active.telemetry.failed(&failure, Level::Error);
         }
     }
-    let over = host::speak_of(root).and_then(|()| host::set_tick_period(0));
-    active.telemetry.tell(over);
 }
 
 fn take_on_one(context: u32, active: &Rc<Active>) -> Result<(), Failure> {
-    let Some(state) = registry::take_on(context, active) else {
+    let Some((_, state)) = registry::find(context) else {
         return Ok(());
     };
     let State::Passed(counted) = state else {
+        registry::take_on(context, active);
         return Ok(());
     };
+    // First: one that cannot be spoken of keeps its configuration, and so is tried again.
     host::speak_of(context)?;
+    registry::take_on(context, active);
     // Bytes have passed, so the handshake is over.
     let judged = judge(active, true, true).unwrap_or_else(|failure| undecided(active, &failure));
     if judged == State::Refused {

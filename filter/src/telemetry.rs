@@ -4,7 +4,7 @@
 //! how Istio's `extraStatTags` reads them (a regular expression `(label=\.=(.*?);\.;)` in the bootstrap's `stats_tags`),
 //! because the ABI has no labels. They are defined when the plugin is configured, those of connections at the first one: a
 //! definition takes a lock that all workers share, and a metric is never forgotten again. So the policy bounds how many
-//! meshes and rules are told apart as long as Envoy runs; what is beyond that is told as `other`.
+//! meshes and rules are told apart, over all policies (`named`); what is beyond that is told as `other`.
 
 mod metrics;
 mod named;

@@ -1,11 +1,13 @@
 //! The callbacks, driven natively against a mock host. What real Envoys do with them is tested end to end.
 
+mod bounded;
 mod configure;
 mod connection;
 mod failures;
 mod gateway;
 mod identity;
 mod request;
+mod takes_on;
 mod told;
 
 use crate::mock_host::{Reply, Vm, certificates, host};
@@ -32,12 +34,20 @@ const READERS: &str = r#", "rules": [{"name": "readers", "action": "ALLOW",
     "from": [{"meshes": ["east"], "namespaces": ["web"], "serviceAccounts": ["web/frontend"]}],
     "to": [{"methods": ["GET"], "paths": ["/v1/*"]}]}]"#;
 
+/// Lets the frontend of the east in, whatever it says.
+const FRONTEND_ONLY: &str = r#", "rules": [{"name": "frontend", "action": "ALLOW",
+    "from": [{"meshes": ["east"], "serviceAccounts": ["web/frontend"]}]}]"#;
+
 const FRONTEND: &str = "spiffe://foo.com/ns/web/sa/frontend";
 const BATCH: &str = "spiffe://foo.com/ns/web/sa/batch";
 
 /// A VM with this policy, in which an inbound request with a certificate's URI SAN waits.
 fn vm(policy: &str) -> Vm {
     let mut vm = Vm::start();
+    host(|host| {
+        let attributes = &mut host.attributes;
+        attributes.insert("plugin_name".into(), b"shop.crossmesh".into());
+    });
     assert!(
         vm.configure(policy.as_bytes()),
         "{:?}",
@@ -136,4 +146,13 @@ fn requests(source: &str, verdict: &str) -> String {
 
 fn flaws(reason: &str) -> String {
     format!("reason=.={reason};.;crossmesh_invalid_identities_total")
+}
+
+/// Connections that the filter closed.
+fn closed() -> Vec<u32> {
+    host(|host| host.closed.clone())
+}
+
+fn count_of(name: &str) -> i64 {
+    host(|host| host.counters.get(name).copied().unwrap_or_default())
 }

@@ -47,7 +47,7 @@ pub struct Telemetry {
     pub cardinality: Cardinality,
 }
 
-/// How many label values have metrics of their own, as long as a proxy runs; the rest is counted together.
+/// How many label values have metrics of their own, over all policies that a proxy has; the rest is counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cardinality {
     /// Meshes.

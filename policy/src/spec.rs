@@ -258,8 +258,8 @@ pub struct TelemetrySpec {
     pub cardinality: Option<CardinalitySpec>,
 }
 
-/// How many label values have metrics of their own, before the rest is counted as other. A value keeps its metrics as long
-/// as the proxy runs, also when a later policy has it no more.
+/// How many label values have metrics of their own, before the rest is counted as other. A value keeps its metrics also
+/// when a later policy has it no more, as long as any Wasm plugin of the same `vm_id` is configured.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(remote = "Self", deny_unknown_fields)]

@@ -145,6 +145,53 @@ async fn a_new_policy_cuts_off_the_open_connections_that_it_refuses() {
     assert_eq!(entry.decision.as_deref(), Some("DENY default:peerMesh"));
 }
 
+#[tokio::test]
+async fn a_policy_that_comes_back_is_taken_on_with_the_next_connection() {
+    let open = FRONTEND_ONLY.replace(
+        r#""rules""#,
+        r#""defaults": {"peerMesh": "ALLOW"}, "rules""#,
+    );
+    let stand = TcpStand::start(FRONTEND_ONLY, &BOTH).await.unwrap();
+    // As long as they are open, Envoy keeps what it had made of the first policy, on each worker.
+    let mut frontends = Vec::new();
+    for _ in 0..6 {
+        let mut stream = connect(stand.of(THE_FRONTEND, SERVICE_PORT)).await;
+        assert_eq!(say(&mut stream, "hello").await, "hello");
+        frontends.push(stream);
+    }
+    stand.deliver("2", &open).unwrap();
+    let mut batches = Vec::new();
+    let filled = async {
+        while batches.len() < 6 {
+            let mut stream = connect(stand.of(THE_BATCH, SERVICE_PORT)).await;
+            // Until the second policy is there it is cut off.
+            if say(&mut stream, "hello").await == "hello" {
+                batches.push(stream);
+            }
+        }
+    };
+    timeout(PATIENCE, filled).await.expect("the second policy");
+    stand.deliver("3", FRONTEND_ONLY).unwrap();
+    let next = async {
+        loop {
+            let mut stream = connect(stand.of(THE_FRONTEND, SERVICE_PORT)).await;
+            assert_eq!(say(&mut stream, "next").await, "next");
+        }
+    };
+    let ended = async {
+        for stream in &mut batches {
+            assert_eq!(read(stream, 1).await, "", "it has ended");
+        }
+    };
+    tokio::select! {
+        () = ended => {}
+        () = next => {}
+    }
+    for stream in &mut frontends {
+        assert_eq!(say(stream, "still").await, "still");
+    }
+}
+
 /// What is scraped of connections, with the labels that `docs/filter.md` tells operators to set up; of histograms the count.
 async fn scraped(stand: &TcpStand) -> BTreeMap<String, u64> {
     let text = stand

@@ -23,7 +23,7 @@ unsafe extern "C" {
     ) -> i32;
 }
 
-/// The value of a key, empty if it has none yet, and its version.
+/// The value of a key and its version, which is never 0; empty and 0 if it has none yet.
 pub(crate) fn shared(key: &str) -> Result<(Vec<u8>, u32), Failure> {
     let mut returned = Returned::new();
     let mut version = 0;
@@ -44,7 +44,8 @@ pub(crate) fn shared(key: &str) -> Result<(Vec<u8>, u32), Failure> {
     Ok((returned.take(), version))
 }
 
-/// Gives a key a value in place of that with this version: false if it has another by now.
+/// Gives a key a value in place of that with this version: false if it has another by now. Version 0 is compared with none
+/// (proxy-wasm-cpp-host, `src/shared_data.cc`): it replaces whatever another VM may have written meanwhile.
 pub(crate) fn set_shared(key: &str, value: &str, version: u32) -> Result<bool, Failure> {
     // SAFETY: key and value are alive during the call.
     let status = unsafe {

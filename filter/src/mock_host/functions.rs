@@ -268,7 +268,11 @@ unsafe extern "C" fn proxy_set_tick_period_milliseconds(period: u32) -> i32 {
     if let Some(status) = called("proxy_set_tick_period_milliseconds") {
         return status;
     }
-    host(|host| host.tick_period.insert(host.effective, period));
+    host(|host| {
+        let root = host.root_of.get(&host.effective);
+        let root = root.copied().unwrap_or(host.effective);
+        host.tick_period.insert(root, period);
+    });
     0
 }
 
@@ -402,6 +406,12 @@ unsafe extern "C" fn proxy_set_shared_data(
         }
         *known = value;
         *at += 1;
+        if version == 0
+            && let Some(meanwhile) = host.written_meanwhile.take()
+        {
+            *known = meanwhile;
+            *at += 1;
+        }
         0
     })
 }

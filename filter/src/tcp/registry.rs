@@ -75,7 +75,7 @@ pub(super) fn forget(context: u32) -> Option<Connection> {
     CONNECTIONS.with_borrow_mut(|connections| connections.remove(&context))
 }
 
-/// The connections that began with another configuration of the same plugin, in the order in which they began.
+/// The connections that have another configuration of the same plugin, in the order in which they began.
 pub(super) fn outdated(active: &Rc<Active>) -> Vec<u32> {
     let is_outdated = |connection: &Connection| {
         active.plugin.is_some()
@@ -88,13 +88,11 @@ pub(super) fn outdated(active: &Rc<Active>) -> Vec<u32> {
     })
 }
 
-/// Gives a connection another configuration; its state so far.
-pub(super) fn take_on(context: u32, active: &Rc<Active>) -> Option<State> {
-    CONNECTIONS.with_borrow_mut(|connections| {
-        let connection = connections.get_mut(&context)?;
+/// Gives a connection another configuration.
+pub(super) fn take_on(context: u32, active: &Rc<Active>) {
+    change(context, |connection| {
         connection.active = Rc::clone(active);
-        Some(connection.state)
-    })
+    });
 }
 
 /// How many connections are known.

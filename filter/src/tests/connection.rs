@@ -4,17 +4,9 @@ use crate::host::Action;
 
 use super::*;
 
-/// Lets the frontend of the east in, whatever it says.
-const FRONTEND_ONLY: &str = r#", "rules": [{"name": "frontend", "action": "ALLOW",
-    "from": [{"meshes": ["east"], "serviceAccounts": ["web/frontend"]}]}]"#;
-
 fn connections(source: &str, verdict: &str) -> (String, i64) {
     let name = requests(source, verdict).replace("requests", "connections");
     (name, 1)
-}
-
-fn closed() -> Vec<u32> {
-    host(|host| host.closed.clone())
 }
 
 /// TLS, in which no certificate was seen yet.
@@ -190,82 +182,6 @@ fn the_workloads_own_connections_are_only_told_of() {
     assert_eq!(state("crossmesh_source_mesh").as_deref(), Some("west"));
     assert_eq!(state("crossmesh_destination_mesh").as_deref(), Some("east"));
     assert_eq!((decision(), counted()), (None, vec![]));
-}
-
-/// Two connections, of the frontend and of the batch, by a policy that lets both in.
-fn two_open() -> (Vm, u32, u32) {
-    let mut vm = vm(&policy(r#", "defaults": {"peerMesh": "ALLOW"}"#));
-    let mut open = |uri_san: &str| {
-        let uri_san = uri_san.as_bytes();
-        let attributes = attributes(Some(&[uri_san]));
-        peer(Some(uri_san));
-        let (connection, _) = vm.accept();
-        assert_eq!(vm.downstream(connection, 10), Action::Continue);
-        host(|host| {
-            host.attributes_of
-                .insert(connection, attributes.into_iter().collect())
-        });
-        connection
-    };
-    let (frontend, batch) = (open(FRONTEND), open(BATCH));
-    (vm, frontend, batch)
-}
-
-#[test]
-fn a_new_policy_cuts_off_whom_it_refuses_and_nobody_else() {
-    let (mut vm, _, batch) = two_open();
-    let root = vm.plugin();
-    assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
-    assert_eq!(host(|host| host.tick_period.get(&root).copied()), Some(100));
-    vm.tick(root);
-    assert_eq!(closed(), [batch]);
-    let cut_off = requests("east", "DENY").replace("requests", "connections_cut_off");
-    assert!(counted().contains(&(cut_off, 1)), "{:?}", counted());
-    assert_eq!(
-        host(|host| host.tick_period.get(&root).copied()),
-        Some(0),
-        "it ticks no longer than needed"
-    );
-    assert_eq!(decision().as_deref(), Some("DENY default:peerMesh"));
-}
-
-#[test]
-fn the_same_root_context_may_be_configured_anew() {
-    let (mut vm, _, batch) = two_open();
-    assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
-    vm.tick(1);
-    assert_eq!(closed(), [batch]);
-}
-
-#[test]
-fn a_policy_of_another_plugin_cuts_off_nobody() {
-    let (mut vm, ..) = two_open();
-    let root = vm.plugin();
-    host(|host| {
-        host.attributes
-            .insert("plugin_name".into(), b"another".to_vec())
-    });
-    assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
-    assert_eq!(host(|host| host.tick_period.get(&root).copied()), None);
-    vm.tick(root);
-    assert_eq!(closed(), [0; 0]);
-}
-
-#[test]
-fn a_dry_run_cuts_off_nobody() {
-    let (mut vm, ..) = two_open();
-    assert!(vm.configure(policy(r#", "mode": "DRY_RUN""#).as_bytes()));
-    vm.tick(1);
-    assert_eq!(closed(), [0; 0]);
-}
-
-#[test]
-fn what_cannot_be_judged_again_is_cut_off() {
-    let (mut vm, frontend, batch) = two_open();
-    assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
-    host(|host| host.statuses.insert("proxy_get_property", 10));
-    vm.tick(1);
-    assert_eq!(closed(), [frontend, batch]);
 }
 
 #[test]

@@ -1,0 +1,231 @@
+//! How open connections take on a policy.
+
+use crate::host::Action;
+
+use super::*;
+
+/// Two connections, of the frontend and of the batch, by a policy that lets both in.
+fn two_open() -> (Vm, u32, u32) {
+    let mut vm = vm(&policy(r#", "defaults": {"peerMesh": "ALLOW"}"#));
+    let mut open = |uri_san: &str| {
+        let uri_san = uri_san.as_bytes();
+        let attributes = attributes(Some(&[uri_san]));
+        peer(Some(uri_san));
+        let (connection, _) = vm.accept();
+        assert_eq!(vm.downstream(connection, 10), Action::Continue);
+        host(|host| {
+            host.attributes_of
+                .insert(connection, attributes.into_iter().collect())
+        });
+        connection
+    };
+    let (frontend, batch) = (open(FRONTEND), open(BATCH));
+    (vm, frontend, batch)
+}
+
+#[test]
+fn a_new_policy_cuts_off_whom_it_refuses_and_nobody_else() {
+    let (mut vm, _, batch) = two_open();
+    let root = vm.plugin();
+    assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
+    assert_eq!(host(|host| host.tick_period.get(&root).copied()), Some(100));
+    vm.tick(root);
+    assert_eq!(closed(), [batch]);
+    let cut_off = requests("east", "DENY").replace("requests", "connections_cut_off");
+    assert!(counted().contains(&(cut_off, 1)), "{:?}", counted());
+    assert_eq!(
+        host(|host| host.tick_period.get(&root).copied()),
+        Some(0),
+        "it ticks no longer than needed"
+    );
+    assert_eq!(decision().as_deref(), Some("DENY default:peerMesh"));
+}
+
+#[test]
+fn the_same_root_context_may_be_configured_anew() {
+    let (mut vm, _, batch) = two_open();
+    assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
+    vm.tick(1);
+    assert_eq!(closed(), [batch]);
+}
+
+#[test]
+fn a_policy_of_another_plugin_cuts_off_nobody() {
+    let (mut vm, ..) = two_open();
+    let root = vm.plugin();
+    host(|host| {
+        host.attributes
+            .insert("plugin_name".into(), b"another".to_vec())
+    });
+    assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
+    assert_eq!(host(|host| host.tick_period.get(&root).copied()), None);
+    vm.tick(root);
+    assert_eq!(closed(), [0; 0]);
+}
+
+#[test]
+fn a_dry_run_cuts_off_nobody() {
+    let (mut vm, ..) = two_open();
+    assert!(vm.configure(policy(r#", "mode": "DRY_RUN""#).as_bytes()));
+    vm.tick(1);
+    assert_eq!(closed(), [0; 0]);
+}
+
+#[test]
+fn what_cannot_be_judged_again_is_cut_off() {
+    let (mut vm, frontend, batch) = two_open();
+    assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
+    host(|host| host.statuses.insert("proxy_get_property", 10));
+    vm.tick(1);
+    assert_eq!(closed(), [frontend, batch]);
+}
+
+/// Lets every connection of the peer mesh in.
+fn all() -> String {
+    policy(r#", "defaults": {"peerMesh": "ALLOW"}"#)
+}
+
+/// Another connection under the plugin's root context; its client may do whatever the policy says.
+fn another(vm: &mut Vm, uri_san: &str) -> u32 {
+    let attributes = attributes(Some(&[uri_san.as_bytes()]));
+    let (connection, _) = vm.accept();
+    host(|host| {
+        host.attributes_of
+            .insert(connection, attributes.into_iter().collect());
+    });
+    vm.downstream(connection, 10);
+    connection
+}
+
+/// The tick that was asked for of this root context; it comes, if one was.
+fn tick(vm: &mut Vm, root: u32) -> bool {
+    let is_set = host(|host| {
+        host.tick_period
+            .get(&root)
+            .is_some_and(|period| *period > 0)
+    });
+    if is_set {
+        vm.tick(root);
+    }
+    is_set
+}
+
+#[test]
+fn an_earlier_configuration_comes_back_with_its_next_connection() {
+    // A refuses the batch, B does not.
+    let mut vm = vm(&policy(FRONTEND_ONLY));
+    let a = vm.root;
+    let frontend = another(&mut vm, FRONTEND);
+    let b = vm.plugin();
+    assert!(vm.configure(all().as_bytes()));
+    assert!(tick(&mut vm, b));
+    let batch = another(&mut vm, BATCH);
+    assert_eq!((closed(), tick(&mut vm, b)), (vec![], false));
+    // Envoy still has the root context of A, for the frontend is open, and says nothing.
+    vm.root = a;
+    another(&mut vm, FRONTEND);
+    assert!(tick(&mut vm, a), "a stream's tick is its root's");
+    assert_eq!(closed(), [batch]);
+    // What is current sets no tick, and a tick of what is not does nothing.
+    another(&mut vm, FRONTEND);
+    assert!(!tick(&mut vm, a));
+    vm.tick(b);
+    // B once more: the connections of A are its again, the first one too.
+    vm.root = b;
+    another(&mut vm, FRONTEND);
+    assert!(tick(&mut vm, b));
+    vm.root = a;
+    assert!(vm.configure(policy("").as_bytes()));
+    assert!(tick(&mut vm, a));
+    assert!(closed().contains(&frontend));
+}
+
+#[test]
+fn what_begins_while_a_configuration_is_distributed_takes_it_on() {
+    let mut vm = vm(&all());
+    let a = vm.root;
+    // Nothing is open yet.
+    let b = vm.plugin();
+    assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
+    vm.root = a;
+    let batch = another(&mut vm, BATCH);
+    assert!(!tick(&mut vm, a), "Envoy did not go back to it");
+    assert!(tick(&mut vm, b));
+    assert_eq!(closed(), [batch]);
+    // Envoy's old listener accepts for longer than that: the new one's first connection settles it.
+    let batch = another(&mut vm, BATCH);
+    tick(&mut vm, a);
+    vm.root = b;
+    another(&mut vm, FRONTEND);
+    assert!(tick(&mut vm, b));
+    assert_eq!(closed()[1..], [batch]);
+}
+
+#[test]
+fn plugins_that_have_no_name_are_not_one_plugin() {
+    let mut vm = Vm::start();
+    assert!(vm.configure(all().as_bytes()));
+    another(&mut vm, BATCH);
+    let root = vm.plugin();
+    assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
+    assert!(!tick(&mut vm, root));
+    vm.tick(root);
+    assert_eq!(closed(), [0; 0]);
+    // A root ID is enough.
+    host(|host| {
+        let attributes = &mut host.attributes;
+        attributes.insert("plugin_root_id".into(), b"crossmesh".into());
+    });
+    for policy in [all(), policy(FRONTEND_ONLY)] {
+        vm.plugin();
+        assert!(vm.configure(policy.as_bytes()));
+        let root = vm.root;
+        tick(&mut vm, root);
+        another(&mut vm, BATCH);
+    }
+    assert_eq!(closed().len(), 2);
+}
+
+#[test]
+fn a_root_context_that_goes_takes_its_tick_with_it() {
+    let (mut vm, ..) = two_open();
+    let root = vm.plugin();
+    assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
+    let period = |root| host(|host| host.tick_period.get(&root).copied());
+    assert_eq!(period(root), Some(100));
+    vm.close(root);
+    assert_eq!(period(root), Some(0));
+    // Where that fails nothing traps, and a context that is no root has no tick.
+    let (stream, other) = (vm.open(), vm.plugin());
+    assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
+    let before = calls("proxy_set_tick_period_milliseconds");
+    vm.close(stream);
+    assert_eq!(calls("proxy_set_tick_period_milliseconds"), before);
+    host(|host| {
+        host.statuses
+            .insert("proxy_set_tick_period_milliseconds", 10)
+    });
+    vm.close(other);
+    assert_eq!(period(other), Some(100));
+}
+
+#[test]
+fn what_envoy_fails_at_is_tried_again_with_the_next_connection() {
+    for function in [
+        "proxy_set_tick_period_milliseconds",
+        "proxy_set_effective_context",
+    ] {
+        apart(|| {
+            let (mut vm, _, batch) = two_open();
+            let root = vm.plugin();
+            host(|host| host.statuses.insert(function, 10));
+            assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
+            tick(&mut vm, root);
+            assert_eq!(closed(), [0; 0], "{function}");
+            host(|host| host.statuses.clear());
+            another(&mut vm, FRONTEND);
+            assert!(tick(&mut vm, root), "{function}");
+            assert_eq!(closed(), [batch], "{function}");
+        });
+    }
+}
