@@ -114,6 +114,7 @@ struct CatalogMetrics {
     services: Family<CatalogLabels, Gauge>,
     refused: Family<CatalogLabels, Counter>,
     restored: Family<CatalogLabels, Gauge>,
+    problem: Family<CatalogLabels, Gauge>,
     age: Family<CatalogLabels, Gauge<f64, AtomicU64>>,
     /// Since when a cluster's state is not current, by cluster.
     not_synced_since: Mutex<BTreeMap<Arc<str>, Option<Instant>>>,
@@ -247,6 +248,9 @@ impl Metrics {
             let restored = self.catalogs.restored.get_or_create(&labels);
             restored.set(cluster.restored.into());
             drop(restored);
+            let problem = self.catalogs.problem.get_or_create(&labels);
+            problem.set(cluster.problem.is_some().into());
+            drop(problem);
             let read_at = cluster
                 .read_at
                 .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
@@ -264,6 +268,7 @@ impl Metrics {
         };
         self.catalogs.refused.remove(&labels);
         self.catalogs.restored.remove(&labels);
+        self.catalogs.problem.remove(&labels);
         self.catalogs.services.remove(&labels);
         self.catalogs.loaded.remove(&labels);
         self.catalogs.age.remove(&labels);
@@ -391,6 +396,11 @@ impl Metrics {
             "restored",
             "1 while a cluster's catalog in use is from the snapshot",
             self.catalogs.restored.clone(),
+        );
+        catalogs.register(
+            "problem",
+            "1 while something is wrong with what a cluster says, or lacking",
+            self.catalogs.problem.clone(),
         );
         catalogs.register(
             "state",

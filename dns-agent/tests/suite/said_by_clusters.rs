@@ -20,6 +20,9 @@ fn in_set(service: &str) -> Draft {
 }
 
 const NO_PROBES: &str = "gatewayProbe: {enabled: false}\n";
+/// The same, waiting longer than a test.
+const WAITS_LONG: &str = "gatewayProbe: {enabled: false}\npeerSyncTimeout: 120s\n";
+const WAITS_SHORT: &str = "gatewayProbe: {enabled: false}\npeerSyncTimeout: 2s\n";
 
 #[tokio::test]
 async fn the_cluster_set_is_answered_for_once_its_api_is_there() {
@@ -224,6 +227,110 @@ async fn a_mesh_configuration_that_the_account_may_not_read_holds_nothing_up() {
         )
         .await;
     agent.eventually(&name("catalog.shop"), &[GATEWAY]).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_mesh_configuration_that_is_wrong_from_the_first_read_holds_nothing_up() {
+    let stays = "serviceSettings: [{settings: {clusterLocal: true}, hosts: [catalog.shop.svc.cluster.local]}]";
+    let twice = format!("trustDomain: a\ntrustDomain: b\n{stays}\n");
+    let expected: [(&str, &[&str]); 3] = [
+        ("serviceSettings: 7", &[GATEWAY]),
+        ("serviceSettings: [", &[GATEWAY]),
+        (&twice, &[]),
+    ];
+    for (mesh, expected) in expected {
+        let world = World::new();
+        let object = json!({"data": {"mesh": mesh}});
+        world.local.put(MESH, "istio-system", "istio", object);
+        let agent = Agent::start_with(world.files(NO_PROBES).await).await;
+        agent
+            .readyz_says("catalog cluster-1: synced: the ConfigMap istio: mesh: ")
+            .await;
+        let problem = "crossmesh_dns_catalog_problem{cluster=\"cluster-1\"}";
+        agent.metric_becomes(problem, 1.0).await;
+        agent.eventually(&name("redis.shop"), &["10.2.0.8"]).await;
+        assert_eq!(agent.answers(&name("catalog.shop")).await, expected);
+        // What was never understood is once it is mended.
+        let object = json!({"data": {"mesh": stays}});
+        world.local.put(MESH, "istio-system", "istio", object);
+        agent.eventually(&name("catalog.shop"), &[]).await;
+        agent.metric_becomes(problem, 0.0).await;
+        agent.stop().await;
+    }
+}
+
+/// The peer's gateway is a Gateway object, and its catalog is in the cluster set.
+fn gateway_object(world: &World) {
+    world.peer.delete(SERVICES, "istio-system", "eastwest");
+    let object = json!({
+        "metadata": {"labels": {"topology.istio.io/network": "network-2"}},
+        "spec": {
+            "gatewayClassName": "istio",
+            "addresses": [{"value": GATEWAY}],
+            "listeners": [{"name": "tls", "port": 15443, "protocol": "TLS", "tls": {"mode": "Passthrough"}}]
+        }
+    });
+    world.peer.put(GATEWAYS, "istio-system", "eastwest", object);
+    world.peer.offer_multicluster(true);
+    world.peer.put(EXPORTS, "shop", "catalog", json!({}));
+}
+
+#[tokio::test]
+async fn an_account_that_may_not_ask_what_there_is_asks_for_it_and_waits_for_nothing() {
+    let world = World::new();
+    gateway_object(&world);
+    for cluster in [&world.local, &world.peer] {
+        cluster.refuse("/apis", Some(StatusCode::FORBIDDEN));
+        for group in [
+            "gateway.networking.k8s.io/v1",
+            "multicluster.x-k8s.io/v1beta1",
+        ] {
+            cluster.refuse(&format!("/apis/{group}"), Some(StatusCode::FORBIDDEN));
+        }
+    }
+    let files = world.files(WAITS_LONG);
+    let agent = Agent::start_with(files.await).await;
+    agent.readyz_says("catalog cluster-1: synced\n").await;
+    agent.readyz_says("catalog cluster-2: synced\n").await;
+    agent.eventually(&name("catalog.shop"), &[GATEWAY]).await;
+    agent.eventually(&in_set("catalog.shop"), &[GATEWAY]).await;
+    agent.stop().await;
+    // Nor may it have them.
+    for cluster in [&world.local, &world.peer] {
+        for resource in [GATEWAYS, EXPORTS, IMPORTS] {
+            cluster.refuse(resource, Some(StatusCode::FORBIDDEN));
+        }
+        cluster.refuse(
+            "/apis/multicluster.x-k8s.io/v1alpha1/serviceexports",
+            Some(StatusCode::FORBIDDEN),
+        );
+    }
+    let files = world.files(WAITS_LONG);
+    let agent = Agent::start_with(files.await).await;
+    agent
+        .readyz_says("catalog cluster-2: synced: gateways: the API server says 403: not now | ")
+        .await;
+    agent.eventually(&name("redis.shop"), &["10.2.0.8"]).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_group_that_fails_hides_no_other() {
+    let world = World::new();
+    gateway_object(&world);
+    let group = "/apis/multicluster.x-k8s.io/v1beta1";
+    world
+        .peer
+        .refuse(group, Some(StatusCode::INTERNAL_SERVER_ERROR));
+    let files = world.files(WAITS_SHORT);
+    let agent = Agent::start_with(files.await).await;
+    agent
+        .readyz_says("catalog cluster-2: synced: serviceexports: whether the API server has any: ")
+        .await;
+    agent.eventually(&name("catalog.shop"), &[GATEWAY]).await;
+    world.peer.refuse(group, None);
+    agent.eventually(&in_set("catalog.shop"), &[GATEWAY]).await;
     agent.stop().await;
 }
 

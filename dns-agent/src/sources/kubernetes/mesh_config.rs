@@ -1,6 +1,8 @@
 //! As much of Istio's MeshConfig as answers need, as the ConfigMap `istio` has it. Source: istio.io/api
 //! `mesh/v1alpha1/config.proto`, `serviceSettings`.
 
+mod lenient;
+
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -31,16 +33,27 @@ impl MeshConfiguration {
         self.cluster_local_hosts.get_or_insert_default();
     }
 
-    /// Takes what can be understood; otherwise the problem, with the key that has it.
+    /// Takes what can be understood; otherwise the problem, with the key that has it. What was understood before stays; where
+    /// nothing was, as much counts as can be made out, and what cannot is as if it were not written: istiod begins with its
+    /// defaults then, and to wait for somebody to mend it would be an outage of every name that only peers have.
     pub(super) fn take(&mut self, data: &MeshData) -> Result<(), String> {
         let networks = mesh_networks::parse(data.mesh_networks.as_deref().unwrap_or_default());
         let networks = networks
             .map(|networks| self.networks = Arc::new(networks))
             .map_err(|problem| format!("meshNetworks: {problem}"));
-        let hosts = cluster_local_hosts(data.mesh.as_deref().unwrap_or_default());
-        let hosts = hosts
-            .map(|hosts| self.cluster_local_hosts = Some(hosts.into()))
-            .map_err(|problem| format!("mesh: {problem}"));
+        let text = data.mesh.as_deref().unwrap_or_default();
+        let hosts = match cluster_local_hosts(text) {
+            Ok(hosts) => {
+                self.cluster_local_hosts = Some(hosts.into());
+                Ok(())
+            }
+            Err(problem) if self.cluster_local_hosts.is_some() => Err(format!("mesh: {problem}")),
+            Err(problem) => {
+                let (hosts, lacking) = lenient::cluster_local_hosts(text);
+                self.cluster_local_hosts = Some(hosts.into());
+                Err(format!("mesh: {problem}{lacking}"))
+            }
+        };
         networks.and(hosts)
     }
 }

@@ -1,21 +1,21 @@
 //! Resources that an API server need not have: they come and go with their definitions (CRDs). One task for each server asks
 //! what it has; who follows such a resource follows it while it is there.
 
+mod found;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use kube::Client;
-use serde::{Deserialize, de::DeserializeOwned};
 use tokio::{
     sync::{Notify, mpsc::Sender, watch as level},
-    time::{sleep, timeout},
+    time::sleep,
 };
 
 use super::{
-    access::{describe, one_line},
-    objects::{Groups, Object},
-    reply::{self, Failure},
+    objects::Object,
     watch::{self, Event, Resource, Unwanted},
 };
+use found::{Found, Offer};
 
 /// A resource that a server need not have.
 #[derive(Debug)]
@@ -25,6 +25,12 @@ pub(super) struct Optional {
     versions: &'static [&'static str],
     /// Its name in paths and messages.
     name: &'static str,
+}
+
+impl Optional {
+    fn which(&self) -> Which {
+        (self.group, self.name)
+    }
 }
 
 /// Gateways of the Gateway API.
@@ -47,8 +53,6 @@ pub(super) const IMPORTS: Optional = Optional {
 /// All of them.
 const ALL: [&Optional; 3] = [&GATEWAYS, &EXPORTS, &IMPORTS];
 
-/// How long a reply may take.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// How soon a server is asked again at first.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// How seldom at last, if it has answered: definitions come mostly when a cluster is set up.
@@ -56,22 +60,38 @@ const LONG: Duration = Duration::from_secs(60);
 /// And if it has not.
 const SHORT: Duration = Duration::from_secs(10);
 
-/// What a server has of them: their paths, by group and name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Offer(BTreeMap<(&'static str, &'static str), String>);
+/// One of them: its group and its name.
+type Which = (&'static str, &'static str);
 
-/// What is known of that.
-#[derive(Clone, Debug)]
+/// What is known of one of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Word {
     /// Nothing yet, and why.
     Unknown(Option<String>),
-    Known(Offer),
+    /// Its path, if the server has it.
+    Known(Option<String>),
 }
+
+impl Word {
+    /// What is known with this. A server that cannot say now may still have what it had.
+    fn with(&self, found: Found) -> Self {
+        match (found, self) {
+            (Found::At(path), _) => Self::Known(Some(path)),
+            (Found::None, _) => Self::Known(None),
+            (Found::Refused(_) | Found::Unknown(_), Self::Known(_)) => self.clone(),
+            // Whoever follows it there is told the same, and waits for nothing.
+            (Found::Refused(path), Self::Unknown(_)) => Self::Known(Some(path)),
+            (Found::Unknown(problem), Self::Unknown(_)) => Self::Unknown(Some(problem)),
+        }
+    }
+}
+
+type Words = BTreeMap<Which, Word>;
 
 /// What one server has, for whoever follows some of it.
 pub(super) struct Offers {
     client: Client,
-    word: level::Sender<Word>,
+    words: level::Sender<Words>,
     /// Told when something is not there that was.
     missing: Arc<Notify>,
 }
@@ -81,7 +101,7 @@ impl Offers {
     pub(super) fn new(client: &Client) -> Self {
         Self {
             client: client.clone(),
-            word: level::channel(Word::Unknown(None)).0,
+            words: level::channel(Words::new()).0,
             missing: Arc::default(),
         }
     }
@@ -90,20 +110,24 @@ impl Offers {
     pub(super) async fn ask(&self) {
         let mut wait = FIRST_WAIT;
         loop {
-            let found = Offer::of(&self.client).await;
-            let answered = found.is_ok();
-            self.word.send_if_modified(|word| match (found, &*word) {
-                (Ok(offer), Word::Known(before)) if offer == *before => false,
-                (Ok(offer), _) => {
-                    *word = Word::Known(offer);
-                    wait = FIRST_WAIT;
-                    true
+            let Offer(found) = Offer::of(&self.client).await;
+            let answered = found
+                .values()
+                .all(|found| !matches!(found, Found::Unknown(_)));
+            self.words.send_if_modified(|words| {
+                let mut changed = false;
+                for (which, found) in found {
+                    let before = words.get(&which).unwrap_or(&Word::Unknown(None));
+                    let now = before.with(found);
+                    if now != *before {
+                        changed = true;
+                        if matches!(now, Word::Known(_)) {
+                            wait = FIRST_WAIT;
+                        }
+                        words.insert(which, now);
+                    }
                 }
-                (Err(_), Word::Known(_)) => false,
-                (Err(problem), Word::Unknown(_)) => {
-                    *word = Word::Unknown(Some(problem));
-                    true
-                }
+                changed
             });
             wait = wait.min(if answered { LONG } else { SHORT });
             tokio::select! {
@@ -140,27 +164,31 @@ impl Offers {
         send: &Sender<T>,
         wrap: fn(Event<K>) -> T,
     ) -> Unwanted {
-        let mut words = self.word.subscribe();
+        let mut words = self.words.subscribe();
+        let which = optional.which();
+        let mut told = None;
         loop {
-            let word = words.borrow_and_update().clone();
-            let event = match word {
-                Word::Known(offer) => match offer.path(optional) {
-                    Some(path) => {
-                        let resource = resource(path);
-                        let other = |word: &Word| !matches!(word, Word::Known(offer) if offer.path(optional) == Some(path));
-                        tokio::select! {
-                            unwanted = watch::follow(&self.client, &resource, send, wrap) => return unwanted,
-                            _ = words.wait_for(other) => continue,
-                        }
+            let word = words.borrow_and_update().get(&which).cloned();
+            let event = match &word {
+                // What changed is of another one.
+                word if *word == told => None,
+                Some(Word::Known(Some(path))) => {
+                    let resource = resource(path);
+                    let other = |words: &Words| words.get(&which) != word.as_ref();
+                    told = None;
+                    tokio::select! {
+                        unwanted = watch::follow(&self.client, &resource, send, wrap) => return unwanted,
+                        _ = words.wait_for(other) => continue,
                     }
-                    None => Some(Event::Listed(Vec::new())),
-                },
-                Word::Unknown(Some(problem)) => Some(Event::Problem(format!(
+                }
+                Some(Word::Known(None)) => Some(Event::Listed(Vec::new())),
+                Some(Word::Unknown(Some(problem))) => Some(Event::Problem(format!(
                     "{}: whether the API server has any: {problem}",
                     optional.name
                 ))),
-                Word::Unknown(None) => None,
+                Some(Word::Unknown(None)) | None => None,
             };
+            told = word;
             if let Some(event) = event
                 && let Err(gone) = send.send(wrap(event)).await
             {
@@ -172,64 +200,4 @@ impl Offers {
             }
         }
     }
-}
-
-#[derive(Debug, Deserialize)]
-struct Resources {
-    resources: Vec<Offered>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Offered {
-    name: String,
-}
-
-impl Offer {
-    /// What the server has now.
-    async fn of(client: &Client) -> Result<Self, String> {
-        let all: Groups = get(client, "/apis").await?;
-        // Something in front of an API server may say anything; a server has groups.
-        if all.kind != "APIGroupList" || all.groups.is_empty() {
-            return Err("the reply is not understood: it lists no groups".to_owned());
-        }
-        let mut read: BTreeMap<String, Resources> = BTreeMap::new();
-        let mut paths = BTreeMap::new();
-        for optional in ALL {
-            let group = all.groups.iter().find(|group| group.name == optional.group);
-            let versions = group.map_or(&[][..], |group| &group.versions);
-            let has = |version: &&&str| versions.iter().any(|found| found.version == **version);
-            let Some(version) = optional.versions.iter().find(has) else {
-                continue;
-            };
-            let path = format!("/apis/{}/{version}", optional.group);
-            if !read.contains_key(&path) {
-                read.insert(path.clone(), get(client, &path).await?);
-            }
-            let resources = read.get(&path).into_iter().flat_map(|of| &of.resources);
-            if resources
-                .into_iter()
-                .any(|found| found.name == optional.name)
-            {
-                let at = (optional.group, optional.name);
-                paths.insert(at, format!("{path}/{}", optional.name));
-            }
-        }
-        Ok(Self(paths))
-    }
-
-    fn path(&self, optional: &Optional) -> Option<&str> {
-        let path = self.0.get(&(optional.group, optional.name));
-        path.map(String::as_str)
-    }
-}
-
-async fn get<T: DeserializeOwned>(client: &Client, path: &str) -> Result<T, String> {
-    let text = timeout(PATIENCE, reply::text(client, watch::get(path)?)).await;
-    let text = match text.map_err(|_| format!("no reply within {} s", PATIENCE.as_secs()))? {
-        Ok(text) => text,
-        Err(Failure::Refused(error)) => return Err(describe(&error)),
-        Err(Failure::TooLong) => return Err("the reply is too long".to_owned()),
-    };
-    serde_json::from_str(&text)
-        .map_err(|error| one_line(&format!("the reply is not understood: {error}")))
 }

@@ -36,6 +36,8 @@ pub(crate) enum Fault {
     Slow,
     /// It says that a list changed too much to be gone through.
     Expired,
+    /// The list of services goes on for ever, whatever was asked for.
+    NeverDone,
 }
 
 pub(crate) struct Api {
@@ -354,7 +356,7 @@ async fn handle(State(world): State<Arc<World>>, request: Request) -> Response {
         return status(StatusCode::UNAUTHORIZED, "Unauthorized", "not this token");
     }
     match fault {
-        Fault::None => {}
+        Fault::None | Fault::NeverDone => {}
         Fault::Unauthorised => {
             return status(StatusCode::UNAUTHORIZED, "Unauthorized", "no such token");
         }
@@ -374,6 +376,13 @@ async fn handle(State(world): State<Arc<World>>, request: Request) -> Response {
         }
         Fault::Expired => return status(StatusCode::GONE, "Expired", "too old"),
     }
+    if let Some(code) = refused {
+        let reason = match code {
+            StatusCode::FORBIDDEN => "Forbidden",
+            _ => "InternalError",
+        };
+        return status(code, reason, "not now");
+    }
     if resource == "/apis" {
         let mut groups = vec![json!({"name": "discovery.k8s.io"})];
         if world.lock().multicluster {
@@ -392,13 +401,6 @@ async fn handle(State(world): State<Arc<World>>, request: Request) -> Response {
         let resources =
             json!([{"name": "gatewayclasses"}, {"name": "gateways"}, {"name": "gateways/status"}]);
         return json!({"resources": resources}).to_string().into_response();
-    }
-    if let Some(code) = refused {
-        let reason = match code {
-            StatusCode::FORBIDDEN => "Forbidden",
-            _ => "InternalError",
-        };
-        return status(code, reason, "not now");
     }
     if undefined {
         return (StatusCode::NOT_FOUND, "404 page not found\n").into_response();
@@ -431,6 +433,16 @@ async fn handle(State(world): State<Arc<World>>, request: Request) -> Response {
 fn list(world: &World, resource: &str, query: &BTreeMap<String, String>) -> Response {
     let mut inner = world.lock();
     inner.lists += 1;
+    if inner.fault == Fault::NeverDone && resource == SERVICES {
+        let page = inner.lists;
+        let items: Vec<Value> = (0..20_000)
+            .map(|at| json!({"metadata": {"name": format!("n{page}-{at}"), "namespace": "shop"}}))
+            .collect();
+        let metadata = json!({"resourceVersion": "1", "continue": "1"});
+        return json!({"kind": "List", "metadata": metadata, "items": items})
+            .to_string()
+            .into_response();
+    }
     let page = inner.page;
     let all = inner.objects.iter();
     let all: Vec<&Value> = all
