@@ -180,11 +180,15 @@ impl App {
         let join = joining.run(awaited, take, stop.clone());
         tasks.spawn("joining", async move { Ok(join.await?) });
         let board = self.board;
+        let memory = Arc::clone(&board);
         let gateways = gateways.run(stop.clone(), move |seen| board.set_gateways(seen));
         tasks.spawn("gateways", endless(gateways));
         self.sources.spawn(&mut tasks, &stop);
         if let Some(saver) = self.saver {
-            let save = saver.run(self.publisher.published(), stop.clone());
+            let published = self.publisher.published();
+            let save = saver.run(published, stop.clone(), move |others| {
+                memory.remember(others)
+            });
             tasks.spawn("snapshot", async move { Ok(save.await?) });
         }
         let publish = {

@@ -131,7 +131,7 @@ pub struct Known {
     pub discoveries: Vec<Discovery>,
     /// What is known of gateways' addresses.
     pub gateways: Arc<Seen>,
-    /// Services that were local before the first index was built, and must never become remote since.
+    /// Services of which others say that they were local, and must never become remote since.
     pub once_local: Arc<OnceLocal>,
 }
 
@@ -159,6 +159,8 @@ pub struct Index {
     context: Context,
     /// Services that must never become remote since they were local.
     once_local: Arc<OnceLocal>,
+    /// What others said of them, which is in there unless it was forgotten since.
+    remembered: Arc<OnceLocal>,
     service_domain: Name,
     /// `svc` below the domain of the cluster set.
     set_domain: Name,

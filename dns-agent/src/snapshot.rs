@@ -23,7 +23,8 @@ use tokio::task::{JoinError, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use once_local::Memory;
+use file::Unread;
+use once_local::{Memory, OnDisk};
 
 use crate::{
     catalog::{Catalog, Cluster, SyncState},
@@ -59,8 +60,8 @@ pub struct Found {
     pub clusters: Kept,
     /// Services that must never become remote since they were local.
     pub once_local: OnceLocal,
-    /// What the file of these has, which may be more: the configuration may have changed. `None`: it cannot be understood.
-    once_local_on_disk: Option<OnceLocal>,
+    /// What the file of these has, which may be more: the configuration may have changed. `None`: nobody knows what.
+    once_local_on_disk: Option<OnDisk>,
 }
 
 /// Reads what is kept of clusters that are still ours. What is kept of others is removed; what cannot be understood is told
@@ -105,23 +106,24 @@ pub fn restore(config: &Config, metrics: &SharedMetrics) -> Found {
             }
         }
     }
-    let on_disk = once_local
-        .map(Option::unwrap_or_default)
-        .inspect_err(|problem| {
-            metrics.snapshots.refused.inc();
-            warn!(
-                directory = %settings.directory.display(),
-                problem,
-                "which services were local once is not known: its file is ignored, and written anew"
-            );
-        })
-        .ok();
+    let on_disk = once_local.inspect_err(|problem| {
+        metrics.snapshots.refused.inc();
+        let then = match problem {
+            Unread::Failed(_) => "read as soon as it can be",
+            Unread::Version(_) => "set aside",
+            Unread::NotUnderstood(_) => "written anew",
+        };
+        warn!(
+            directory = %settings.directory.display(),
+            %problem,
+            "which services were local once is not known: its file is ignored now, and {then}"
+        );
+    });
+    let on_disk = on_disk.ok();
+    let services = on_disk.as_ref().map(|on_disk| on_disk.services.clone());
     Found {
         clusters: kept,
-        once_local: once_local::pruned(
-            on_disk.clone().unwrap_or_default(),
-            &config.settings.remote,
-        ),
+        once_local: once_local::pruned(services.unwrap_or_default(), &config.settings.remote),
         once_local_on_disk: on_disk,
     }
 }
@@ -186,11 +188,13 @@ impl Saver {
         })
     }
 
-    /// Writes until `stop`, and then once more.
+    /// Writes until `stop`, and then once more. What another agent had written of services that were local once, it is told
+    /// to `remember`.
     pub async fn run(
         mut self,
         published: Published,
         stop: CancellationToken,
+        remember: impl Fn(OnceLocal),
     ) -> Result<(), JoinError> {
         loop {
             let stopped = tokio::select! {
@@ -206,12 +210,16 @@ impl Saver {
             if !due.is_empty() || !gone.is_empty() || once_local.is_some() {
                 let once_local = once_local.cloned();
                 // A disk may take its time.
-                self = spawn_blocking(move || {
+                let others;
+                (self, others) = spawn_blocking(move || {
                     self.remove(&gone);
-                    self.write(&due, once_local);
-                    self
+                    let others = self.write(&due, once_local);
+                    (self, others)
                 })
                 .await?;
+                if !others.is_empty() {
+                    remember(others);
+                }
             }
             if stopped {
                 return Ok(());
@@ -266,15 +274,18 @@ impl Saver {
         }
     }
 
-    fn write(&mut self, due: &[Cluster], once_local: Option<Arc<OnceLocal>>) {
+    /// Gives what another agent wrote of services that were local once.
+    fn write(&mut self, due: &[Cluster], once_local: Option<Arc<OnceLocal>>) -> OnceLocal {
+        let mut others = OnceLocal::new();
         let mut problem = None;
         if let Some(services) = &once_local {
             let written = self.once_local.write(&self.settings.directory, services);
-            if !matches!(written, Ok(false)) {
+            if !matches!(&written, Ok(written) if !written.kept) {
                 self.metrics.snapshots.count(written.is_ok());
             }
-            if let Err(error) = written {
-                problem = Some(format!("services that were local once: {error}"));
+            match written {
+                Ok(written) => others = written.others,
+                Err(error) => problem = Some(format!("services that were local once: {error}")),
             }
         }
         for cluster in due {
@@ -308,5 +319,6 @@ impl Saver {
         if tried {
             self.problem = problem;
         }
+        others
     }
 }

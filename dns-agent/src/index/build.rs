@@ -32,8 +32,17 @@ pub(super) fn index(
     let local = context.local.and_then(|at| known.clusters.get(at));
     let local = local.and_then(|cluster| cluster.catalog.as_deref());
     let doubts = Doubts::of(&known, local, &settings.remote);
+    let remembers = before.is_some_and(|before| before.remembered == known.once_local);
+    let once_local = match before {
+        Some(before) if remembers => Arc::clone(&before.once_local),
+        Some(before) => {
+            let new = known.once_local.difference(&before.remembered);
+            Arc::new(new.chain(&*before.once_local).cloned().collect())
+        }
+        None => Arc::clone(&known.once_local),
+    };
     let mut building = Building {
-        same_context: before.is_some_and(|before| before.context == context),
+        same_context: remembers && before.is_some_and(|before| before.context == context),
         builder: Builder {
             service_domain: &service_domain,
             srv: settings.srv,
@@ -43,7 +52,7 @@ pub(super) fn index(
             srv: settings.srv,
         },
         rules: Rules::new(&settings, &context),
-        once_local: Arc::clone(before.map_or(&known.once_local, |before| &before.once_local)),
+        once_local,
     };
     let mut namespaces = HashMap::new();
     for (label, inputs) in inputs(&known.clusters) {
@@ -54,7 +63,10 @@ pub(super) fn index(
         }
     }
     let mut once_local = building.once_local;
-    if before.is_none_or(|before| !Arc::ptr_eq(&before.once_local, &once_local)) {
+    let same = |before: &Index| {
+        Arc::ptr_eq(&before.once_local, &once_local) && all_known(&before.clusters)
+    };
+    if before.is_none_or(|before| !same(before)) {
         forget_surplus(&mut once_local, &known.clusters);
     }
     Index {
@@ -67,6 +79,7 @@ pub(super) fn index(
         discoveries: known.discoveries,
         gateways: known.gateways,
         once_local,
+        remembered: known.once_local,
         context,
         service_domain,
         set_domain,
@@ -245,9 +258,10 @@ impl Building<'_> {
     }
 }
 
-/// Where names come and go for years, not all of them can be kept in mind: those that no cluster has go first.
+/// Where names come and go for years, not all of them can be kept in mind: those that no cluster has go first. What a cluster
+/// has of which nothing is known yet, nobody knows.
 fn forget_surplus(once_local: &mut Arc<OnceLocal>, clusters: &[Cluster]) {
-    if once_local.len() <= MOST_ONCE_LOCAL {
+    if once_local.len() <= MOST_ONCE_LOCAL || !all_known(clusters) {
         return;
     }
     let catalogs = || {
@@ -261,6 +275,10 @@ fn forget_surplus(once_local: &mut Arc<OnceLocal>, clusters: &[Cluster]) {
             namespace.is_some_and(|namespace| namespace.services().contains_key(name))
         })
     });
+}
+
+fn all_known(clusters: &[Cluster]) -> bool {
+    clusters.iter().all(|cluster| cluster.catalog.is_some())
 }
 
 /// A part without names is none.

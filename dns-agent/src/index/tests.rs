@@ -178,22 +178,62 @@ fn however_it_came_about_an_index_is_that_of_what_is_known() {
 #[test]
 fn of_many_services_that_were_local_once_those_that_no_cluster_has_are_forgotten() {
     let key = |name: String| -> (Arc<str>, Arc<str>) { ("shop".into(), name.into()) };
-    let built = |gone: usize| {
+    let built = |gone: usize, peer_known: bool| {
         let once_local = (0..gone).map(|at| key(format!("gone-{at}")));
         let there = [key("here".to_owned()), key("there".to_owned())];
         let config = Config::parse(std::path::Path::new("dns.yaml"), CONFIG).unwrap();
-        let clusters = [
+        let mut clusters = [
             cluster("local", &[("shop/here", "10.1.0.1")]),
             cluster("peer", &[("shop/there", "10.2.0.1")]),
         ];
+        let all = clusters.clone();
+        if !peer_known {
+            clusters[1].catalog = None;
+        }
         let known = Known {
             once_local: Arc::new(once_local.chain(there).collect()),
             ..known(&clusters)
         };
-        Index::build(config.settings, known, 1).once_local.len()
+        let before = known.clone();
+        let first = Index::build(config.settings, known, 1);
+        let known = Known {
+            clusters: all.to_vec(),
+            ..before
+        };
+        (
+            first.once_local.len(),
+            first.next(known, 2).once_local.len(),
+        )
     };
-    assert_eq!(built(100), 102);
-    assert_eq!(built(20_000), 2);
+    assert_eq!(built(100, true), (102, 102));
+    assert_eq!(built(20_000, true), (2, 2));
+    // What a cluster has of which nothing is known yet is not forgotten, but the rest once it is known.
+    assert_eq!(built(20_000, false), (20_002, 2));
+}
+
+#[test]
+fn what_another_agent_says_was_local_once_goes_from_the_answers() {
+    let rule = "remote: {rules: [{namespace: shop, failover: false}]}\n";
+    let config =
+        Config::parse(std::path::Path::new("dns.yaml"), &format!("{CONFIG}{rule}")).unwrap();
+    let clusters = [
+        cluster("local", &[]),
+        cluster("peer", &[("shop/there", "10.2.0.1")]),
+    ];
+    let index = Index::build(config.settings, known(&clusters), 1);
+    let has = |index: &Index| {
+        let mut names = index.names();
+        names.any(|(name, _)| name.to_string().starts_with("there."))
+    };
+    assert!(has(&index));
+    let once_local = Arc::new([("shop".into(), "there".into())].into());
+    let told = Known {
+        once_local,
+        ..known(&clusters)
+    };
+    let index = index.next(told.clone(), 2);
+    assert!(!has(&index));
+    assert!(!has(&index.next(told, 3)));
 }
 
 #[test]

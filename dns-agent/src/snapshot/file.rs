@@ -4,9 +4,10 @@
 //! `crossmesh.snapshot.v1`: a `Cluster`, or what else an agent keeps in mind; numbers are big-endian.
 
 use std::{
+    fmt,
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -20,6 +21,8 @@ const HEADER: usize = 12;
 const ENDING: &str = ".snapshot";
 /// Of what else is kept in mind.
 const MEMORY: &str = ".memory";
+/// Behind the name of what an agent of another version wrote.
+const ASIDE: &str = ".other-version";
 /// Of files that are being written.
 const UNFINISHED: &str = ".new";
 /// Nobody writes for so long: whoever began that file has ended without having finished it.
@@ -75,13 +78,92 @@ fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The message in a file of something else; `None` when there is no such file.
-pub(super) fn read_memory(directory: &Path, name: &str) -> Result<Option<Vec<u8>>, String> {
-    match bytes(&directory.join(format!("{name}{MEMORY}"))) {
-        Ok(bytes) => content(&bytes).map(|content| Some(content.to_vec())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(format!("it cannot be read: {error}")),
+/// Which file it is, of those that had the same name one after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+    modified: (i64, i64),
+}
+
+impl Identity {
+    fn of(file: &File) -> io::Result<Self> {
+        let found = file.metadata()?;
+        Ok(Self {
+            device: found.dev(),
+            inode: found.ino(),
+            modified: (found.mtime(), found.mtime_nsec()),
+        })
     }
+}
+
+/// Why a file of something else has nothing for us.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// The disk does not give it now: what is in it may be good.
+    Failed(io::Error),
+    /// An agent of another version wrote it.
+    Version(String),
+    /// It is damaged, or nothing of ours.
+    NotUnderstood(String),
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => write!(to, "it cannot be read: {error}"),
+            Self::Version(problem) | Self::NotUnderstood(problem) => to.write_str(problem),
+        }
+    }
+}
+
+/// The message in a file of something else; `None` when there is no such file.
+pub(super) fn read_memory(
+    directory: &Path,
+    name: &str,
+) -> Result<Option<(Vec<u8>, Identity)>, Unread> {
+    let read = || -> io::Result<(Vec<u8>, Identity)> {
+        let file = File::open(memory(directory, name))?;
+        let identity = Identity::of(&file)?;
+        let mut bytes = Vec::new();
+        file.take(LARGEST).read_to_end(&mut bytes)?;
+        Ok((bytes, identity))
+    };
+    match read() {
+        Ok((bytes, identity)) => match content(&bytes) {
+            Ok(content) => Ok(Some((content.to_vec(), identity))),
+            Err(problem) if is_of_other_version(&bytes) => Err(Unread::Version(problem)),
+            Err(problem) => Err(Unread::NotUnderstood(problem)),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Unread::Failed(error)),
+    }
+}
+
+fn is_of_other_version(bytes: &[u8]) -> bool {
+    let rest = bytes.strip_prefix(MAGIC);
+    let version = rest.and_then(|rest| rest.first_chunk());
+    version.is_some_and(|version| u16::from_be_bytes(*version) != VERSION)
+}
+
+/// Which file of something else is there now, if any.
+pub(super) fn identity(directory: &Path, name: &str) -> io::Result<Option<Identity>> {
+    match File::open(memory(directory, name)).and_then(|file| Identity::of(&file)) {
+        Ok(identity) => Ok(Some(identity)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives a file of something else another name, under which nobody looks for it, and says which.
+pub(super) fn set_aside(directory: &Path, name: &str) -> io::Result<PathBuf> {
+    let aside = directory.join(format!("{name}{MEMORY}{ASIDE}"));
+    fs::rename(memory(directory, name), &aside)?;
+    Ok(aside)
+}
+
+fn memory(directory: &Path, name: &str) -> PathBuf {
+    directory.join(format!("{name}{MEMORY}"))
 }
 
 /// Removes what was begun and never finished: an agent that is killed while it writes leaves it, and it takes up room.
@@ -132,17 +214,17 @@ fn content(bytes: &[u8]) -> Result<&[u8], String> {
 
 /// Replaces a cluster's snapshot.
 pub(super) fn write(directory: &Path, cluster: &str, content: &[u8]) -> io::Result<()> {
-    replace(directory, &name(cluster), content)
+    replace(directory, &name(cluster), content).map(|_| ())
 }
 
-/// Replaces the file of something else.
-pub(super) fn write_memory(directory: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+/// Replaces the file of something else, and says which it is now.
+pub(super) fn write_memory(directory: &Path, name: &str, content: &[u8]) -> io::Result<Identity> {
     replace(directory, &format!("{name}{MEMORY}"), content)
 }
 
 /// Whoever looks, and whenever the power goes, there is the old file or the new one. For the agent's user alone: it says what
 /// runs in the cluster.
-fn replace(directory: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+fn replace(directory: &Path, name: &str, content: &[u8]) -> io::Result<Identity> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -150,9 +232,11 @@ fn replace(directory: &Path, name: &str, content: &[u8]) -> io::Result<()> {
     // Another agent may be writing too, while one takes the other's place; in containers both are process 1.
     let random = getrandom::u64().map_err(io::Error::other)?;
     let new = directory.join(format!("{name}.{random:016x}{UNFINISHED}"));
-    let written = write_new(&new, content)
-        .and_then(|()| fs::rename(&new, directory.join(name)))
-        .and_then(|()| File::open(directory)?.sync_all());
+    let written = write_new(&new, content).and_then(|identity| {
+        fs::rename(&new, directory.join(name))?;
+        File::open(directory)?.sync_all()?;
+        Ok(identity)
+    });
     if written.is_err() {
         // What is left of it takes up room, which may be just what is missing.
         let _ = fs::remove_file(&new);
@@ -160,7 +244,7 @@ fn replace(directory: &Path, name: &str, content: &[u8]) -> io::Result<()> {
     written
 }
 
-fn write_new(new: &Path, content: &[u8]) -> io::Result<()> {
+fn write_new(new: &Path, content: &[u8]) -> io::Result<Identity> {
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -173,7 +257,8 @@ fn write_new(new: &Path, content: &[u8]) -> io::Result<()> {
     header.extend_from_slice(&crc32fast::hash(content).to_be_bytes());
     file.write_all(&header)?;
     file.write_all(content)?;
-    file.sync_all()
+    file.sync_all()?;
+    Identity::of(&file)
 }
 
 /// Removes a cluster's snapshot, if there is one.
@@ -183,7 +268,7 @@ pub(super) fn remove(directory: &Path, cluster: &str) -> io::Result<()> {
 
 /// Removes the file of something else, if there is one.
 pub(super) fn remove_memory(directory: &Path, name: &str) -> io::Result<()> {
-    remove_if_there(&directory.join(format!("{name}{MEMORY}")))
+    remove_if_there(&memory(directory, name))
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {

@@ -136,9 +136,14 @@ impl Board {
         }
     }
 
-    /// Says which services were local before this process began, and must never become remote since.
+    /// Says which services were local before this process began, or while another agent answered, and must never become
+    /// remote since. They come to those that were said before.
     pub fn remember(&self, once_local: OnceLocal) {
-        self.lock().once_local = Arc::new(once_local);
+        let mut state = self.lock();
+        Arc::make_mut(&mut state.once_local).extend(once_local);
+        state.has_changed();
+        drop(state);
+        self.changed.notify_one();
     }
 
     /// Says what is known of gateways' addresses.
