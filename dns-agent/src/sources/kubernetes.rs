@@ -5,6 +5,7 @@
 
 mod access;
 mod backoff;
+mod bounds;
 mod cluster;
 mod cluster_set;
 mod connection;

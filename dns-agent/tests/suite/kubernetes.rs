@@ -193,6 +193,21 @@ async fn a_peer_that_fails_is_named_and_keeps_its_last_state_until_it_is_well() 
 }
 
 #[tokio::test]
+async fn a_list_that_never_ends_is_given_up_and_the_last_state_kept() {
+    let world = World::new();
+    let agent = world.agent().await;
+    world.peer.set_fault(Fault::NeverDone);
+    world.peer.expire();
+    agent
+        .readyz_says("catalog cluster-2: stale: services: there are more than 200000 objects")
+        .await;
+    assert_eq!(agent.answers(&name("catalog.shop")).await, [GATEWAY]);
+    world.peer.set_fault(Fault::None);
+    agent.readyz_says("catalog cluster-2: synced\n").await;
+    agent.stop().await;
+}
+
+#[tokio::test]
 async fn the_local_api_server_may_be_killed_and_come_back() {
     let mut world = World::new();
     let agent = world.agent().await;

@@ -6,11 +6,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use axum::http::StatusCode;
 use serde_json::json;
 
 use crate::support::{
     agent::{Agent, EMPTY, Files, PATIENCE},
-    api::{Api, SECRETS, SERVICES},
+    api::{Api, EXPORTS, GATEWAYS, IMPORTS, NODES, SECRETS, SERVICES},
     message::{Draft, query},
     servers::nobody,
 };
@@ -99,6 +100,110 @@ async fn an_agent_that_starts_while_the_api_servers_are_away_answers_at_once() {
     assert_eq!(agent.answers(&name("catalog.shop")).await, [GATEWAY]);
     world.peer.run();
     agent.readyz_says("catalog cluster-2: synced").await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_kept_and_cannot_be_listed_now_stays_in_use_through_restarts() {
+    let world = World::new().await;
+    world.peer.delete(SERVICES, "istio-system", "eastwest");
+    let at_nodes = json!({
+        "metadata": {
+            "labels": {"topology.istio.io/network": "network-2"},
+            "annotations": {"traffic.istio.io/nodeSelector": "{}"}
+        },
+        "spec": {
+            "type": "NodePort",
+            "clusterIP": "10.9.9.9",
+            "ports": [{"name": "tls", "port": 15443, "nodePort": 31443}]
+        }
+    });
+    world.peer.put(SERVICES, "istio-system", "nodes", at_nodes);
+    let addresses = json!([{"type": "ExternalIP", "address": "198.51.100.1"}]);
+    let node = json!({"status": {"addresses": addresses}});
+    world.peer.put(NODES, "", "one", node);
+    let object = json!({
+        "metadata": {"labels": {"topology.istio.io/network": "network-2"}},
+        "spec": {
+            "gatewayClassName": "istio",
+            "addresses": [{"value": GATEWAY}],
+            "listeners": [{"name": "tls", "port": 15443, "protocol": "TLS", "tls": {"mode": "Passthrough"}}]
+        }
+    });
+    world.peer.put(GATEWAYS, "istio-system", "eastwest", object);
+    for cluster in [&world.local, &world.peer] {
+        cluster.offer_multicluster(true);
+    }
+    world.peer.put(EXPORTS, "shop", "catalog", json!({}));
+    world.peer.service("shop", "imported", "10.2.0.30", "http");
+    let spec =
+        json!({"spec": {"type": "ClusterSetIP", "ips": ["10.1.9.1"], "ports": [{"port": 80}]}});
+    world.local.put(IMPORTS, "shop", "imported", spec);
+    let in_set = |service: &str| query(&format!("{service}.svc.clusterset.local"));
+    let both = async |agent: &Agent| {
+        let asking = async {
+            loop {
+                let mut found = agent.answers(&name("catalog.shop")).await;
+                found.sort();
+                if found == ["198.51.100.1", GATEWAY] {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, asking).await.unwrap();
+        agent
+            .eventually(&in_set("imported.shop"), &["10.1.9.1"])
+            .await;
+        let mut found = agent.answers(&in_set("catalog.shop")).await;
+        found.sort();
+        assert_eq!(found, ["198.51.100.1", GATEWAY]);
+    };
+    reconfigure(
+        &world.files,
+        "gatewayProbe",
+        "peerSyncTimeout: 2s\ngatewayProbe",
+    );
+    let agent = world.agent().await;
+    both(&agent).await;
+    agent.readyz_says("catalog cluster-1: synced\n").await;
+    agent.readyz_says("catalog cluster-2: synced\n").await;
+    agent.stop().await;
+    let codes = [
+        StatusCode::INTERNAL_SERVER_ERROR,
+        StatusCode::FORBIDDEN,
+        StatusCode::INTERNAL_SERVER_ERROR,
+    ];
+    for (at, code) in codes.into_iter().enumerate() {
+        for cluster in [&world.local, &world.peer] {
+            for resource in [GATEWAYS, NODES, EXPORTS, IMPORTS] {
+                cluster.refuse(resource, Some(code));
+            }
+        }
+        let agent = world.agent().await;
+        // What can be listed counts as it is now.
+        let address = format!("10.1.0.{}", 20 + at);
+        world.local.service("shop", "reviews", &address, "http");
+        agent.eventually(&name("reviews.shop"), &[&address]).await;
+        agent.readyz_says("catalog cluster-1: synced: ").await;
+        agent.readyz_says("catalog cluster-2: synced: ").await;
+        both(&agent).await;
+        agent.stop().await;
+    }
+    for cluster in [&world.local, &world.peer] {
+        for resource in [GATEWAYS, NODES, EXPORTS, IMPORTS] {
+            cluster.refuse(resource, None);
+        }
+    }
+    world.peer.delete(GATEWAYS, "istio-system", "eastwest");
+    world.peer.delete(EXPORTS, "shop", "catalog");
+    world.local.delete(IMPORTS, "shop", "imported");
+    let agent = world.agent().await;
+    agent
+        .eventually(&name("catalog.shop"), &["198.51.100.1"])
+        .await;
+    agent.eventually(&in_set("catalog.shop"), &[]).await;
+    agent.eventually(&in_set("imported.shop"), &[]).await;
     agent.stop().await;
 }
 

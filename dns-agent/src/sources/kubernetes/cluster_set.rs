@@ -12,11 +12,11 @@ use tokio::sync::mpsc::Sender;
 use super::{
     cluster,
     convert::{self, address},
-    objects::{EndpointSlice, Metadata, Object, ServicePort, null_is_empty},
+    objects::{EndpointSlice, Metadata, Object, ServicePort, null_is_empty, objects},
     offers::{EXPORTS, IMPORTS, Offers},
     watch::{Event, Resource, Unwanted},
 };
-use crate::catalog::{self, Imported, ImportedEndpoint};
+use crate::catalog::{self, Catalog, Imported, ImportedEndpoint};
 
 /// What became known.
 #[derive(Debug)]
@@ -27,6 +27,16 @@ pub(super) enum Change {
 }
 
 impl Change {
+    /// The place of the resource, if this lists it.
+    fn listed(&self) -> Option<usize> {
+        match self {
+            Self::Exports(Event::Listed(_)) => Some(0),
+            Self::Imports(Event::Listed(_)) => Some(1),
+            Self::Slices(Event::Listed(_)) => Some(2),
+            _ => None,
+        }
+    }
+
     /// As [`Event::believed`].
     pub(super) fn believed(self, believed: bool) -> Self {
         match self {
@@ -75,17 +85,7 @@ struct ImportSpec {
     ports: Vec<ServicePort>,
 }
 
-impl Object for ServiceExport {
-    fn resource_version(&self) -> &str {
-        &self.metadata.resource_version
-    }
-}
-
-impl Object for ServiceImport {
-    fn resource_version(&self) -> &str {
-        &self.metadata.resource_version
-    }
-}
+objects!(ServiceExport, ServiceImport);
 
 /// An object of ours, by its namespace and name.
 trait Named {
@@ -143,24 +143,38 @@ pub(super) struct ClusterSet {
     slices: Kept<(String, Vec<ImportedEndpoint>)>,
     /// Of each resource whether it was listed or is known not to be had, and what is wrong.
     heard: [Heard; 3],
+    /// What the cluster said before, which counts for what was never listed since.
+    before: Option<Before>,
+}
+
+#[derive(Debug)]
+struct Before {
+    namespaces: BTreeMap<Arc<str>, Arc<catalog::Namespace>>,
+    /// Which of the three have been listed since.
+    listed: [bool; 3],
 }
 
 type Heard = (bool, Option<String>);
 
 impl ClusterSet {
-    /// Nothing is known yet. Imports count in the local cluster only.
-    pub(super) fn new(local: bool) -> Self {
+    /// Nothing is known yet but what the cluster said `before`. Imports count in the local cluster only.
+    pub(super) fn new(local: bool, before: Option<&Catalog>) -> Self {
         Self {
             exports: Kept::new(),
             imports: Kept::new(),
             slices: Kept::new(),
             heard: [(false, None), (!local, None), (!local, None)],
+            before: before.map(|before| Before {
+                namespaces: before.namespaces.clone(),
+                listed: [false, !local, !local],
+            }),
         }
     }
 
     /// The namespaces that changed by it.
     pub(super) fn take(&mut self, change: Change) -> BTreeSet<Arc<str>> {
         let mut changed = BTreeSet::new();
+        let which = change.listed();
         let [exports, imports, slices] = &mut self.heard;
         match change {
             Change::Exports(event) => {
@@ -170,6 +184,22 @@ impl ClusterSet {
                 take(&mut self.imports, event, import, &mut changed, imports);
             }
             Change::Slices(event) => take(&mut self.slices, event, slice, &mut changed, slices),
+        }
+        if let Some(at) = which {
+            // One that could not be understood is none.
+            let understood = self
+                .heard
+                .get(at)
+                .is_some_and(|(listed, problem)| *listed && problem.is_none());
+            if let Some(before) = self.before.as_mut().filter(|_| understood)
+                && let Some(listed) = before.listed.get_mut(at).filter(|listed| !**listed)
+            {
+                *listed = true;
+                changed.extend(before.namespaces.keys().cloned());
+                if before.listed == [true; 3] {
+                    self.before = None;
+                }
+            }
         }
         changed
     }
@@ -188,6 +218,16 @@ impl ClusterSet {
 
     /// Whether a service is exported.
     pub(super) fn exports(&self, namespace: &str, name: &str) -> bool {
+        if let Some(Before {
+            namespaces,
+            listed: [false, ..],
+        }) = &self.before
+        {
+            let before = namespaces
+                .get(namespace)
+                .and_then(|before| before.services().get(name));
+            return before.is_some_and(|before| before.in_cluster_set);
+        }
         let services = self.exports.get(namespace);
         services.is_some_and(|services| services.contains_key(name))
     }
@@ -197,10 +237,25 @@ impl ClusterSet {
         &self,
         namespace: &str,
     ) -> BTreeMap<Arc<str>, Arc<catalog::ServiceImport>> {
+        let before = self.before.as_ref();
+        let before = before.map(|before| (before.namespaces.get(namespace), before.listed));
+        let (before, [_, imports_listed, slices_listed]) = before.unwrap_or((None, [true; 3]));
+        if !imports_listed {
+            return before
+                .map(|before| before.imports().clone())
+                .unwrap_or_default();
+        }
         let imports = self.imports.get(namespace).into_iter().flatten();
         let imports = imports.map(|(name, import)| {
             let mut import = import.clone();
             if let Imported::Headless(endpoints) = &mut import.imported {
+                let before = before.and_then(|before| before.imports().get(&import.name));
+                if let Some(Imported::Headless(before)) = before
+                    .filter(|_| !slices_listed)
+                    .map(|before| &before.imported)
+                {
+                    endpoints.clone_from(before);
+                }
                 let slices = self.slices.get(namespace).into_iter().flatten();
                 let own = slices.filter(|(_, (service, _))| service == name);
                 endpoints.extend(own.flat_map(|(_, (_, endpoints))| endpoints.clone()));

@@ -11,7 +11,7 @@ use super::{
     watch::Event,
     word::Word,
 };
-use crate::catalog::{External, Gateway, GatewayHost, Locality, REGION, ZONE};
+use crate::catalog::{Catalog, External, Gateway, GatewayHost, Locality, REGION, ZONE};
 
 /// A namespace and a name.
 type Key = (String, String);
@@ -29,6 +29,7 @@ pub(super) struct Gateways {
     nodes: BTreeMap<String, (GatewayHost, BTreeMap<String, String>)>,
     /// As `objects_known`.
     nodes_known: bool,
+    before: Before,
     /// The labels that selectors name; `None`: nodes do not matter.
     selected: Option<BTreeSet<String>>,
     changed: bool,
@@ -36,10 +37,41 @@ pub(super) struct Gateways {
     external: Arc<BTreeMap<Key, External>>,
 }
 
-impl Gateways {
-    /// None yet.
-    pub(super) fn new(local: bool) -> Self {
+/// The gateways, and where services can be reached from outside.
+type Made = (Arc<[Gateway]>, Arc<BTreeMap<Key, External>>);
+
+/// What the cluster said before, which counts for what was never listed since.
+#[derive(Debug, Default)]
+struct Before {
+    /// Until Gateway objects are listed; those that no service made.
+    objects: Option<Vec<Gateway>>,
+    /// Until nodes are listed: all gateways, and where services were.
+    nodes: Option<Made>,
+}
+
+impl Before {
+    fn of(catalog: &Catalog) -> Self {
+        let external = || catalog.external.values();
+        let is_of_service =
+            |gateway: &&Gateway| external().any(|of| of.hosts.contains(&gateway.host));
+        let gateways = catalog.gateways.iter();
         Self {
+            objects: Some(
+                gateways
+                    .filter(|gateway| !is_of_service(gateway))
+                    .cloned()
+                    .collect(),
+            ),
+            nodes: Some((Arc::clone(&catalog.gateways), Arc::clone(&catalog.external))),
+        }
+    }
+}
+
+impl Gateways {
+    /// None yet but those `before`.
+    pub(super) fn new(local: bool, before: Option<&Catalog>) -> Self {
+        Self {
+            before: before.map(Before::of).unwrap_or_default(),
             local,
             services: BTreeMap::new(),
             objects: BTreeMap::new(),
@@ -47,7 +79,7 @@ impl Gateways {
             nodes: BTreeMap::new(),
             nodes_known: false,
             selected: None,
-            changed: false,
+            changed: before.is_some(),
             found: Arc::default(),
             external: Arc::default(),
         }
@@ -94,6 +126,7 @@ impl Gateways {
         match event {
             Event::Listed(objects) => {
                 self.objects.clear();
+                self.before.objects = None;
                 self.objects_known = true;
                 self.changed = true;
                 for object in objects {
@@ -123,6 +156,7 @@ impl Gateways {
         match event {
             Event::Listed(nodes) => {
                 self.nodes.clear();
+                self.before.nodes = None;
                 self.nodes_known = true;
                 self.changed = true;
                 for node in nodes {
@@ -154,7 +188,7 @@ impl Gateways {
 
     /// The gateways, and where services can be reached from outside. While something that they need is being listed they
     /// are as before, because a gateway that is not known yet must not look gone; but not if it was waited for long enough.
-    pub(super) fn found(&mut self, waited: bool) -> (Arc<[Gateway]>, Arc<BTreeMap<Key, External>>) {
+    pub(super) fn found(&mut self, waited: bool) -> Made {
         if (waited || self.known()) && std::mem::take(&mut self.changed) {
             self.make();
         }
@@ -193,7 +227,7 @@ impl Gateways {
         let mut found = Vec::new();
         let mut external = BTreeMap::new();
         for (key, exposed) in &self.services {
-            let places = self.places(exposed);
+            let places = self.places(key, exposed);
             if let Some((network, port)) = &exposed.gateway {
                 let port = places.port(*port);
                 let at = |host: &GatewayHost, locality: Option<Locality>| Gateway {
@@ -204,26 +238,43 @@ impl Gateways {
                 };
                 match &exposed.nodes {
                     None => found.extend(places.hosts.iter().map(|host| at(host, None))),
-                    Some(nodes) => found.extend(
-                        self.chosen(nodes)
-                            .map(|(host, labels)| at(host, Locality::of_labels(labels))),
-                    ),
+                    Some(nodes) => match &self.before.nodes {
+                        Some((gateways, _)) => {
+                            let before = gateways.iter();
+                            let ours =
+                                before.filter(|gateway| places.hosts.contains(&gateway.host));
+                            found.extend(
+                                ours.map(|before| at(&before.host, before.locality.clone())),
+                            );
+                        }
+                        None => found.extend(
+                            self.chosen(nodes)
+                                .map(|(host, labels)| at(host, Locality::of_labels(labels))),
+                        ),
+                    },
                 }
             }
             external.insert(key.clone(), places);
         }
         found.extend(self.objects.values().flatten().cloned());
+        found.extend(self.before.objects.iter().flatten().cloned());
         found.sort_unstable();
         found.dedup();
         self.found = found.into();
         self.external = Arc::new(external);
     }
 
-    fn places(&self, exposed: &Exposed) -> External {
+    fn places(&self, key: &Key, exposed: &Exposed) -> External {
         External {
-            hosts: match &exposed.nodes {
-                None => exposed.hosts.clone(),
-                Some(labels) => self.chosen(labels).map(|(host, _)| host.clone()).collect(),
+            hosts: match (&exposed.nodes, &self.before.nodes) {
+                (None, _) => exposed.hosts.clone(),
+                (Some(_), Some((_, before))) => {
+                    let before = before.get(key);
+                    before
+                        .map(|before| before.hosts.clone())
+                        .unwrap_or_default()
+                }
+                (Some(labels), None) => self.chosen(labels).map(|(host, _)| host.clone()).collect(),
             },
             ports: exposed.ports.clone(),
         }

@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use super::{
     access::{describe, one_line},
+    bounds::{check, weight},
     objects::{Object, Page},
     reply::{self, Failure},
     watch::{Resource, encoded, get},
@@ -42,6 +43,7 @@ pub(super) async fn list<K: Object>(
     let mut objects = Vec::new();
     let mut next = String::new();
     let mut size = PAGE;
+    let mut bytes: usize = 0;
     loop {
         let mut uri = format!("{path}?limit={size}{selector}");
         if !next.is_empty() {
@@ -67,7 +69,10 @@ pub(super) async fn list<K: Object>(
         };
         let page: Page<K> = serde_json::from_str(&text)
             .map_err(|error| one_line(&format!("the reply is not understood: {error}")))?;
+        bytes += page.items.iter().map(weight).sum::<usize>();
         objects.extend(page.items);
+        // Who never comes to an end is not to have our memory.
+        check(objects.len(), bytes)?;
         if page.metadata.r#continue.is_empty() {
             return Ok((objects, page.metadata.resource_version));
         }

@@ -1,15 +1,18 @@
 //! As much of Kubernetes' objects as answers need. What is not here is never kept: managed fields, most annotations and
 //! all other state are dropped while they are read. Source: the Kubernetes API reference, v1.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Debug};
 
 use k8s_openapi::ByteString;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 /// An object of a watched resource.
-pub(super) trait Object: Clone + DeserializeOwned + Send + 'static {
+pub(super) trait Object: Clone + Debug + DeserializeOwned + Send + 'static {
     /// From where on a watch goes on that has seen it.
     fn resource_version(&self) -> &str;
+
+    /// Its namespace and its name.
+    fn key(&self) -> (&str, &str);
 }
 
 /// A page of a list. What has no items is none.
@@ -282,15 +285,22 @@ pub(super) struct Secret {
     pub(super) data: BTreeMap<String, ByteString>,
 }
 
+/// Makes objects of what has `metadata`.
 macro_rules! objects {
     ($($object:ty),*) => {$(
         impl Object for $object {
             fn resource_version(&self) -> &str {
                 &self.metadata.resource_version
             }
+
+            fn key(&self) -> (&str, &str) {
+                (&self.metadata.namespace, &self.metadata.name)
+            }
         }
     )*};
 }
+
+pub(super) use objects;
 
 objects!(
     Service,

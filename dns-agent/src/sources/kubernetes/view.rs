@@ -65,8 +65,9 @@ impl Listed {
     }
 }
 
-/// While this is not known, no name is answered from a peer: any of them may have to stay.
-const UNREAD: &str = "the ConfigMap istio is not known yet: it may keep names in the cluster, so none is answered from peers";
+/// While this is not known, no name of the cluster domain is answered from a peer: any of them may have to stay. Names of the
+/// cluster set are: what is exported is not kept by it.
+const UNREAD: &str = "the ConfigMap istio is not known yet: it may keep names in the cluster, so none of the cluster domain is answered from peers";
 
 const SERVICES: usize = 0;
 const NAMESPACES: usize = 1;
@@ -90,17 +91,22 @@ impl View {
                 mesh: !about.local,
                 ..Listed::default()
             },
-            gateways: Gateways::new(about.local),
+            gateways: Gateways::new(about.local, before),
             services: BTreeMap::new(),
             namespaces: Namespaces::new(&about.istio_namespace),
             slices: Slices::default(),
             mesh,
-            cluster_set: ClusterSet::new(about.local),
-            node: None,
+            cluster_set: ClusterSet::new(about.local, before),
+            node: before
+                .filter(|_| about.node.is_some())
+                .and_then(|before| before.node.clone()),
             told: false,
             lacking_since: None,
             problems: Default::default(),
-            changed: BTreeSet::new(),
+            changed: before
+                .into_iter()
+                .flat_map(|before| before.namespaces.keys().cloned())
+                .collect(),
             built: BTreeMap::new(),
             about,
         }

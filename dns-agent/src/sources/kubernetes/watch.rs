@@ -20,6 +20,7 @@ use tokio::{
 use super::{
     access::describe,
     backoff::Backoff,
+    bounds::Bounds,
     list::{NoList, list},
     objects::Object,
     reply::Lines,
@@ -128,6 +129,7 @@ pub(super) async fn follow<K: Object, T>(
         wrap,
         well: true,
         listed: false,
+        bounds: Bounds::default(),
     };
     match following.run().await {
         Ok(never) => match never {},
@@ -144,6 +146,8 @@ struct Following<'f, K, T> {
     well: bool,
     /// Whether it was listed once.
     listed: bool,
+    /// How much is kept of it.
+    bounds: Bounds,
 }
 
 impl<K: Object, T> Following<'_, K, T> {
@@ -161,6 +165,11 @@ impl<K: Object, T> Following<'_, K, T> {
                 match listed {
                     Ok((objects, at)) => {
                         self.listed = true;
+                        self.bounds.clear();
+                        for object in &objects {
+                            // They were counted while they came.
+                            let _ = self.bounds.put(object);
+                        }
                         self.tell(Event::Listed(objects)).await?;
                         self.well().await?;
                         version = Some(at);
@@ -256,10 +265,14 @@ impl<K: Object, T> Following<'_, K, T> {
             };
             match event {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                    if let Err(problem) = self.bounds.put(&object) {
+                        return Ok(End::Relist(Some(problem)));
+                    }
                     object.resource_version().clone_into(version);
                     self.tell(Event::Put(object)).await?;
                 }
                 WatchEvent::Deleted(object) => {
+                    self.bounds.remove(&object);
                     object.resource_version().clone_into(version);
                     self.tell(Event::Gone(object)).await?;
                 }

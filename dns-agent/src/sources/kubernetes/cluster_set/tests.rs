@@ -10,7 +10,7 @@ fn exports(objects: &str) -> Change {
 
 #[test]
 fn a_service_is_exported_unless_its_export_is_marked_as_wrong() {
-    let mut set = ClusterSet::new(true);
+    let mut set = ClusterSet::new(true, None);
     let changed = set.take(exports(
         r#"[
         {"metadata": {"namespace": "shop", "name": "new"}},
@@ -42,7 +42,7 @@ fn a_service_is_exported_unless_its_export_is_marked_as_wrong() {
 
 #[test]
 fn an_import_has_addresses_or_the_endpoints_of_its_slices() {
-    let mut set = ClusterSet::new(true);
+    let mut set = ClusterSet::new(true, None);
     set.take(Change::Imports(listed(
         r#"[
         {"metadata": {"namespace": "shop", "name": "web"}, "spec": {"type": "ClusterSetIP", "ips": ["10.9.0.1", "fd00::1"],
@@ -77,7 +77,7 @@ fn an_import_has_addresses_or_the_endpoints_of_its_slices() {
 
 #[test]
 fn what_cannot_be_had_is_told_and_not_waited_for() {
-    let mut set = ClusterSet::new(true);
+    let mut set = ClusterSet::new(true, None);
     assert!(!set.is_listed());
     set.take(exports("[]"));
     set.take(Change::Slices(listed("[]")));
@@ -111,7 +111,7 @@ fn what_cannot_be_had_is_told_and_not_waited_for() {
 
 #[test]
 fn only_the_local_cluster_imports() {
-    let mut set = ClusterSet::new(false);
+    let mut set = ClusterSet::new(false, None);
     assert!(!set.is_listed());
     set.take(exports("[]"));
     assert!(set.is_listed());

@@ -5,7 +5,7 @@ struct World(Gateways);
 
 impl World {
     fn new(local: bool) -> Self {
-        let mut gateways = Gateways::new(local);
+        let mut gateways = Gateways::new(local, None);
         gateways.take_objects(Event::Listed(vec![]));
         Self(gateways)
     }
