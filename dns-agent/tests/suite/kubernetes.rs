@@ -1,6 +1,9 @@
 //! Clusters behind API servers: what changes, what fails, and that answers stay right meanwhile. The API servers are small
 //! ones of the tests'; real ones are in the end-to-end tests.
 
+mod access;
+mod gateways;
+
 use std::{
     fs,
     sync::{
@@ -12,11 +15,11 @@ use std::{
 
 use hickory_proto::op::{Message, ResponseCode};
 use serde_json::json;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::task::JoinSet;
 
 use crate::support::{
     agent::{Agent, Files, PATIENCE, ask_udp, data},
-    api::{Api, Fault, GATEWAYS, MESH, NAMESPACES, NODES, SECRETS, SERVICES, SLICES, base64},
+    api::{Api, Fault, NAMESPACES, SERVICES, SLICES},
     message::{Draft, query},
     servers::{Hickory, good, nobody},
 };
@@ -332,126 +335,6 @@ async fn nothing_remote_is_answered_before_the_local_cluster_is_known() {
 }
 
 #[tokio::test]
-async fn remote_secrets_name_clusters_while_the_agent_runs() {
-    let world = World::new();
-    let secret = |data: serde_json::Value| json!({"metadata": {"labels": {"istio/multiCluster": "true"}}, "data": data});
-    let files = Files::bare(&format!(
-        "cluster: {{id: cluster-1, mesh: east}}\ncatalogs:\n  \
-         - {{cluster: cluster-1, kubeconfig: local.kubeconfig}}\n  \
-         - {{remoteSecrets: {{namespace: istio-system}}}}\n\
-         upstreams: {{servers: [\"{}\"]}}\ngatewayProbe: {{enabled: false}}\n",
-        nobody().await
-    ));
-    files.write("local.kubeconfig", &world.local.kubeconfig());
-    let agent = Agent::start_with(files).await;
-    agent
-        .readyz_says("ready\ncatalog cluster-1: synced\n")
-        .await;
-    let catalog = name("catalog.shop");
-    assert!(agent.answers(&catalog).await.is_empty());
-
-    let good = base64(&world.peer.kubeconfig());
-    let own = base64(&world.local.kubeconfig());
-    let data = json!({"cluster-2": good, "cluster-1": own});
-    world
-        .local
-        .put(SECRETS, "istio-system", "west", secret(data));
-    agent.eventually(&catalog, &[GATEWAY]).await;
-    let text = agent.readyz_says("catalog cluster-2: synced").await;
-    assert!(text.starts_with("ready\n"), "{text}");
-    assert_eq!(text.matches("cluster-1").count(), 1, "{text}");
-
-    // Rotated to one that runs a command: refused, and the last state stays.
-    let bad = world
-        .peer
-        .kubeconfig()
-        .replace("{token: t}", "{exec: {command: /bin/true}}");
-    let data = json!({"cluster-2": base64(&bad)});
-    world
-        .local
-        .put(SECRETS, "istio-system", "west", secret(data));
-    agent
-        .readyz_says("catalog cluster-2: stale: the kubeconfig is refused: its user \"u\" has exec")
-        .await;
-    assert_eq!(agent.answers(&catalog).await, [GATEWAY]);
-    let data = json!({"cluster-2": good});
-    world
-        .local
-        .put(SECRETS, "istio-system", "west", secret(data));
-    agent.readyz_says("catalog cluster-2: synced\n").await;
-
-    // Several clusters in one secret, of which one goes.
-    let third = Api::start();
-    third.service("shop", "third", "10.3.0.1", "tcp");
-    let data = json!({"cluster-2": good, "cluster-3": base64(&third.kubeconfig())});
-    world
-        .local
-        .put(SECRETS, "istio-system", "west", secret(data));
-    agent.eventually(&name("third.shop"), &["10.3.0.1"]).await;
-    assert_eq!(agent.answers(&catalog).await, [GATEWAY]);
-    let data = json!({"cluster-2": good});
-    world
-        .local
-        .put(SECRETS, "istio-system", "west", secret(data));
-    agent.eventually(&name("third.shop"), &[]).await;
-    assert_eq!(agent.answers(&catalog).await, [GATEWAY]);
-
-    // Another cluster in another secret, and then none at all.
-    let data = json!({"cluster-3": base64(&third.kubeconfig())});
-    world
-        .local
-        .put(SECRETS, "istio-system", "north", secret(data));
-    agent.eventually(&name("third.shop"), &["10.3.0.1"]).await;
-    world.local.delete(SECRETS, "istio-system", "west");
-    agent.eventually(&catalog, &[]).await;
-    let (_, text) = agent.text("/readyz").await;
-    assert!(!text.contains("cluster-2"), "{text}");
-    let (_, metrics) = agent.text("/metrics").await;
-    assert!(!metrics.contains("cluster=\"cluster-2\""), "{metrics}");
-    assert_eq!(agent.answers(&name("third.shop")).await, ["10.3.0.1"]);
-    agent.stop().await;
-}
-
-#[tokio::test]
-async fn a_changed_kubeconfig_file_is_used_at_once() {
-    let world = World::new();
-    let agent = world.agent().await;
-    let other = Api::start();
-    other.service("shop", "reviews", "10.1.0.99", "http");
-    agent.replace("local.kubeconfig", &other.kubeconfig());
-    agent
-        .eventually(&name("reviews.shop"), &["10.1.0.99"])
-        .await;
-    fs::write(agent.path("local.kubeconfig"), "]").unwrap();
-    agent
-        .readyz_says("catalog cluster-1: stale: the kubeconfig")
-        .await;
-    assert_eq!(agent.answers(&name("reviews.shop")).await, ["10.1.0.99"]);
-    agent.stop().await;
-}
-
-#[tokio::test]
-async fn a_token_that_was_replaced_in_its_file_is_shown_from_the_next_request_on() {
-    let world = World::new();
-    let files = world.files("").await;
-    let by_file = world.local.kubeconfig();
-    let by_file = by_file.replace("token: t", "tokenFile: token");
-    files.write("local.kubeconfig", &by_file);
-    files.write("token", "first\n");
-    world.local.let_in("first");
-    let agent = Agent::start_with(files).await;
-    agent.readyz_says("catalog cluster-1: synced").await;
-    for token in ["second", "third"] {
-        agent.replace("token", token);
-        world.local.let_in(token);
-        let address = format!("10.1.0.{}", token.len());
-        world.local.service("shop", "reviews", &address, "http");
-        agent.eventually(&name("reviews.shop"), &[&address]).await;
-    }
-    agent.stop().await;
-}
-
-#[tokio::test]
 async fn a_headless_service_has_its_ready_endpoints() {
     let world = World::new();
     let spec = json!({"clusterIP": "None", "ports": [{"name": "tcp-db", "port": 5432}]});
@@ -501,149 +384,6 @@ async fn a_namespace_exists_with_its_cluster() {
         }
     }
     panic!("the namespace stayed: {}", gone.display());
-}
-
-#[tokio::test]
-async fn gateways_follow_their_service_and_the_mesh_configuration() {
-    let world = World::new();
-    let agent = world.agent().await;
-    let catalog = name("catalog.shop");
-    world
-        .peer
-        .gateway("network-2", json!({"ip": "203.0.113.8"}), 15443);
-    agent.eventually(&catalog, &["203.0.113.8"]).await;
-    world.peer.delete(SERVICES, "istio-system", "eastwest");
-    agent.eventually(&catalog, &[]).await;
-    let networks = "networks: {network-2: {gateways: [{address: 203.0.113.9, port: 443}]}}";
-    world.local.put(
-        MESH,
-        "istio-system",
-        "istio",
-        json!({"data": {"meshNetworks": networks}}),
-    );
-    agent.eventually(&catalog, &["203.0.113.9"]).await;
-    let networks = "networks: {network-2: {gateways: [{port: 443}]}}";
-    world.local.put(
-        MESH,
-        "istio-system",
-        "istio",
-        json!({"data": {"meshNetworks": networks}}),
-    );
-    // What is wrong there is told and changes nothing.
-    agent
-        .readyz_says("catalog cluster-1: synced: the ConfigMap istio: meshNetworks: the network \"network-2\"")
-        .await;
-    assert_eq!(agent.answers(&catalog).await, ["203.0.113.9"]);
-    agent.stop().await;
-}
-
-#[tokio::test]
-async fn a_gateway_at_nodes_follows_its_nodes_which_are_watched_only_for_that() {
-    let world = World::new();
-    let node = |address: &str| {
-        let addresses = json!([{"type": "ExternalIP", "address": address}]);
-        json!({"metadata": {"labels": {"pool": "edge"}}, "status": {"addresses": addresses}})
-    };
-    world.peer.put(NODES, "", "one", node("198.51.100.1"));
-    let files = world.files("gatewayProbe: {enabled: false}\nsrv: gateway\n");
-    let agent = Agent::start_with(files.await).await;
-    let catalog = name("catalog.shop");
-    agent.eventually(&catalog, &[GATEWAY]).await;
-    assert_eq!(world.peer.asked(NODES), 0);
-
-    world.peer.put(
-        SERVICES,
-        "istio-system",
-        "eastwest",
-        json!({
-            "metadata": {
-                "labels": {"topology.istio.io/network": "network-2"},
-                "annotations": {"traffic.istio.io/nodeSelector": "{\"pool\": \"edge\"}"}
-            },
-            "spec": {
-                "type": "NodePort",
-                "clusterIP": "10.9.9.9",
-                "ports": [{"name": "tls", "port": 15443, "nodePort": 31443}]
-            }
-        }),
-    );
-    // The load balancer's address stays until the nodes are known: there is no moment without a gateway.
-    let clients = Clients::start(&agent, "catalog.shop", &[&[GATEWAY], &["198.51.100.1"]]);
-    agent.eventually(&catalog, &["198.51.100.1"]).await;
-    clients.stop().await;
-    let ports = name("_http._tcp.catalog.shop").rtype(33);
-    let target = "0 100 31443 catalog.shop.svc.cluster.local.";
-    agent.eventually(&ports, &[target]).await;
-    world.peer.put(NODES, "", "two", node("198.51.100.2"));
-    world.peer.delete(NODES, "", "one");
-    agent.eventually(&catalog, &["198.51.100.2"]).await;
-    agent.stop().await;
-}
-
-#[tokio::test]
-async fn gateway_objects_are_followed_once_somebody_has_defined_them() {
-    let world = World::new();
-    world.peer.delete(SERVICES, "istio-system", "eastwest");
-    world.peer.define(GATEWAYS, false);
-    let agent = world.agent().await;
-    let catalog = name("catalog.shop");
-    assert!(agent.answers(&catalog).await.is_empty());
-    world.peer.define(GATEWAYS, true);
-    let object = |address: &str| {
-        json!({
-            "metadata": {"labels": {"topology.istio.io/network": "network-2"}},
-            "spec": {
-                "gatewayClassName": "istio",
-                "addresses": [{"value": address}],
-                "listeners": [{"name": "tls", "port": 15443, "protocol": "TLS", "tls": {"mode": "Passthrough"}}]
-            }
-        })
-    };
-    let put = |address: &str| {
-        world
-            .peer
-            .put(GATEWAYS, "istio-system", "eastwest", object(address));
-    };
-    put("198.51.100.1");
-    agent.eventually(&catalog, &["198.51.100.1"]).await;
-    put("198.51.100.2");
-    agent.eventually(&catalog, &["198.51.100.2"]).await;
-
-    // Something in front of the API server has nothing at all: that says nothing of gateways.
-    world.peer.set_fault(Fault::NotFound);
-    agent.readyz_says("catalog cluster-2: stale: ").await;
-    agent.readyz_says("gateways: ").await;
-    assert_eq!(agent.answers(&catalog).await, ["198.51.100.2"]);
-    world.peer.set_fault(Fault::None);
-    agent.readyz_says("catalog cluster-2: synced\n").await;
-    // The definition goes, and with it all objects.
-    world.peer.define(GATEWAYS, false);
-    agent.eventually(&catalog, &[]).await;
-    agent.readyz_says("catalog cluster-2: synced\n").await;
-    agent.stop().await;
-}
-
-#[tokio::test]
-async fn a_gateway_that_cannot_be_reached_is_not_answered_until_it_can() {
-    let world = World::new();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    world
-        .peer
-        .gateway("network-2", json!({"ip": "127.0.0.1"}), address.port());
-    let probe = "gatewayProbe: {interval: 100ms, failures: 2, successes: 2}\n";
-    let agent = Agent::start_with(world.files(probe).await).await;
-    let catalog = name("catalog.shop");
-    agent.eventually(&catalog, &["127.0.0.1"]).await;
-    drop(listener);
-    agent.eventually(&catalog, &[]).await;
-    let reply = agent.ask(&catalog).await;
-    assert_eq!(reply.metadata.response_code, ResponseCode::NoError);
-    let metric = format!("crossmesh_dns_gateway_healthy{{address=\"{address}\"}}");
-    assert_eq!(agent.metric(&metric).await, Some(0.0));
-    let _listener = TcpListener::bind(address).await.unwrap();
-    agent.eventually(&catalog, &["127.0.0.1"]).await;
-    agent.stop().await;
 }
 
 #[tokio::test]

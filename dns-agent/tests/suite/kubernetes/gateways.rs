@@ -1,0 +1,149 @@
+//! Gateways, as clusters tell of them and as they are reached.
+
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::support::api::{GATEWAYS, MESH, NODES};
+
+#[tokio::test]
+async fn gateways_follow_their_service_and_the_mesh_configuration() {
+    let world = World::new();
+    let agent = world.agent().await;
+    let catalog = name("catalog.shop");
+    world
+        .peer
+        .gateway("network-2", json!({"ip": "203.0.113.8"}), 15443);
+    agent.eventually(&catalog, &["203.0.113.8"]).await;
+    world.peer.delete(SERVICES, "istio-system", "eastwest");
+    agent.eventually(&catalog, &[]).await;
+    let networks = "networks: {network-2: {gateways: [{address: 203.0.113.9, port: 443}]}}";
+    world.local.put(
+        MESH,
+        "istio-system",
+        "istio",
+        json!({"data": {"meshNetworks": networks}}),
+    );
+    agent.eventually(&catalog, &["203.0.113.9"]).await;
+    let networks = "networks: {network-2: {gateways: [{port: 443}]}}";
+    world.local.put(
+        MESH,
+        "istio-system",
+        "istio",
+        json!({"data": {"meshNetworks": networks}}),
+    );
+    // What is wrong there is told and changes nothing.
+    agent
+        .readyz_says("catalog cluster-1: synced: the ConfigMap istio: meshNetworks: the network \"network-2\"")
+        .await;
+    assert_eq!(agent.answers(&catalog).await, ["203.0.113.9"]);
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_gateway_at_nodes_follows_its_nodes_which_are_watched_only_for_that() {
+    let world = World::new();
+    let node = |address: &str| {
+        let addresses = json!([{"type": "ExternalIP", "address": address}]);
+        json!({"metadata": {"labels": {"pool": "edge"}}, "status": {"addresses": addresses}})
+    };
+    world.peer.put(NODES, "", "one", node("198.51.100.1"));
+    let files = world.files("gatewayProbe: {enabled: false}\nsrv: gateway\n");
+    let agent = Agent::start_with(files.await).await;
+    let catalog = name("catalog.shop");
+    agent.eventually(&catalog, &[GATEWAY]).await;
+    assert_eq!(world.peer.asked(NODES), 0);
+
+    world.peer.put(
+        SERVICES,
+        "istio-system",
+        "eastwest",
+        json!({
+            "metadata": {
+                "labels": {"topology.istio.io/network": "network-2"},
+                "annotations": {"traffic.istio.io/nodeSelector": "{\"pool\": \"edge\"}"}
+            },
+            "spec": {
+                "type": "NodePort",
+                "clusterIP": "10.9.9.9",
+                "ports": [{"name": "tls", "port": 15443, "nodePort": 31443}]
+            }
+        }),
+    );
+    // The load balancer's address stays until the nodes are known: there is no moment without a gateway.
+    let clients = Clients::start(&agent, "catalog.shop", &[&[GATEWAY], &["198.51.100.1"]]);
+    agent.eventually(&catalog, &["198.51.100.1"]).await;
+    clients.stop().await;
+    let ports = name("_http._tcp.catalog.shop").rtype(33);
+    let target = "0 100 31443 catalog.shop.svc.cluster.local.";
+    agent.eventually(&ports, &[target]).await;
+    world.peer.put(NODES, "", "two", node("198.51.100.2"));
+    world.peer.delete(NODES, "", "one");
+    agent.eventually(&catalog, &["198.51.100.2"]).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn gateway_objects_are_followed_once_somebody_has_defined_them() {
+    let world = World::new();
+    world.peer.delete(SERVICES, "istio-system", "eastwest");
+    world.peer.define(GATEWAYS, false);
+    let agent = world.agent().await;
+    let catalog = name("catalog.shop");
+    assert!(agent.answers(&catalog).await.is_empty());
+    world.peer.define(GATEWAYS, true);
+    let object = |address: &str| {
+        json!({
+            "metadata": {"labels": {"topology.istio.io/network": "network-2"}},
+            "spec": {
+                "gatewayClassName": "istio",
+                "addresses": [{"value": address}],
+                "listeners": [{"name": "tls", "port": 15443, "protocol": "TLS", "tls": {"mode": "Passthrough"}}]
+            }
+        })
+    };
+    let put = |address: &str| {
+        world
+            .peer
+            .put(GATEWAYS, "istio-system", "eastwest", object(address));
+    };
+    put("198.51.100.1");
+    agent.eventually(&catalog, &["198.51.100.1"]).await;
+    put("198.51.100.2");
+    agent.eventually(&catalog, &["198.51.100.2"]).await;
+
+    // Something in front of the API server has nothing at all: that says nothing of gateways.
+    world.peer.set_fault(Fault::NotFound);
+    agent.readyz_says("catalog cluster-2: stale: ").await;
+    agent.readyz_says("gateways: ").await;
+    assert_eq!(agent.answers(&catalog).await, ["198.51.100.2"]);
+    world.peer.set_fault(Fault::None);
+    agent.readyz_says("catalog cluster-2: synced\n").await;
+    // The definition goes, and with it all objects.
+    world.peer.define(GATEWAYS, false);
+    agent.eventually(&catalog, &[]).await;
+    agent.readyz_says("catalog cluster-2: synced\n").await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_cannot_be_reached_is_not_answered_until_it_can() {
+    let world = World::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    world
+        .peer
+        .gateway("network-2", json!({"ip": "127.0.0.1"}), address.port());
+    let probe = "gatewayProbe: {interval: 100ms, failures: 2, successes: 2}\n";
+    let agent = Agent::start_with(world.files(probe).await).await;
+    let catalog = name("catalog.shop");
+    agent.eventually(&catalog, &["127.0.0.1"]).await;
+    drop(listener);
+    agent.eventually(&catalog, &[]).await;
+    let reply = agent.ask(&catalog).await;
+    assert_eq!(reply.metadata.response_code, ResponseCode::NoError);
+    let metric = format!("crossmesh_dns_gateway_healthy{{address=\"{address}\"}}");
+    assert_eq!(agent.metric(&metric).await, Some(0.0));
+    let _listener = TcpListener::bind(address).await.unwrap();
+    agent.eventually(&catalog, &["127.0.0.1"]).await;
+    agent.stop().await;
+}
