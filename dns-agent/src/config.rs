@@ -39,8 +39,6 @@ pub struct Config {
     pub catalogs: Vec<Entry>,
     /// Where further clusters are discovered.
     pub remote_secrets: Option<RemoteSecrets>,
-    /// The namespace in which every cluster tells its network and its mesh configuration.
-    pub istio_namespace: String,
     /// The node that the agent runs on, whose labels tell where it is; the command line says it, not the file.
     pub node: Option<String>,
     /// How gateways are probed; `None`: they are not.

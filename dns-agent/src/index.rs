@@ -57,6 +57,8 @@ pub struct Settings {
     pub passthrough: Vec<Name>,
     /// The addresses at which this agent answers, for whoever asks for the zone's servers.
     pub servers: Vec<IpAddr>,
+    /// The namespace in which every cluster tells its network and its mesh configuration.
+    pub istio_namespace: String,
     /// What the configuration says of names that never come from a peer, besides what is always so.
     pub cluster_local: ClusterLocal,
     /// The local cluster's network, if the configuration gives it; otherwise its catalog does.

@@ -104,6 +104,33 @@ enum Attempt {
     Failed(Failure),
 }
 
+/// What a name was found to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// Of both families.
+    pub all: Vec<IpAddr>,
+    /// How long they are good.
+    pub lasts: Duration,
+    /// The family of which nobody could tell whether the name has addresses, and why.
+    pub untold: Option<(Family, String)>,
+}
+
+/// A family of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4, type A.
+    V4,
+    /// IPv6, type AAAA.
+    V6,
+}
+
+impl Family {
+    /// Whether an address is of it.
+    pub fn has(self, address: &IpAddr) -> bool {
+        address.is_ipv4() == (self == Self::V4)
+    }
+}
+
 impl Upstream {
     /// Servers as configured; `general` are the general ones, from the configuration or resolv.conf. `name` tells people
     /// which agent this is.
@@ -212,9 +239,9 @@ impl Upstream {
         self.ask_servers(key, to).await.map(Arc::new)
     }
 
-    /// Asks for a name's addresses, for ourselves. Gives them with the time for which they are good; or says why nobody
-    /// can tell. A name without addresses has none: that is an answer.
-    pub async fn look_up(&self, name: &Name) -> Result<(Vec<IpAddr>, Duration), String> {
+    /// Asks for a name's addresses, for ourselves; or says why nobody can tell of either family. A name without addresses
+    /// has none: that is an answer.
+    pub async fn look_up(&self, name: &Name) -> Result<Addresses, String> {
         let ask = async |rtype| {
             let key = Key::own(name, rtype);
             let (message, age) = match self.kept(&key) {
@@ -241,10 +268,17 @@ impl Upstream {
             // What was kept for a client is not good for longer because we ask for it.
             least = least.min(ttl.map_or(NO_TTL, |ttl| ttl.saturating_sub(*age)));
         }
-        match (v4.err().or(v6.err()), addresses.is_empty()) {
-            (Some(problem), true) => Err(problem),
-            _ => Ok((addresses, Duration::from_secs(least.into()))),
-        }
+        let untold = match (v4, v6) {
+            (Err(problem), Err(_)) => return Err(problem),
+            (Err(problem), Ok(_)) => Some((Family::V4, problem)),
+            (Ok(_), Err(problem)) => Some((Family::V6, problem)),
+            (Ok(_), Ok(_)) => None,
+        };
+        Ok(Addresses {
+            all: addresses,
+            lasts: Duration::from_secs(least.into()),
+            untold,
+        })
     }
 
     async fn fly(&self, key: &Key, to: Servers) -> Kept {

@@ -132,6 +132,7 @@ impl Reading<'_> {
                     written::Srv::Gateway => SrvPort::Gateway,
                 },
                 families,
+                istio_namespace,
                 cluster_local: cluster_local?,
                 network: written
                     .cluster
@@ -144,7 +145,6 @@ impl Reading<'_> {
             listen,
             catalogs,
             remote_secrets,
-            istio_namespace,
             node: None,
             gateway_probe,
             peer_sync_timeout,

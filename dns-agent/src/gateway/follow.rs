@@ -18,13 +18,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{Damping, Health, Probed, Report, Seen, SharedLifetimes, SharedReport, Target, probe};
-use crate::{catalog::GatewayHost, config::GatewayProbe, metrics::SharedMetrics};
+use crate::{
+    catalog::GatewayHost, config::GatewayProbe, metrics::SharedMetrics, upstream::Addresses,
+};
 
-/// What a name was found to be: its addresses and for how long, or that nobody could tell.
-pub type Lookup = Result<(Vec<IpAddr>, Duration), String>;
+/// What a name was found to be, or that nobody could tell.
+pub type Lookup = Result<Addresses, String>;
 
 /// A name's addresses, once it was looked up.
-type Addresses = Option<Arc<[IpAddr]>>;
+type Known = Option<Arc<[IpAddr]>>;
 type Work = Pin<Box<dyn Future<Output = Done> + Send>>;
 type LookUp = Box<dyn Fn(Arc<str>) -> Pin<Box<dyn Future<Output = Lookup> + Send>> + Send>;
 
@@ -47,7 +49,7 @@ pub struct Follower {
     look_up: LookUp,
     probe: Option<GatewayProbe>,
     metrics: SharedMetrics,
-    names: BTreeMap<Arc<str>, (Turn, Addresses)>,
+    names: BTreeMap<Arc<str>, (Turn, Known)>,
     probes: BTreeMap<SocketAddr, (Turn, Health)>,
     /// When the last probe of an address began, and whether it reached it.
     last: BTreeMap<SocketAddr, (Instant, bool)>,
@@ -162,19 +164,37 @@ impl Follower {
                     return;
                 };
                 let again = match result {
-                    Ok((mut found, ttl)) => {
-                        self.problems.remove(&name);
+                    Ok(Addresses {
+                        all: mut found,
+                        lasts,
+                        untold,
+                    }) => {
+                        let again = match untold {
+                            None => {
+                                self.problems.remove(&name);
+                                lasts.clamp(LOOKUPS.0, LOOKUPS.1)
+                            }
+                            // Those of this family that are known are kept.
+                            Some((family, problem)) => {
+                                let known = addresses.iter().flat_map(|known| known.iter());
+                                found.extend(known.filter(|address| family.has(address)));
+                                warn!(gateway = %name, problem, "gateway cannot be looked up in full");
+                                self.metrics.gateway_lookup_failures.inc();
+                                self.problems.insert(Arc::clone(&name), problem);
+                                RETRY.min(lasts.max(LOOKUPS.0))
+                            }
+                        };
                         found.sort_unstable();
                         found.dedup();
                         let now = Instant::now();
                         let known = self.lifetimes.load();
                         self.lifetimes
-                            .store(Arc::new(known.with(&found, now + ttl, now)));
+                            .store(Arc::new(known.with(&found, now + lasts, now)));
                         if addresses.as_deref() != Some(&found[..]) {
                             info!(gateway = %name, addresses = ?found, "gateway looked up");
                             *addresses = Some(found.into());
                         }
-                        ttl.clamp(LOOKUPS.0, LOOKUPS.1)
+                        again
                     }
                     // Those that are known are kept.
                     Err(problem) => {

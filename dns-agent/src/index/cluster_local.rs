@@ -19,11 +19,11 @@ pub struct ClusterLocal {
 
 impl ClusterLocal {
     /// What is cluster-local unless something is said of it, as in Istio: `kube-system`, the API server, the control
-    /// plane.
-    pub fn always() -> Self {
+    /// plane in its namespace.
+    pub fn always(istio_namespace: &str) -> Self {
         let mut all = Self::default();
         all.namespaces.insert("kube-system".to_owned(), true);
-        for (namespace, name) in [("default", "kubernetes"), ("istio-system", "istiod")] {
+        for (namespace, name) in [("default", "kubernetes"), (istio_namespace, "istiod")] {
             all.set_service(namespace, name, true);
         }
         all
@@ -108,7 +108,7 @@ mod tests {
     /// What is always so, then what is said, and whether the services (NAMESPACE/NAME) are cluster-local by that.
     #[track_caller]
     fn check(said: &[(&str, bool)], expected: &[(&str, bool)]) {
-        let mut all = ClusterLocal::always();
+        let mut all = ClusterLocal::always("istio-system");
         let mut more = ClusterLocal::default();
         let domain = Name::parse("cluster.local").unwrap();
         for (host, local) in said {

@@ -96,7 +96,7 @@ impl Context {
 
 /// What is always so, then the mesh configuration, then our own.
 fn cluster_local(settings: &Settings, catalog: Option<&Catalog>) -> ClusterLocal {
-    let mut all = ClusterLocal::always();
+    let mut all = ClusterLocal::always(&settings.istio_namespace);
     all.incomplete = catalog.is_some_and(|catalog| catalog.mesh_unread);
     for (host, local) in catalog.iter().flat_map(|of| &*of.cluster_local_hosts) {
         // Hosts of other domains are none of ours.

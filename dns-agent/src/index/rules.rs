@@ -42,7 +42,7 @@ impl<'b> Rules<'b> {
         Self {
             settings,
             context,
-            always_local: ClusterLocal::always(),
+            always_local: ClusterLocal::always(&settings.istio_namespace),
         }
     }
 

@@ -130,7 +130,7 @@ impl Kubernetes {
         for (seat, access, local) in self.followed {
             let about = About {
                 local,
-                istio_namespace: self.config.istio_namespace.clone(),
+                istio_namespace: self.config.settings.istio_namespace.clone(),
                 node: self.config.node.clone().filter(|_| local),
                 patience: patience(&self.config),
             };

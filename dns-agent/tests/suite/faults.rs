@@ -105,7 +105,7 @@ fn what_is_left_out_has_its_documented_value() {
     );
     assert_eq!(config.catalogs[1].source, file("/run/west.yaml"));
     assert_eq!(config.gateway_probe, None);
-    assert_eq!(config.istio_namespace, "istio-system");
+    assert_eq!(config.settings.istio_namespace, "istio-system");
 }
 
 #[test]

@@ -92,7 +92,7 @@ async fn a_name_that_is_kept_is_good_for_the_rest_of_its_time_alone() {
     let name = Name::parse("gw.example.com").unwrap();
     let whole = Duration::from_secs(20);
     let aged = async {
-        while upstream.look_up(&name).await.unwrap().1 >= whole {
+        while upstream.look_up(&name).await.unwrap().lasts >= whole {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };

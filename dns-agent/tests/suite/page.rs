@@ -118,6 +118,11 @@ fn the_page_tells_every_metric_and_no_other() {
         .collect();
     let found: BTreeSet<&str> = found.iter().map(String::as_str).collect();
     assert_eq!(told, found);
+    let without_advice: Vec<&str> = page
+        .lines()
+        .filter(|line| line.starts_with("| `crossmesh_dns_") && line.ends_with("| – |"))
+        .collect();
+    assert!(without_advice.is_empty(), "{without_advice:?}");
     let sources = [
         include_str!("../../src/metrics.rs"),
         include_str!("../../src/metrics/servers.rs"),

@@ -106,7 +106,7 @@ pub(super) fn lua_of_peer(rules: usize, most: usize) -> String {
 }
 
 /// As a script that looks at method and path too, removes headers that pretend to be ours, and tells the source, the
-/// destination and the decision, in dynamic metadata. A script can count nothing.
+/// destination and the decision, in dynamic metadata. It counts nothing.
 pub(super) fn lua(rules: usize, most: usize) -> String {
     let rows = numbers(rules, most).map(|rule| {
         format!(

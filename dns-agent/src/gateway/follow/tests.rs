@@ -4,6 +4,7 @@ use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 
 use super::*;
 use crate::metrics::Metrics;
+use crate::upstream::Family;
 
 /// Longer than anything takes that works.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -69,7 +70,58 @@ fn target(host: &str, port: u16) -> Target {
 
 fn found(addresses: &[&str], seconds: u64) -> Lookup {
     let addresses = addresses.iter().map(|address| address.parse().unwrap());
-    Ok((addresses.collect(), Duration::from_secs(seconds)))
+    Ok(Addresses {
+        all: addresses.collect(),
+        lasts: Duration::from_secs(seconds),
+        untold: None,
+    })
+}
+
+/// Of a family nobody could tell.
+fn without(family: Family, addresses: &[&str]) -> Lookup {
+    found(addresses, 10).map(|found| Addresses {
+        untold: Some((family, "no server replied".to_owned())),
+        ..found
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_family_that_cannot_be_looked_up_what_is_known_is_kept() {
+    let mut world = World::start(None);
+    let gateway = target("gw.example.com", 15443);
+    let usable = |seen: &Seen| {
+        let usable = seen.addresses_of(&target("gw.example.com", 15443));
+        let usable: Vec<String> = usable.iter().map(ToString::to_string).collect();
+        usable.join(" ")
+    };
+    world.name("gw.example.com", without(Family::V4, &["2001:db8::1"]));
+    world.want(std::slice::from_ref(&gateway));
+    for (what, told, wanted) in [
+        (
+            "half is better than nothing",
+            found(&["192.0.2.1", "2001:db8::1"], 10),
+            "[2001:db8::1]:15443",
+        ),
+        (
+            "both",
+            without(Family::V4, &["2001:db8::2"]),
+            "192.0.2.1:15443 [2001:db8::1]:15443",
+        ),
+        (
+            "the known one of the one, the new one of the other",
+            without(Family::V6, &[]),
+            "192.0.2.1:15443 [2001:db8::2]:15443",
+        ),
+        (
+            "of one told that there is none",
+            found(&[], 10),
+            "[2001:db8::2]:15443",
+        ),
+        ("none", found(&[], 10), ""),
+    ] {
+        world.until(what, |seen| usable(seen) == wanted).await;
+        world.name("gw.example.com", told);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -207,7 +207,7 @@ impl Secrets {
     fn begin(&mut self, cluster: &str, kubeconfig: &[u8], seat: Arc<Seat>) {
         let about = About {
             local: false,
-            istio_namespace: self.config.istio_namespace.clone(),
+            istio_namespace: self.config.settings.istio_namespace.clone(),
             node: None,
             patience: super::patience(&self.config),
         };
