@@ -2,7 +2,7 @@
 //! is the cluster's DNS, and that one's is the node's, or another node's whose agent asks the cluster's DNS as well.
 //!
 //! Each server is asked for names that nobody but an agent knows. Whichever agent such a question reaches answers it: who
-//! it is, and which agents its own servers lead past ([`path`](super::path)). A server whose every way leads back here is not
+//! it is, and which agents its own servers lead past ([`path`]). A server whose every way leads back here is not
 //! asked any more until it does not: a question that goes round is answered by nobody, and each would cost its client the
 //! whole deadline.
 
