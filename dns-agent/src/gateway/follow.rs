@@ -158,54 +158,7 @@ impl Follower {
 
     fn take(&mut self, done: Done) {
         match done {
-            Done::LookedUp(turn, name, result) => {
-                let entry = self.names.get_mut(&name).filter(|entry| entry.0 == turn);
-                let Some((_, addresses)) = entry else {
-                    return;
-                };
-                let again = match result {
-                    Ok(Addresses {
-                        all: mut found,
-                        lasts,
-                        untold,
-                    }) => {
-                        let again = match untold {
-                            None => {
-                                self.problems.remove(&name);
-                                lasts.clamp(LOOKUPS.0, LOOKUPS.1)
-                            }
-                            // Those of this family that are known are kept.
-                            Some((family, problem)) => {
-                                let known = addresses.iter().flat_map(|known| known.iter());
-                                found.extend(known.filter(|address| family.has(address)));
-                                warn!(gateway = %name, problem, "gateway cannot be looked up in full");
-                                self.metrics.gateway_lookup_failures.inc();
-                                self.problems.insert(Arc::clone(&name), problem);
-                                RETRY.min(lasts.max(LOOKUPS.0))
-                            }
-                        };
-                        found.sort_unstable();
-                        found.dedup();
-                        let now = Instant::now();
-                        let known = self.lifetimes.load();
-                        self.lifetimes
-                            .store(Arc::new(known.with(&found, now + lasts, now)));
-                        if addresses.as_deref() != Some(&found[..]) {
-                            info!(gateway = %name, addresses = ?found, "gateway looked up");
-                            *addresses = Some(found.into());
-                        }
-                        again
-                    }
-                    // Those that are known are kept.
-                    Err(problem) => {
-                        warn!(gateway = %name, problem, "gateway cannot be looked up");
-                        self.metrics.gateway_lookup_failures.inc();
-                        self.problems.insert(Arc::clone(&name), problem);
-                        RETRY
-                    }
-                };
-                self.begin_lookup(turn, name, Instant::now() + again);
-            }
+            Done::LookedUp(turn, name, result) => self.looked_up(turn, name, result),
             Done::Probed(turn, address, began, reached) => {
                 let entry = self
                     .probes
@@ -230,6 +183,57 @@ impl Follower {
                 self.begin_probe(turn, address, next);
             }
         }
+    }
+
+    fn looked_up(&mut self, turn: Turn, name: Arc<str>, result: Lookup) {
+        let entry = self.names.get_mut(&name).filter(|entry| entry.0 == turn);
+        let Some((_, addresses)) = entry else {
+            return;
+        };
+        let (again, problem) = match result {
+            Ok(Addresses {
+                all: mut found,
+                lasts,
+                untold,
+            }) => {
+                let now = Instant::now();
+                let mut lifetimes = self.lifetimes.load().with(&found, now + lasts, now);
+                let again = lasts.clamp(LOOKUPS.0, LOOKUPS.1);
+                let (again, problem) = match untold {
+                    None => (again, None),
+                    // Those of this family that are known are kept, but nobody says for how long they are good.
+                    Some((family, problem)) => {
+                        let known = addresses.iter().flat_map(|known| known.iter().copied());
+                        let kept: Vec<_> = known.filter(|address| family.has(address)).collect();
+                        lifetimes = lifetimes.with(&kept, now, now);
+                        found.extend(kept);
+                        let problem = ("gateway cannot be looked up in full", problem);
+                        (again.min(RETRY), Some(problem))
+                    }
+                };
+                self.lifetimes.store(Arc::new(lifetimes));
+                found.sort_unstable();
+                found.dedup();
+                if addresses.as_deref() != Some(&found[..]) {
+                    info!(gateway = %name, addresses = ?found, "gateway looked up");
+                    *addresses = Some(found.into());
+                }
+                (again, problem)
+            }
+            // Those that are known are kept.
+            Err(problem) => (RETRY, Some(("gateway cannot be looked up", problem))),
+        };
+        match problem {
+            None => {
+                self.problems.remove(&name);
+            }
+            Some((what, problem)) => {
+                warn!(gateway = %name, problem, "{what}");
+                self.metrics.gateway_lookup_failures.inc();
+                self.problems.insert(Arc::clone(&name), problem);
+            }
+        }
+        self.begin_lookup(turn, name, Instant::now() + again);
     }
 
     fn begin_lookup(&self, turn: Turn, name: Arc<str>, at: Instant) {

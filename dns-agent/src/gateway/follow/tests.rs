@@ -14,6 +14,7 @@ struct World {
     wanted: watch::Sender<BTreeSet<Target>>,
     names: Arc<Mutex<BTreeMap<String, Lookup>>>,
     seen: watch::Receiver<Seen>,
+    lifetimes: SharedLifetimes,
     _running: JoinSet<()>,
 }
 
@@ -32,6 +33,7 @@ impl World {
             })
         };
         let follower = Follower::new(receiver, look_up, probe, Arc::new(Metrics::default()));
+        let lifetimes = follower.lifetimes();
         let (tell, seen) = watch::channel(Seen::default());
         let mut running = JoinSet::new();
         running.spawn(follower.run(CancellationToken::new(), move |seen| {
@@ -41,6 +43,7 @@ impl World {
             wanted,
             names,
             seen,
+            lifetimes,
             _running: running,
         }
     }
@@ -77,6 +80,13 @@ fn found(addresses: &[&str], seconds: u64) -> Lookup {
     })
 }
 
+/// What is given of gw.example.com.
+fn usable(seen: &Seen) -> String {
+    let usable = seen.addresses_of(&target("gw.example.com", 15443));
+    let usable: Vec<String> = usable.iter().map(ToString::to_string).collect();
+    usable.join(" ")
+}
+
 /// Of a family nobody could tell.
 fn without(family: Family, addresses: &[&str]) -> Lookup {
     found(addresses, 10).map(|found| Addresses {
@@ -89,11 +99,6 @@ fn without(family: Family, addresses: &[&str]) -> Lookup {
 async fn of_a_family_that_cannot_be_looked_up_what_is_known_is_kept() {
     let mut world = World::start(None);
     let gateway = target("gw.example.com", 15443);
-    let usable = |seen: &Seen| {
-        let usable = seen.addresses_of(&target("gw.example.com", 15443));
-        let usable: Vec<String> = usable.iter().map(ToString::to_string).collect();
-        usable.join(" ")
-    };
     world.name("gw.example.com", without(Family::V4, &["2001:db8::1"]));
     world.want(std::slice::from_ref(&gateway));
     for (what, told, wanted) in [
@@ -120,6 +125,15 @@ async fn of_a_family_that_cannot_be_looked_up_what_is_known_is_kept() {
         ("none", found(&[], 10), ""),
     ] {
         world.until(what, |seen| usable(seen) == wanted).await;
+        // What is only kept is good for no longer than until it can be asked for again.
+        let ttl = |address: &str| {
+            let address = address.parse().unwrap();
+            let lifetimes = world.lifetimes.load();
+            lifetimes.ttl(60, [address], Instant::now())
+        };
+        if what.starts_with("the known one") {
+            assert_eq!((ttl("192.0.2.1"), ttl("2001:db8::2")), (1, 10));
+        }
         world.name("gw.example.com", told);
     }
 }
@@ -128,11 +142,6 @@ async fn of_a_family_that_cannot_be_looked_up_what_is_known_is_kept() {
 async fn a_name_is_looked_up_again_when_its_time_is_over_and_kept_when_that_fails() {
     let mut world = World::start(None);
     let gateway = target("gw.example.com", 15443);
-    let usable = |seen: &Seen| {
-        let usable = seen.addresses_of(&target("gw.example.com", 15443));
-        let usable: Vec<String> = usable.iter().map(ToString::to_string).collect();
-        usable.join(" ")
-    };
     world.name("gw.example.com", found(&["192.0.2.1"], 10));
     world.want(std::slice::from_ref(&gateway));
     world
