@@ -7,10 +7,11 @@ use std::rc::Rc;
 use crossmesh_policy::{Decision, HttpRequest, Mode, Protocol, Request, Verdict};
 
 use crate::encoding::{self, Pair};
-use crate::host::{self, Action, Attribute, Failure, Level, Map};
+use crate::host::{self, Action, Failure, Level, Map};
 use crate::identities::Identity;
 use crate::line::Line;
 use crate::peer::{self, End};
+use crate::reads;
 use crate::root::{self, Active};
 use crate::telemetry::{self, SourceLabel};
 
@@ -124,18 +125,10 @@ fn judge(active: &Active) -> Result<(Action, Seen), Failure> {
         .identities
         .behind_forwarder(policy, identity, &http)?;
     let needs = identity.needs;
-    let sni = read_if(needs.sni, Attribute::SNI)?;
+    let sni = reads::only_if(needs.sni, reads::sni)?;
     let request = Request {
-        // A peer on a Unix socket or an internal listener has an address without an IP, and one from a header is the client's
-        // claim: then the peer's is not known.
-        source_ip: read_if(needs.source_ip, Attribute::SOURCE_ADDRESS)?
-            .and_then(|address| encoding::ip_of_address(&address)),
-        port: match read_if(needs.port, Attribute::DESTINATION_PORT)? {
-            None => None,
-            Some(port) => {
-                Some(encoding::port(&port).ok_or(Failure::malformed("proxy_get_property"))?)
-            }
-        },
+        source_ip: reads::only_if(needs.source_ip, reads::source_ip)?,
+        port: reads::only_if(needs.port, reads::port)?,
         sni: sni.as_deref(),
         protocol: Protocol::Http(http),
     };
@@ -282,13 +275,5 @@ fn denied_body(headers: &[Pair<'_>]) -> &'static str {
         DENIED_BODY.trim_end()
     } else {
         DENIED_BODY
-    }
-}
-
-fn read_if(needed: bool, attribute: Attribute) -> Result<Option<Vec<u8>>, Failure> {
-    if needed {
-        host::attribute(attribute)
-    } else {
-        Ok(None)
     }
 }

@@ -35,6 +35,7 @@ mod line;
 mod mock_host;
 mod node;
 mod peer;
+mod reads;
 mod root;
 mod tcp;
 mod telemetry;

@@ -16,11 +16,11 @@ use std::rc::Rc;
 
 use crossmesh_policy::{Decision, Mode, Protocol, Request, Verdict};
 
-use crate::encoding;
-use crate::host::{self, Action, Attribute, Failure, Level};
+use crate::host::{self, Action, Failure, Level};
 use crate::identities::Identity;
 use crate::line::Line;
 use crate::peer::{self, End};
+use crate::reads;
 use crate::root::{self, Active, Standing};
 use registry::State;
 
@@ -182,26 +182,16 @@ fn heard(context: u32, speaker: Speaker, size: usize) -> Action {
 
 /// Decides about a connection and records the decision. `again` if bytes of it have passed already.
 fn judge(active: &Active, handshake_over: bool, again: bool) -> Result<State, Failure> {
-    let sni = host::attribute(Attribute::SNI)?;
+    let sni = reads::sni()?;
     let identity = match peer::of_connection(active, handshake_over, sni.as_deref())? {
         End::NotYetKnown => return Ok(State::Undecided),
         End::Own => return Ok(State::Own),
         End::Peer(identity) => identity,
     };
     let request = Request {
-        source_ip: if identity.needs.source_ip {
-            host::attribute(Attribute::SOURCE_ADDRESS)?
-                .and_then(|address| encoding::ip_of_address(&address))
-        } else {
-            None
-        },
+        source_ip: reads::only_if(identity.needs.source_ip, reads::source_ip)?,
         // Asked in any case: on some ports the HTTP filter follows.
-        port: match host::attribute(Attribute::DESTINATION_PORT)? {
-            None => None,
-            Some(port) => {
-                Some(encoding::port(&port).ok_or(Failure::malformed("proxy_get_property"))?)
-            }
-        },
+        port: reads::port()?,
         sni: sni.as_deref(),
         protocol: Protocol::Tcp,
     };

@@ -2,7 +2,7 @@
 //! Every query of every stream is answered, and each answer is one that was to be expected.
 #![cfg(test)]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossmesh_e2e::clock::Clock;
@@ -219,6 +219,19 @@ async fn a_full_disk_hurts_no_answer_and_is_written_to_when_it_has_room_again() 
     check(&stand.outside, &[&is(OUTSIDE_ADDRESS)]);
 }
 
+/// Such a client in the namespace of reviews finds names outside and, by each of its forms, reviews at this address.
+async fn finds_both(client: &musl::Client, local: IpAddr) {
+    // With few labels, so that with the search list behind it each has the form of a service, of a port or of an endpoint.
+    let outside = ["example.com", OUTSIDE, "a.b.example.com"];
+    let said = client.look_up(&outside).await.unwrap();
+    let lines = outside.map(|name| format!("{name} {OUTSIDE_ADDRESS}\n"));
+    assert_eq!(said.stdout, lines.concat(), "{said:?}");
+    for name in ["reviews", "reviews.shop", "reviews.shop.svc", REVIEWS] {
+        let said = client.look_up(&[name]).await.unwrap();
+        assert_eq!(said.stdout, format!("{name} {local}\n"), "{said:?}");
+    }
+}
+
 #[tokio::test]
 async fn while_a_peer_never_comes_a_client_with_musl_finds_what_is_outside_and_what_is_here() {
     let clusters = Clusters::start().await.unwrap();
@@ -238,15 +251,7 @@ async fn while_a_peer_never_comes_a_client_with_musl_finds_what_is_outside_and_w
     let client = musl::Client::compile(&folder, listen, "shop")
         .await
         .unwrap();
-    // With few labels, so that with the search list behind it each has the form of a service, of a port or of an endpoint.
-    let outside = ["example.com", OUTSIDE, "a.b.example.com"];
-    let said = client.look_up(&outside).await.unwrap();
-    let lines = outside.map(|name| format!("{name} {OUTSIDE_ADDRESS}\n"));
-    assert_eq!(said.stdout, lines.concat(), "{said:?}");
-    for name in ["reviews", "reviews.shop", "reviews.shop.svc", REVIEWS] {
-        let said = client.look_up(&[name]).await.unwrap();
-        assert_eq!(said.stdout, format!("{name} {local}\n"), "{said:?}");
-    }
+    finds_both(&client, local).await;
 
     // Such a client takes a failure for the end of its search.
     let said = client.look_up(&["cart"]).await.unwrap();
@@ -288,14 +293,7 @@ async fn while_nothing_is_heard_of_any_cluster_a_client_with_musl_finds_what_is_
         .await
         .unwrap();
     // With the search list behind it `example.com` has the form of a service in the namespace `com`.
-    let outside = ["example.com", OUTSIDE, "a.b.example.com"];
-    let said = client.look_up(&outside).await.unwrap();
-    let lines = outside.map(|name| format!("{name} {OUTSIDE_ADDRESS}\n"));
-    assert_eq!(said.stdout, lines.concat(), "{said:?}");
-    for name in ["reviews", "reviews.shop", "reviews.shop.svc", REVIEWS] {
-        let said = client.look_up(&[name]).await.unwrap();
-        assert_eq!(said.stdout, format!("{name} {local}\n"), "{said:?}");
-    }
+    finds_both(&client, local).await;
 
     // What a peer may have in a namespace that exists here is denied to nobody all the while.
     cart.until(is_failure).await.unwrap();

@@ -160,7 +160,7 @@ impl<'b> Rules<'b> {
     }
 }
 
-fn service<'i>(inputs: &'i Inputs, at: usize, name: &str) -> Option<&'i Arc<Service>> {
+pub(super) fn service<'i>(inputs: &'i Inputs, at: usize, name: &str) -> Option<&'i Arc<Service>> {
     let namespace = inputs.get(at).and_then(Option::as_deref)?;
     namespace.services().get(name)
 }

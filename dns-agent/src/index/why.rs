@@ -4,10 +4,11 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{
-    Because, Give, Index, LeftOut, RemoteAnswer, Scope,
+    Because, Cluster, Give, Index, Inputs, LeftOut, RemoteAnswer, Scope,
     build::inputs_of,
+    context::Peer,
     remote::{Asked, Found, Remote, find},
-    rules::Rules,
+    rules::{Rules, service},
 };
 use crate::catalog::{Class, Service, ServiceImport};
 
@@ -105,21 +106,9 @@ impl Index {
             .once_local
             .iter()
             .any(|(of, service)| **of == *namespace && **service == *name);
-        let has = |at: usize| inputs.get(at)?.as_ref()?.services().get(name);
         let local = self.context.local;
-        let local_has_it = local.is_some_and(|at| has(at).is_some());
-        let fate = |at: usize, service: Option<&Arc<Service>>| {
-            let (Some(cluster), Some(peer)) = (self.clusters.get(at), self.context.peers.get(at))
-            else {
-                return Fate::Absent;
-            };
-            let Some(service) = service else {
-                return if cluster.catalog.is_none() {
-                    Fate::Unread
-                } else {
-                    Fate::Absent
-                };
-            };
+        let local_has_it = local.is_some_and(|at| service(&inputs, at, name).is_some());
+        let fate = |at: usize, cluster: &Cluster, peer: &Peer, service: &Arc<Service>| {
             if let Some(why) = (!cluster.local)
                 .then(|| rules.left_out(peer, service, reached))
                 .flatten()
@@ -135,25 +124,37 @@ impl Index {
                 None => Fate::LocalUnread,
             }
         };
-        let views = (0..self.clusters.len()).map(|at| {
-            let service = has(at);
-            View {
-                service: service.cloned(),
-                fate: fate(at, service),
-                same_network: self
-                    .context
-                    .peers
-                    .get(at)
-                    .is_some_and(|peer| peer.same_network),
-            }
-        });
         Why {
-            views: views.collect(),
+            views: self.views(name, &inputs, fate),
             class: (!parts.is_empty()).then_some(class),
             answer: self.settings.remote.answer(namespace, name),
             failover: self.settings.remote.failover(namespace, name),
             import: None,
         }
+    }
+
+    /// What each cluster has of a service, and what becomes of it: `fate` says so where there is something.
+    pub(super) fn views(
+        &self,
+        name: &str,
+        inputs: &Inputs,
+        fate: impl Fn(usize, &Cluster, &Peer, &Arc<Service>) -> Fate,
+    ) -> Vec<View> {
+        let clusters = self.clusters.iter().enumerate();
+        let view = |(at, cluster): (usize, &Cluster)| {
+            let service = service(inputs, at, name);
+            let peer = self.context.peers.get(at);
+            View {
+                service: service.cloned(),
+                fate: match (peer, service) {
+                    (Some(peer), Some(service)) => fate(at, cluster, peer, service),
+                    (Some(_), None) if cluster.catalog.is_none() => Fate::Unread,
+                    _ => Fate::Absent,
+                },
+                same_network: peer.is_some_and(|peer| peer.same_network),
+            }
+        };
+        clusters.map(view).collect()
     }
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Fate, Index, Scope, View, Why, build::inputs_of, remote::find, rules::Rules, why::counts,
+    Cluster, Fate, Index, Scope, Why, build::inputs_of, context::Peer, remote::find, rules::Rules,
+    why::counts,
 };
 use crate::catalog::{Class, Kind, Service};
 
@@ -33,18 +34,7 @@ impl Index {
         // What all give together: of gateways only the nearest.
         let given = find(&remotes, &asked).addresses;
         let class = Class::of(of_peers.iter().map(|(_, service)| &***service));
-        let fate = |at: usize, service: Option<&Arc<Service>>| {
-            let (Some(cluster), Some(peer)) = (self.clusters.get(at), self.context.peers.get(at))
-            else {
-                return Fate::Absent;
-            };
-            let Some(service) = service else {
-                return if cluster.catalog.is_none() {
-                    Fate::Unread
-                } else {
-                    Fate::Absent
-                };
-            };
+        let fate = |at: usize, _: &Cluster, peer: &Peer, service: &Arc<Service>| {
             if let Some(why) = rules.left_out_of_set(peer, service, reached) {
                 return Fate::LeftOut(why);
             }
@@ -61,18 +51,8 @@ impl Index {
                 (Some(remote), None) => counts(remote, class, &asked, &given),
             }
         };
-        let views = (0..self.clusters.len()).map(|at| {
-            let found = inputs.get(at).and_then(Option::as_deref);
-            let service = found.and_then(|of| of.services().get(name));
-            let peer = self.context.peers.get(at);
-            View {
-                service: service.cloned(),
-                fate: fate(at, service),
-                same_network: peer.is_some_and(|peer| peer.same_network),
-            }
-        });
         Why {
-            views: views.collect(),
+            views: self.views(name, &inputs, fate),
             class: (!of_peers.is_empty()).then_some(class),
             answer: self.settings.remote.answer(namespace, name),
             failover: (true, Scope::Default),

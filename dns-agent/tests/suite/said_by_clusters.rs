@@ -263,15 +263,7 @@ async fn a_mesh_configuration_that_is_wrong_from_the_first_read_holds_nothing_up
 /// The peer's gateway is a Gateway object, and its catalog is in the cluster set.
 fn gateway_object(world: &World) {
     world.peer.delete(SERVICES, "istio-system", "eastwest");
-    let object = json!({
-        "metadata": {"labels": {"topology.istio.io/network": "network-2"}},
-        "spec": {
-            "gatewayClassName": "istio",
-            "addresses": [{"value": GATEWAY}],
-            "listeners": [{"name": "tls", "port": 15443, "protocol": "TLS", "tls": {"mode": "Passthrough"}}]
-        }
-    });
-    world.peer.put(GATEWAYS, "istio-system", "eastwest", object);
+    world.peer.gateway_object(GATEWAY);
     world.peer.offer_multicluster(true);
     world.peer.put(EXPORTS, "shop", "catalog", json!({}));
 }
@@ -338,15 +330,7 @@ async fn a_group_that_fails_hides_no_other() {
 async fn gateways_that_cannot_be_listed_now_are_waited_for_but_not_for_ever() {
     let world = World::new();
     world.peer.delete(SERVICES, "istio-system", "eastwest");
-    let object = json!({
-        "metadata": {"labels": {"topology.istio.io/network": "network-2"}},
-        "spec": {
-            "gatewayClassName": "istio",
-            "addresses": [{"value": GATEWAY}],
-            "listeners": [{"name": "tls", "port": 15443, "protocol": "TLS", "tls": {"mode": "Passthrough"}}]
-        }
-    });
-    world.peer.put(GATEWAYS, "istio-system", "eastwest", object);
+    world.peer.gateway_object(GATEWAY);
     let busy = Some(StatusCode::TOO_MANY_REQUESTS);
     world.peer.refuse(GATEWAYS, busy);
     let hickory = Hickory::start().await;

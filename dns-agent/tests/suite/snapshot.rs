@@ -122,15 +122,7 @@ async fn what_is_kept_and_cannot_be_listed_now_stays_in_use_through_restarts() {
     let addresses = json!([{"type": "ExternalIP", "address": "198.51.100.1"}]);
     let node = json!({"status": {"addresses": addresses}});
     world.peer.put(NODES, "", "one", node);
-    let object = json!({
-        "metadata": {"labels": {"topology.istio.io/network": "network-2"}},
-        "spec": {
-            "gatewayClassName": "istio",
-            "addresses": [{"value": GATEWAY}],
-            "listeners": [{"name": "tls", "port": 15443, "protocol": "TLS", "tls": {"mode": "Passthrough"}}]
-        }
-    });
-    world.peer.put(GATEWAYS, "istio-system", "eastwest", object);
+    world.peer.gateway_object(GATEWAY);
     for cluster in [&world.local, &world.peer] {
         cluster.offer_multicluster(true);
     }

@@ -91,24 +91,9 @@ async fn gateway_objects_are_followed_once_somebody_has_defined_them() {
     let catalog = name("catalog.shop");
     assert!(agent.answers(&catalog).await.is_empty());
     world.peer.define(GATEWAYS, true);
-    let object = |address: &str| {
-        json!({
-            "metadata": {"labels": {"topology.istio.io/network": "network-2"}},
-            "spec": {
-                "gatewayClassName": "istio",
-                "addresses": [{"value": address}],
-                "listeners": [{"name": "tls", "port": 15443, "protocol": "TLS", "tls": {"mode": "Passthrough"}}]
-            }
-        })
-    };
-    let put = |address: &str| {
-        world
-            .peer
-            .put(GATEWAYS, "istio-system", "eastwest", object(address));
-    };
-    put("198.51.100.1");
+    world.peer.gateway_object("198.51.100.1");
     agent.eventually(&catalog, &["198.51.100.1"]).await;
-    put("198.51.100.2");
+    world.peer.gateway_object("198.51.100.2");
     agent.eventually(&catalog, &["198.51.100.2"]).await;
 
     // Something in front of the API server has nothing at all: that says nothing of gateways.

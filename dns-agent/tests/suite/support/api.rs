@@ -210,6 +210,19 @@ impl Api {
         self.put(SERVICES, "istio-system", "eastwest", object);
     }
 
+    /// An east-west gateway of network-2 as a Gateway object.
+    pub(crate) fn gateway_object(&self, address: &str) {
+        let object = json!({
+            "metadata": {"labels": {"topology.istio.io/network": "network-2"}},
+            "spec": {
+                "gatewayClassName": "istio",
+                "addresses": [{"value": address}],
+                "listeners": [{"name": "tls", "port": 15443, "protocol": "TLS", "tls": {"mode": "Passthrough"}}]
+            }
+        });
+        self.put(GATEWAYS, "istio-system", "eastwest", object);
+    }
+
     /// A remote secret with the kubeconfigs of clusters.
     pub(crate) fn secret(&self, name: &str, clusters: &[(&str, &str)]) {
         let data = clusters.iter();
