@@ -12,14 +12,17 @@
 
 mod attribute;
 pub(crate) mod callbacks;
+mod memory;
 mod shared;
 
 use std::fmt;
 use std::ptr::null_mut;
 
 use crate::encoding;
+use memory::Returned;
 
 pub(crate) use attribute::Attribute;
+pub(crate) use memory::Answer;
 pub(crate) use shared::{set_shared, shared};
 
 /// `proxy_status_t` OK.
@@ -200,7 +203,7 @@ pub(crate) fn log_enabled(level: Level) -> bool {
 }
 
 /// The plugin's configuration, as many bytes as `on_configure` was told.
-pub(crate) fn plugin_configuration(size: usize) -> Result<Vec<u8>, Failure> {
+pub(crate) fn plugin_configuration(size: usize) -> Result<Answer, Failure> {
     let mut returned = Returned::new();
     // SAFETY: the host writes two words to where `returned` has them.
     let status = unsafe {
@@ -217,7 +220,7 @@ pub(crate) fn plugin_configuration(size: usize) -> Result<Vec<u8>, Failure> {
 }
 
 /// An attribute's value. An empty one cannot be told from an absent one: the host hands over no memory for either.
-pub(crate) fn attribute(attribute: Attribute) -> Result<Option<Vec<u8>>, Failure> {
+pub(crate) fn attribute(attribute: Attribute) -> Result<Option<Answer>, Failure> {
     let path = attribute.0;
     let mut returned = Returned::new();
     // SAFETY: the path is alive during the call; the host writes two words to where `returned` has them.
@@ -270,7 +273,7 @@ pub(crate) fn declare_filter_state(key: &str) -> Result<(), Failure> {
 }
 
 /// All lines of a map, encoded as [`encoding::pairs`] reads them.
-pub(crate) fn lines(map: Map) -> Result<Vec<u8>, Failure> {
+pub(crate) fn lines(map: Map) -> Result<Answer, Failure> {
     let mut returned = Returned::new();
     // SAFETY: the host writes two words to where `returned` has them.
     let status = unsafe {
@@ -396,27 +399,4 @@ fn check(call: &'static str, status: i32) -> Result<(), Failure> {
         call,
         reason: Reason::Status(status),
     })
-}
-
-/// Memory that the host allocated in this VM, by [`callbacks::proxy_on_memory_allocate`], and handed over.
-struct Returned {
-    data: *mut u8,
-    size: usize,
-}
-
-impl Returned {
-    fn new() -> Self {
-        Self {
-            data: null_mut(),
-            size: 0,
-        }
-    }
-
-    fn take(self) -> Vec<u8> {
-        if self.data.is_null() {
-            return Vec::new();
-        }
-        // SAFETY: `proxy_on_memory_allocate` made it as a boxed slice of `size` bytes, and the host keeps no pointer to it.
-        unsafe { Vec::from_raw_parts(self.data, self.size, self.size) }
-    }
 }

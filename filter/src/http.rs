@@ -118,7 +118,10 @@ fn judge(active: &Active) -> Result<(Action, Seen), Failure> {
     let encoded = host::lines(Map::RequestHeaders)?;
     let headers =
         encoding::pairs(&encoded).ok_or(Failure::malformed("proxy_get_header_map_pairs"))?;
-    let http = http_request(&headers);
+    let Read {
+        request: http,
+        pretends,
+    } = read(&headers);
 
     let policy = &active.policy;
     let identity = active
@@ -152,7 +155,10 @@ fn judge(active: &Active) -> Result<(Action, Seen), Failure> {
     if denied {
         line("would be refused, but the policy is a dry run");
     }
-    tell_application(active, &identity, &headers)?;
+    if pretends {
+        remove_reserved(Map::RequestHeaders, &headers)?;
+    }
+    tell_application(active, &identity);
     Ok((Action::Continue, seen))
 }
 
@@ -165,13 +171,8 @@ fn tag_upstream(active: &Active) {
     }
 }
 
-/// Removes what pretends to come from this filter, and adds what does, if the policy wants it.
-fn tell_application(
-    active: &Active,
-    identity: &Identity,
-    headers: &[Pair<'_>],
-) -> Result<(), Failure> {
-    remove_reserved(Map::RequestHeaders, headers)?;
+/// Adds what comes from this filter, if the policy wants it.
+fn tell_application(active: &Active, identity: &Identity) {
     if active.policy.telemetry().headers {
         let source_mesh = telemetry::source_mesh(&identity.source);
         for (name, value) in [
@@ -183,9 +184,9 @@ fn tell_application(
                 .tell(host::replace_request_header(name, value));
         }
     }
-    Ok(())
 }
 
+/// Removes what pretends to come from this filter.
 fn remove_all_reserved(map: Map) -> Result<(), Failure> {
     let encoded = host::lines(map)?;
     let lines =
@@ -248,22 +249,33 @@ fn log_line(
     }
 }
 
-fn http_request<'a>(headers: &'a [Pair<'a>]) -> HttpRequest<'a> {
+/// What one look at each header tells.
+struct Read<'a> {
+    request: HttpRequest<'a>,
+    /// Whether a header pretends to come from this filter.
+    pretends: bool,
+}
+
+fn read<'a>(headers: &'a [Pair<'a>]) -> Read<'a> {
     let mut request = HttpRequest {
         headers,
         ..HttpRequest::default()
     };
+    let mut pretends = false;
     for (name, value) in headers {
         let field = match *name {
             b":authority" => &mut request.host,
             b":method" => &mut request.method,
             b":path" => &mut request.path,
-            _ => continue,
+            other => {
+                pretends |= telemetry::is_reserved_header(other);
+                continue;
+            }
         };
         // An empty value and none are the same, as in every attribute.
         *field = (!value.is_empty()).then_some(*value);
     }
-    request
+    Read { request, pretends }
 }
 
 /// In a gRPC reply the body becomes the status message, where a line's end has no place.

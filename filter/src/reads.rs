@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::encoding;
-use crate::host::{self, Attribute, Failure};
+use crate::host::{self, Answer, Attribute, Failure};
 
 /// The address of the direct peer. A peer on a Unix socket or an internal listener has an address without an IP, and one from a
 /// header is the client's claim: then the peer's is not known.
@@ -23,7 +23,7 @@ pub(crate) fn port() -> Result<Option<u16>, Failure> {
 }
 
 /// The server name of the TLS hello.
-pub(crate) fn sni() -> Result<Option<Vec<u8>>, Failure> {
+pub(crate) fn sni() -> Result<Option<Answer>, Failure> {
     host::attribute(Attribute::SNI)
 }
 

@@ -137,7 +137,15 @@ fn activate(bytes: &[u8], node: &Node, is_gateway: bool) -> Result<Active, Inval
 
 /// None where neither is given, which is what Envoy has by default: plugins without names are not one plugin.
 fn plugin_id() -> Option<PluginId> {
-    let read = |attribute| Some(host::attribute(attribute).ok()?.unwrap_or_default());
+    let read = |attribute| {
+        Some(
+            host::attribute(attribute)
+                .ok()?
+                .as_deref()
+                .unwrap_or_default()
+                .to_vec(),
+        )
+    };
     let name = read(Attribute::PLUGIN_NAME)?;
     let root = read(Attribute::PLUGIN_ROOT_ID)?;
     (!name.is_empty() || !root.is_empty()).then_some(PluginId { name, root })

@@ -11,7 +11,7 @@ mod named;
 mod pairs;
 mod rules;
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 
 use crossmesh_policy::{DecidedBy, Decision, Mode, Policy, Source, SourceClass, Verdict};
 
@@ -263,7 +263,7 @@ impl Telemetry {
         let connections = self.connections(policy);
         self.count(connections.cut_off.get(identity.label, decision.verdict));
         self.keep(STATE_SOURCE_MESH, source_mesh(&identity.source));
-        self.keep(STATE_DECISION, &decision_text(decision));
+        with_text(decision, |text| self.keep(STATE_DECISION, text));
     }
 
     /// Records that a connection is over, as far as the policy that counted it asks for that. It lasted so many
@@ -328,7 +328,7 @@ impl Telemetry {
         }
         self.keep(STATE_SOURCE_MESH, source_mesh(&identity.source));
         self.keep(STATE_DESTINATION_MESH, policy.mesh());
-        self.keep(STATE_DECISION, &decision_text(decision));
+        with_text(decision, |text| self.keep(STATE_DECISION, text));
         if decision.verdict == Verdict::Deny && !refused {
             self.keep(STATE_ENFORCED, "false");
         }
@@ -406,11 +406,22 @@ fn milliseconds(nanoseconds: u64) -> u64 {
     nanoseconds.checked_div(NANOSECONDS).unwrap_or_default()
 }
 
-/// As in `DENY default:peerMesh`. Put together by hand, because every request pays for it.
-fn decision_text(decision: &Decision<'_>) -> String {
+thread_local! {
+    /// Room for the text of a decision, kept because every request needs it.
+    static TEXT: Cell<String> = const { Cell::new(String::new()) };
+}
+
+/// Tells a decision as in `DENY default:peerMesh`.
+fn with_text(decision: &Decision<'_>, tell: impl FnOnce(&str)) {
     let (kind, name) = match decision.decided_by {
         DecidedBy::Rule(name) => (" rule:", name),
         DecidedBy::Default(class) => (" default:", class.as_str()),
     };
-    [decision.verdict.as_str(), kind, name].concat()
+    let mut text = TEXT.take();
+    text.clear();
+    for part in [decision.verdict.as_str(), kind, name] {
+        text.push_str(part);
+    }
+    tell(&text);
+    TEXT.set(text);
 }

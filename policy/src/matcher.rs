@@ -4,7 +4,7 @@
 //! the one ignores and the other tells.
 
 use crate::facts::Facts;
-use crate::path::{PathForms, PathPattern};
+use crate::path::PathPattern;
 use crate::pattern::Pattern;
 use crate::request::Node;
 use crate::rule::{Among, From, Header, Label, Own, Rule, To, WithoutIdentity};
@@ -13,16 +13,20 @@ use crate::spec::Action;
 use crate::truth::{Fact, Field, Match};
 
 impl<P> Among<P> {
-    /// Both lists against one value.
+    /// Both lists against one value, which is asked for only if there is a list.
     fn holds<T: Copy>(
         &self,
-        fact: Fact<T>,
+        fact: impl FnOnce() -> Fact<T>,
         action: Action,
         fields: (Field, Field),
         hit: impl Fn(&P, T) -> bool,
     ) -> Match {
+        // Most fields of most rules are absent.
+        if !self.is_given() {
+            return Match::Yes;
+        }
         let among = |list: &[P], value: T| list.iter().any(|p| hit(p, value));
-        self.judge(fact, action, fields, among, |list, value| {
+        self.judge(fact(), action, fields, among, |list, value| {
             !among(list, value)
         })
     }
@@ -115,9 +119,8 @@ impl From {
         let source = facts.source;
         self.class_holds(facts, action)
             .and(|| {
-                let mesh = source.mesh_index().into();
                 self.meshes.holds(
-                    mesh,
+                    || source.mesh_index().into(),
                     action,
                     (Field::Meshes, Field::NotMeshes),
                     |p, m: usize| p.index == m,
@@ -125,7 +128,7 @@ impl From {
             })
             .and(|| self.trust_domain_holds(facts, action))
             .and(|| {
-                let namespace = source.namespace().into();
+                let namespace = || source.namespace().into();
                 let fields = (Field::Namespaces, Field::NotNamespaces);
                 self.namespaces
                     .holds(namespace, action, fields, |p, ns: &str| {
@@ -133,15 +136,14 @@ impl From {
                     })
             })
             .and(|| {
-                let account = source.namespace().zip(source.service_account()).into();
+                let account = || source.namespace().zip(source.service_account()).into();
                 let fields = (Field::ServiceAccounts, Field::NotServiceAccounts);
                 self.service_accounts
                     .holds(account, action, fields, |p, (ns, sa)| p.matches(ns, sa))
             })
             .and(|| {
-                let id = source.id.as_ref().into();
                 self.principals.holds(
-                    id,
+                    || source.id.as_ref().into(),
                     action,
                     (Field::Principals, Field::NotPrincipals),
                     |p, id| p.matches(id),
@@ -149,7 +151,7 @@ impl From {
             })
             .and(|| {
                 // Every connection comes from somewhere: an address that is not given is not known, rather than absent.
-                let address = facts.source_ip.map_or(Fact::Unknown, Fact::Is);
+                let address = || facts.source_ip.map_or(Fact::Unknown, Fact::Is);
                 self.ip_blocks.holds(
                     address,
                     action,
@@ -190,10 +192,10 @@ impl From {
 
     /// A trust domain that no mesh lists is there all the same: a DENY's pattern may match it.
     fn trust_domain_holds(&self, facts: &Facts<'_>, action: Action) -> Match {
-        let fact = facts.source.trust_domain().into();
+        let domain = || facts.source.trust_domain().into();
         let fields = (Field::TrustDomains, Field::NotTrustDomains);
         self.trust_domains
-            .holds(fact, action, fields, |p, domain: &str| {
+            .holds(domain, action, fields, |p, domain: &str| {
                 p.matches(domain.as_bytes())
             })
     }
@@ -203,11 +205,11 @@ impl To {
     /// The part that is about the request.
     pub(crate) fn holds(&self, facts: &Facts<'_>, action: Action) -> Match {
         let text = |p: &Pattern, value: &[u8]| p.matches(value);
-        let sni = facts.sni.as_deref().into();
+        let host = || facts.host();
         self.hosts
-            .holds(facts.host(), action, (Field::Hosts, Field::NotHosts), text)
+            .holds(host, action, (Field::Hosts, Field::NotHosts), text)
             .and(|| {
-                let port = facts.port.into();
+                let port = || facts.port.into();
                 self.ports
                     .holds(port, action, (Field::Ports, Field::NotPorts), |p, port| {
                         *p == port
@@ -215,24 +217,28 @@ impl To {
             })
             .and(|| {
                 self.methods.holds(
-                    facts.method(),
+                    || facts.method(),
                     action,
                     (Field::Methods, Field::NotMethods),
                     text,
                 )
             })
-            .and(|| paths_hold(&self.paths, facts.path(), action))
+            .and(|| paths_hold(&self.paths, facts, action))
             .and(|| {
+                let sni = || facts.sni.as_deref().into();
                 self.snis
                     .holds(sni, action, (Field::Snis, Field::NotSnis), text)
             })
     }
 }
 
-fn paths_hold(paths: &Among<PathPattern>, fact: Fact<&PathForms<'_>>, action: Action) -> Match {
+fn paths_hold(paths: &Among<PathPattern>, facts: &Facts<'_>, action: Action) -> Match {
+    if !paths.is_given() {
+        return Match::Yes;
+    }
     let fields = (Field::Paths, Field::NotPaths);
     let hit = |p: &PathPattern, form: &[u8]| p.matches(form);
-    let forms = fact.map(|path| [path.raw, &*path.clean]);
+    let forms = facts.path().map(|path| [path.raw, &*path.clean]);
     paths.holds_for_each(forms.as_slice(), action, fields, hit)
 }
 
@@ -242,11 +248,14 @@ impl Own {
         let namespace: Option<&str> = node.namespace.as_deref();
         let fields = (Field::OwnNamespaces, Field::NotOwnNamespaces);
         self.namespaces
-            .holds(namespace.into(), action, fields, |p, ns: &str| {
-                p.matches(ns.as_bytes())
-            })
+            .holds(
+                || namespace.into(),
+                action,
+                fields,
+                |p, ns: &str| p.matches(ns.as_bytes()),
+            )
             .and(|| {
-                let workload = namespace.zip(node.workload.as_deref()).into();
+                let workload = || namespace.zip(node.workload.as_deref()).into();
                 let fields = (Field::Workloads, Field::NotWorkloads);
                 self.workloads
                     .holds(workload, action, fields, |p, (ns, name)| {

@@ -79,6 +79,9 @@ fn bound(rule: &Rule, node: &Node) -> Option<Rule> {
 impl Indexed {
     /// The first rule in written order that counts.
     fn first(&self, facts: &Facts<'_>, doubt: Doubt) -> Option<&Rule> {
+        if self.rules.is_empty() {
+            return None;
+        }
         let mut first: Option<(usize, &Rule)> = None;
         self.index.visit(facts, doubt, &mut |at| {
             let earlier = first.is_none_or(|(found, _)| at < found);
@@ -91,6 +94,9 @@ impl Indexed {
 
     /// All rules that count, in written order.
     fn all(&self, facts: &Facts<'_>, doubt: Doubt) -> Vec<&Rule> {
+        if self.rules.is_empty() {
+            return Vec::new();
+        }
         let mut found: Vec<usize> = Vec::new();
         self.index.visit(facts, doubt, &mut |at| {
             if self.counting(at, facts, doubt).is_some() {

@@ -11,6 +11,7 @@
 //! `proxy_on_vm_start` Envoy takes the start for granted.
 #![expect(unsafe_code, reason = "the ABI's functions have C names")]
 
+use super::memory;
 use crate::host::{self, Action, Level};
 use crate::{contexts, http, root, tcp};
 
@@ -29,12 +30,12 @@ pub(crate) extern "C" fn _initialize() {
     }
 }
 
-/// Memory for what a call of ours returns, which [`host`] takes over as a boxed slice of this size. Envoy looks for `malloc`
+/// Memory for what a call of ours returns. Envoy looks for `malloc`
 /// first, a name that is taken wherever there is a C library.
 #[cfg_attr(target_arch = "wasm32", unsafe(export_name = "malloc"))]
 #[cfg_attr(not(target_arch = "wasm32"), unsafe(no_mangle))]
 pub(crate) extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
-    Box::into_raw(Box::<[u8]>::new_uninit_slice(size)).cast()
+    memory::allocate(size)
 }
 
 /// A root context (which has no other above it), a request or a connection begins.

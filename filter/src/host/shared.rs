@@ -1,6 +1,7 @@
 //! What all VMs of this Envoy share, those too that only try a configuration.
 
-use super::{Failure, NOT_FOUND, OK, Returned, check};
+use super::memory::{Answer, Returned};
+use super::{Failure, NOT_FOUND, OK, check};
 
 /// `proxy_status_t` CAS_MISMATCH.
 const CAS_MISMATCH: i32 = 8;
@@ -24,7 +25,7 @@ unsafe extern "C" {
 }
 
 /// The value of a key and its version, which is never 0; empty and 0 if it has none yet.
-pub(crate) fn shared(key: &str) -> Result<(Vec<u8>, u32), Failure> {
+pub(crate) fn shared(key: &str) -> Result<(Answer, u32), Failure> {
     let mut returned = Returned::new();
     let mut version = 0;
     // SAFETY: the key is alive during the call; the host writes two words to where `returned` has them, and one to where

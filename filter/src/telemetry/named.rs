@@ -22,7 +22,7 @@ pub(super) fn admitted<'v>(bounded: &str, values: &[&'v str], most: u16) -> BTre
     for _ in 0..TRIES {
         let (known, version, failure) = match host::shared(&key) {
             Ok((known, version)) => (known, version, None),
-            Err(failure) => (Vec::new(), 0, Some(failure)),
+            Err(failure) => (host::Answer::default(), 0, Some(failure)),
         };
         if known.len() > MOST_BYTES {
             let told =
