@@ -6,13 +6,13 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use super::load::{Answers, Bound, Load};
 use super::machine::{Cores, Worker, run_on};
 use super::stand::Stand;
-use super::variant::Variant;
+use super::variant::{Filter, Variant};
 use super::{Plan, rules, tls};
 use crate::pki::Root;
 use crate::sender::Protocol;
@@ -98,7 +98,32 @@ pub(super) async fn measure(plan: &Plan) -> Result<Vec<Row>> {
         }
         rows.extend(figures(protocol, &variants, &rounds));
     }
+    counted(&stand, &rows).await?;
     Ok(rows)
+}
+
+/// Nobody is cheap because it does less than it should: what counts requests has counted all that were measured.
+async fn counted(stand: &Stand, rows: &[Row]) -> Result<()> {
+    let ours: &[Filter] = &[Filter::Crossmesh, Filter::CrossmeshFull];
+    for (filters, counter) in [
+        (ours, "crossmesh_requests_total"),
+        (&[Filter::Lua], rules::LUA_COUNTER),
+    ] {
+        let of = rows
+            .iter()
+            .filter(|row| filters.contains(&row.variant.filter));
+        let least: usize = of.map(|row| row.answered_200).sum();
+        let stats = stand.envoy.get(&format!("/stats?filter={counter}")).await?;
+        let values = stats
+            .lines()
+            .filter_map(|line| line.rsplit_once(": ")?.1.parse::<usize>().ok());
+        let counted: usize = values.sum();
+        ensure!(
+            counted >= least,
+            "{counter} says {counted} of at least {least} requests:\n{stats}"
+        );
+    }
+    Ok(())
 }
 
 async fn round(plan: &Plan, load: &mut Load, worker: &Worker) -> Result<Round> {

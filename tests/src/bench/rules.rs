@@ -105,8 +105,8 @@ pub(super) fn lua_of_peer(rules: usize, most: usize) -> String {
     )
 }
 
-/// As a script that looks at method and path too, removes headers that pretend to be ours, and tells the source, the
-/// destination and the decision, in dynamic metadata. It counts nothing.
+/// As a script that looks at method and path too, removes headers that pretend to be ours, counts, and tells the source, the
+/// destination and the decision in filter state.
 pub(super) fn lua(rules: usize, most: usize) -> String {
     let rows = numbers(rules, most).map(|rule| {
         format!(
@@ -115,8 +115,12 @@ pub(super) fn lua(rules: usize, most: usize) -> String {
             name(rule)
         )
     });
-    format!("local rules = {{\n{}}}\n{LUA}", rows.collect::<String>())
+    let rows = rows.collect::<String>();
+    format!("local rules = {{\n{rows}}}\nlocal counted = \"{LUA_COUNTER}\"\n{LUA}")
 }
+
+/// What the script counts the allowed requests by.
+pub(super) const LUA_COUNTER: &str = "bench_lua_allowed";
 
 const LUA: &str = r#"
 function envoy_on_request(handle)
@@ -132,11 +136,13 @@ function envoy_on_request(handle)
   end
   local allowed = rule and headers:get(":method") == rule.method
     and headers:get(":path"):sub(1, #rule.path) == rule.path
-  local metadata = info:dynamicMetadata()
-  metadata:set("crossmesh", "source_mesh", "east")
-  metadata:set("crossmesh", "destination_mesh", "west")
-  metadata:set("crossmesh", "decision", allowed and "ALLOW rule:" .. rule.rule or "DENY default:peerMesh")
-  if not allowed then
+  local state = info:filterState()
+  state:set("lua.crossmesh_source_mesh", "envoy.string", "east")
+  state:set("lua.crossmesh_destination_mesh", "envoy.string", "west")
+  state:set("lua.crossmesh_decision", "envoy.string", allowed and "ALLOW rule:" .. rule.rule or "DENY default:peerMesh")
+  if allowed then
+    handle:stats():counter(counted):inc()
+  else
     handle:respond({[":status"] = "403"}, "access denied\n")
   end
   for _, name in ipairs(reserved or {}) do
