@@ -29,6 +29,11 @@ pub type Lookup = Result<Addresses, String>;
 type Known = Option<Arc<[IpAddr]>>;
 type Work = Pin<Box<dyn Future<Output = Done> + Send>>;
 type LookUp = Box<dyn Fn(Arc<str>) -> Pin<Box<dyn Future<Output = Lookup> + Send>> + Send>;
+/// Whether an address can be reached, by whom behind it, within a time.
+type Reach = Box<
+    dyn Fn(SocketAddr, Option<Arc<str>>, Duration) -> Pin<Box<dyn Future<Output = bool> + Send>>
+        + Send,
+>;
 
 /// The shortest and the longest time between two look-ups of a name that has addresses.
 const LOOKUPS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
@@ -47,6 +52,7 @@ enum Done {
 pub struct Follower {
     wanted: watch::Receiver<BTreeSet<Target>>,
     look_up: LookUp,
+    reach: Reach,
     probe: Option<GatewayProbe>,
     metrics: SharedMetrics,
     names: BTreeMap<Arc<str>, (Turn, Known)>,
@@ -72,6 +78,9 @@ impl Follower {
         Self {
             wanted,
             look_up: Box::new(look_up),
+            reach: Box::new(|address, name, patience| {
+                Box::pin(async move { probe::reached(address, name.as_deref(), patience).await })
+            }),
             probe,
             metrics,
             names: BTreeMap::new(),
@@ -247,10 +256,12 @@ impl Follower {
     fn begin_probe(&self, turn: Turn, address: SocketAddr, at: Instant) {
         let Some(probe) = &self.probe else { return };
         let (patience, name) = (probe.timeout, probe.server_name.clone());
+        // It begins when it is first polled.
+        let reached = (self.reach)(address, name, patience);
         self.work.push(Box::pin(async move {
             sleep_until(at).await;
             let began = Instant::now();
-            let reached = probe::reached(address, name.as_deref(), patience).await;
+            let reached = reached.await;
             Done::Probed(turn, address, began, reached)
         }));
     }

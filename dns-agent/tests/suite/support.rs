@@ -2,5 +2,6 @@
 
 pub(crate) mod agent;
 pub(crate) mod api;
+pub(crate) mod gateway;
 pub(crate) mod message;
 pub(crate) mod servers;

@@ -1,6 +1,13 @@
-use std::sync::Mutex;
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 
-use tokio::{net::TcpListener, task::JoinSet, time::timeout};
+use tokio::{
+    net::TcpListener,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 use super::*;
 use crate::metrics::Metrics;
@@ -20,6 +27,11 @@ struct World {
 
 impl World {
     fn start(probe: Option<GatewayProbe>) -> Self {
+        Self::start_reaching(probe, None)
+    }
+
+    /// With probes that reach what `reach` says; `None`: real ones.
+    fn start_reaching(probe: Option<GatewayProbe>, reach: Option<Reach>) -> Self {
         let (wanted, receiver) = watch::channel(BTreeSet::new());
         let names: Arc<Mutex<BTreeMap<String, Lookup>>> = Arc::default();
         let all = Arc::clone(&names);
@@ -32,7 +44,10 @@ impl World {
                     .unwrap_or(Err("nobody knows".to_owned()))
             })
         };
-        let follower = Follower::new(receiver, look_up, probe, Arc::new(Metrics::default()));
+        let mut follower = Follower::new(receiver, look_up, probe, Arc::new(Metrics::default()));
+        if let Some(reach) = reach {
+            follower.reach = reach;
+        }
         let lifetimes = follower.lifetimes();
         let (tell, seen) = watch::channel(Seen::default());
         let mut running = JoinSet::new();
@@ -157,7 +172,7 @@ async fn a_name_is_looked_up_again_when_its_time_is_over_and_kept_when_that_fail
 
     let before = Instant::now();
     world.name("gw.example.com", Err("no server replied".to_owned()));
-    tokio::time::sleep(Duration::from_secs(600)).await;
+    sleep(Duration::from_secs(600)).await;
     assert_eq!(
         usable(&world.seen.borrow()),
         "192.0.2.2:15443 192.0.2.3:15443"
@@ -211,4 +226,60 @@ async fn an_address_that_cannot_be_reached_is_unhealthy_until_it_can() {
     world
         .until("forgotten", |seen| seen.addresses.is_empty())
         .await;
+}
+
+/// The longest that a gateway's end may be felt, and how soon it may be taken for one: whatever it does instead of answering,
+/// and whenever it begins to.
+#[tokio::test(start_paused = true)]
+async fn an_address_leaves_and_returns_in_time_whenever_it_fails_and_however() {
+    const SECOND: Duration = Duration::from_secs(1);
+    let probe = GatewayProbe {
+        interval: Duration::from_secs(2),
+        // As much as may be written.
+        timeout: Duration::from_millis(900),
+        server_name: None,
+        failures: 3,
+        successes: 2,
+    };
+    let address = SocketAddr::from(([192, 0, 2, 1], 15443));
+    for refuses in [false, true] {
+        for phase in (0..2_000).step_by(50).map(Duration::from_millis) {
+            let works = Arc::new(AtomicBool::new(true));
+            let reach = {
+                let works = Arc::clone(&works);
+                move |_, _, patience| -> Pin<Box<dyn Future<Output = bool> + Send>> {
+                    let works = Arc::clone(&works);
+                    Box::pin(async move {
+                        let reached = works.load(Ordering::Relaxed);
+                        if !reached && !refuses {
+                            sleep(patience).await;
+                        }
+                        reached
+                    })
+                }
+            };
+            let mut world = World::start_reaching(Some(probe.clone()), Some(Box::new(reach)));
+            world.want(&[target("192.0.2.1", 15443)]);
+            sleep(3 * probe.interval + phase).await;
+            for (now_works, count) in [(false, probe.failures), (true, probe.successes)] {
+                let since = Instant::now();
+                works.store(now_works, Ordering::Relaxed);
+                world
+                    .until("noticed", |seen| {
+                        seen.unhealthy.contains(&address) != now_works
+                    })
+                    .await;
+                let (took, bound) = (since.elapsed(), probe.interval * count + SECOND);
+                assert!(
+                    took < bound,
+                    "{took:?} of {bound:?}, {phase:?} after a probe"
+                );
+                assert!(
+                    took >= probe.interval * (count - 1),
+                    "{took:?}: by one probe less"
+                );
+                sleep(phase).await;
+            }
+        }
+    }
 }

@@ -28,15 +28,22 @@ enum Behind {
     Chatter,
     /// Something that accepts and says nothing.
     Silence,
+    /// Nothing that even takes the first segment of a connection.
+    Hole,
 }
 
 async fn check(behind: Behind, server_name: Option<&str>, expected: bool) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    let _waiting = matches!(behind, Behind::Hole).then(|| fill(&listener));
     let mut running = JoinSet::new();
     running.spawn(async move {
+        if matches!(behind, Behind::Hole) {
+            std::future::pending::<()>().await;
+        }
         let (mut stream, _) = listener.accept().await.unwrap();
         match behind {
+            Behind::Hole => {}
             Behind::Sidecar => {
                 let _ = sidecar().accept(stream).await;
             }
@@ -49,12 +56,21 @@ async fn check(behind: Behind, server_name: Option<&str>, expected: bool) {
             }
         }
     });
-    let patience = if matches!(behind, Behind::Silence) {
+    let patience = if matches!(behind, Behind::Silence | Behind::Hole) {
         Duration::from_millis(100)
     } else {
         PATIENCE
     };
     assert_eq!(reached(address, server_name, patience).await, expected);
+}
+
+/// As many connections as may wait to be accepted: the kernel takes no more, and says nothing to whoever wants one.
+fn fill(listener: &TcpListener) -> Vec<std::net::TcpStream> {
+    // The shortest queue (listen(2)).
+    socket2::SockRef::from(listener).listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let one = || std::net::TcpStream::connect_timeout(&address, Duration::from_millis(50));
+    std::iter::from_fn(|| one().ok()).collect()
 }
 
 /// It asks for a certificate that we do not have, as sidecars do: we are gone before that matters.
@@ -77,6 +93,7 @@ fn sidecar() -> TlsAcceptor {
 async fn without_a_name_a_connection_is_enough() {
     check(Behind::Sidecar, None, true).await;
     check(Behind::Nobody, None, true).await;
+    check(Behind::Hole, None, false).await;
 }
 
 #[tokio::test]
@@ -91,6 +108,7 @@ async fn with_a_name_its_owner_must_show_a_certificate() {
     check(Behind::Nobody, Some(NAME), false).await;
     check(Behind::Chatter, Some(NAME), false).await;
     check(Behind::Silence, Some(NAME), false).await;
+    check(Behind::Hole, Some(NAME), false).await;
 }
 
 #[test]

@@ -3,7 +3,10 @@
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::support::api::{GATEWAYS, MESH, NODES};
+use crate::support::{
+    api::{GATEWAYS, MESH, NODES},
+    gateway::{Gateway, SNI},
+};
 
 #[tokio::test]
 async fn gateways_follow_their_service_and_the_mesh_configuration() {
@@ -131,4 +134,46 @@ async fn a_gateway_that_cannot_be_reached_is_not_answered_until_it_can() {
     let _listener = TcpListener::bind(address).await.unwrap();
     agent.eventually(&catalog, &["127.0.0.1"]).await;
     agent.stop().await;
+}
+
+/// The bound for an end of the gateway that nobody tells: `interval × failures + 1 s`.
+async fn check_that_it_leaves_in_time(probe: &str, end: fn(&mut Gateway)) {
+    let world = World::new();
+    let mut gateway = Gateway::start().await;
+    let port = gateway.address.port();
+    world
+        .peer
+        .gateway("network-2", json!({"ip": "127.0.0.1"}), port);
+    let probe = format!("gatewayProbe: {{interval: 300ms, failures: 2, successes: 2{probe}}}\n");
+    let bound = 2 * Duration::from_millis(300) + Duration::from_secs(1);
+    let agent = Agent::start_with(world.files(&probe).await).await;
+    let catalog = name("catalog.shop");
+    agent.eventually(&catalog, &["127.0.0.1"]).await;
+    // Long enough for a judgement by probes, were they wrong.
+    let stays = Instant::now();
+    while stays.elapsed() < bound {
+        assert_eq!(agent.answers(&catalog).await, ["127.0.0.1"]);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    end(&mut gateway);
+    let since = Instant::now();
+    agent.eventually(&catalog, &[]).await;
+    let took = since.elapsed();
+    println!("{probe}: out of the answers after {took:?}, at most {bound:?}");
+    assert!(took < bound, "{took:?} of {bound:?}");
+    gateway.serve();
+    agent.eventually(&catalog, &["127.0.0.1"]).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_nothing_reaches_leaves_the_answers_in_time_and_returns() {
+    check_that_it_leaves_in_time("", Gateway::be_a_hole).await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_takes_connections_and_no_tls_leaves_the_answers_in_time_and_returns() {
+    let probe = format!(", serverName: {SNI}");
+    check_that_it_leaves_in_time(&probe, Gateway::be_mute).await;
+    check_that_it_leaves_in_time(&probe, Gateway::be_a_hole).await;
 }
