@@ -11,7 +11,7 @@ use super::{
     cluster_set::Exporter, part::Builder, rules::Rules, zone,
 };
 use crate::{
-    catalog::{self, Cluster, Service, ServiceImport},
+    catalog::{self, Cluster, Service, ServiceImport, SyncState},
     name::Name,
 };
 
@@ -64,7 +64,7 @@ pub(super) fn index(
     }
     let mut once_local = building.once_local;
     let same = |before: &Index| {
-        Arc::ptr_eq(&before.once_local, &once_local) && all_known(&before.clusters)
+        Arc::ptr_eq(&before.once_local, &once_local) && none_pending(&before.clusters)
     };
     if before.is_none_or(|before| !same(before)) {
         forget_surplus(&mut once_local, &known.clusters);
@@ -259,26 +259,38 @@ impl Building<'_> {
 }
 
 /// Where names come and go for years, not all of them can be kept in mind: those that no cluster has go first. What a cluster
-/// has of which nothing is known yet, nobody knows.
+/// has of which nothing is known yet, nobody knows: it is waited for as long as anybody waits for it, and if it never comes, no
+/// more is forgotten for its sake than there is no room for.
 fn forget_surplus(once_local: &mut Arc<OnceLocal>, clusters: &[Cluster]) {
-    if once_local.len() <= MOST_ONCE_LOCAL || !all_known(clusters) {
+    if once_local.len() <= MOST_ONCE_LOCAL || !none_pending(clusters) {
         return;
     }
+    let mut surplus = if clusters.iter().all(|cluster| cluster.catalog.is_some()) {
+        usize::MAX
+    } else {
+        once_local.len() - MOST_ONCE_LOCAL
+    };
     let catalogs = || {
         clusters
             .iter()
             .filter_map(|cluster| cluster.catalog.as_ref())
     };
     Arc::make_mut(once_local).retain(|(namespace, name)| {
-        catalogs().any(|catalog| {
-            let namespace = catalog.namespaces.get(namespace);
-            namespace.is_some_and(|namespace| namespace.services().contains_key(name))
-        })
+        let is_kept = surplus == 0
+            || catalogs().any(|catalog| {
+                let namespace = catalog.namespaces.get(namespace);
+                namespace.is_some_and(|namespace| namespace.services().contains_key(name))
+            });
+        surplus -= usize::from(!is_kept);
+        is_kept
     });
 }
 
-fn all_known(clusters: &[Cluster]) -> bool {
-    clusters.iter().all(|cluster| cluster.catalog.is_some())
+/// Whether nobody is waited for any more of whom nothing is known.
+fn none_pending(clusters: &[Cluster]) -> bool {
+    clusters
+        .iter()
+        .all(|cluster| cluster.state != SyncState::Pending)
 }
 
 /// A part without names is none.

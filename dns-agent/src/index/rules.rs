@@ -182,10 +182,11 @@ fn left_out_by(
         Some(LeftOut::NotImported)
     } else if cluster_local.contains(namespace, name) {
         Some(LeftOut::ClusterLocal)
-    } else if cluster_local.incomplete {
-        Some(LeftOut::MeshUnread)
     } else if !reached {
         Some(LeftOut::NotLabelled)
+    } else if cluster_local.incomplete {
+        // The last, because it alone will pass.
+        Some(LeftOut::MeshUnread)
     } else {
         None
     }

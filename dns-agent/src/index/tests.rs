@@ -178,7 +178,7 @@ fn however_it_came_about_an_index_is_that_of_what_is_known() {
 #[test]
 fn of_many_services_that_were_local_once_those_that_no_cluster_has_are_forgotten() {
     let key = |name: String| -> (Arc<str>, Arc<str>) { ("shop".into(), name.into()) };
-    let built = |gone: usize, peer_known: bool| {
+    let built = |gone: usize, peer: SyncState| {
         let once_local = (0..gone).map(|at| key(format!("gone-{at}")));
         let there = [key("here".to_owned()), key("there".to_owned())];
         let config = Config::parse(std::path::Path::new("dns.yaml"), CONFIG).unwrap();
@@ -187,8 +187,9 @@ fn of_many_services_that_were_local_once_those_that_no_cluster_has_are_forgotten
             cluster("peer", &[("shop/there", "10.2.0.1")]),
         ];
         let all = clusters.clone();
-        if !peer_known {
+        if peer != SyncState::Synced {
             clusters[1].catalog = None;
+            clusters[1].state = peer;
         }
         let known = Known {
             once_local: Arc::new(once_local.chain(there).collect()),
@@ -205,10 +206,13 @@ fn of_many_services_that_were_local_once_those_that_no_cluster_has_are_forgotten
             first.next(known, 2).once_local.len(),
         )
     };
-    assert_eq!(built(100, true), (102, 102));
-    assert_eq!(built(20_000, true), (2, 2));
+    assert_eq!(built(100, SyncState::Synced), (102, 102));
+    assert_eq!(built(20_000, SyncState::Synced), (2, 2));
     // What a cluster has of which nothing is known yet is not forgotten, but the rest once it is known.
-    assert_eq!(built(20_000, false), (20_002, 2));
+    assert_eq!(built(20_000, SyncState::Pending), (20_002, 2));
+    // Of one that never comes, only what there is no room for; once it is known, there is room.
+    assert_eq!(built(20_000, SyncState::TimedOut), (10_000, 10_000));
+    assert_eq!(built(100, SyncState::TimedOut), (102, 102));
 }
 
 #[test]
@@ -267,4 +271,92 @@ fn before_the_local_cluster_is_known_only_what_a_peer_would_be_given_for_is_in_d
     for never in ["none", "theirs", "own", "name"] {
         check(never, Standing::Elsewhere);
     }
+}
+
+/// What a peer has is withheld while nobody could read which names stay in the local cluster; what it would never be given for is
+/// not, and has not to wait.
+#[test]
+fn while_the_mesh_configuration_is_unread_only_what_a_peer_would_be_given_for_is_in_doubt() {
+    let config = format!(
+        "{CONFIG}remote: {{namespaces: labelled, rules: [{{service: shop/none, answer: nodata}}, \
+         {{service: shop/theirs, answer: upstream}}, {{service: shop/own, failover: false}}]}}\nclusterLocal: \
+         [kept.shop.svc.cluster.local]\n"
+    );
+    let config = Config::parse(std::path::Path::new("dns.yaml"), &config).unwrap();
+    let keys = [
+        "shop/far",
+        "shop/none",
+        "shop/theirs",
+        "shop/own",
+        "shop/kept",
+        "web/far",
+    ];
+    let services = keys.map(|key| (key, "10.2.0.1"));
+    let mut clusters = [
+        cluster("local", &[("shop/here", "10.1.0.1")]),
+        cluster("peer", &[]),
+    ];
+    let mut local = (**clusters[0].catalog.as_ref().unwrap()).clone();
+    let shop = (*local.namespaces["shop"]).clone().with_remote(Some(true));
+    local.namespaces.insert("shop".into(), Arc::new(shop));
+    local.mesh_unread = true;
+    let read = Catalog {
+        mesh_unread: false,
+        ..local.clone()
+    };
+    clusters[0].catalog = Some(Arc::new(local));
+    let of_kind = |key: &str, kind: Option<Kind>, exported: bool| {
+        let service = service(key, "10.2.0.1");
+        Service {
+            kind: kind.unwrap_or(service.kind),
+            exported,
+            ..service
+        }
+    };
+    let all = services.iter().map(|(key, address)| service(key, address));
+    let others = [
+        of_kind("shop/name", Some(Kind::ExternalName), true),
+        of_kind("shop/unexported", None, false),
+    ];
+    clusters[1].catalog = Some(Arc::new(Catalog::of(all.chain(others))));
+    let known_now = Known {
+        once_local: Arc::new([("shop".into(), "own".into())].into()),
+        ..known(&clusters)
+    };
+    let index = Index::build(config.settings, known_now.clone(), 1);
+    let check = |index: &Index, name: &str, in_doubt: bool| {
+        let name = Name::parse(&format!("{name}.svc.cluster.local")).unwrap();
+        let standing = index.standing(name.as_wire());
+        assert_eq!(
+            standing == Standing::InDoubt,
+            in_doubt,
+            "{name}: {standing:?}"
+        );
+    };
+    check(&index, "far.shop", true);
+    for never in [
+        "none.shop",
+        "theirs.shop",
+        "own.shop",
+        "kept.shop",
+        "name.shop",
+        "unexported.shop",
+        "far.web",
+        "absent.shop",
+    ] {
+        check(&index, never, false);
+    }
+    clusters[0].catalog = Some(Arc::new(read));
+    let index = index.next(
+        Known {
+            clusters: clusters.to_vec(),
+            ..known_now
+        },
+        2,
+    );
+    assert!(
+        index
+            .names()
+            .any(|(name, _)| name.to_string().starts_with("far.shop."))
+    );
 }

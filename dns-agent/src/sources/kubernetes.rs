@@ -18,6 +18,7 @@ mod namespaces;
 mod node;
 mod objects;
 mod offers;
+mod queue;
 mod reply;
 mod secrets;
 mod slices;

@@ -211,6 +211,23 @@ async fn a_list_that_never_ends_is_given_up_and_the_last_state_kept() {
 }
 
 #[tokio::test]
+async fn a_watch_that_never_ends_is_given_up_and_what_is_listed_then_counts() {
+    let world = World::new();
+    let agent = world.agent().await;
+    world.peer.set_fault(Fault::Flood);
+    agent
+        .readyz_says("catalog cluster-2: stale: endpointslices: there are more than 200000 objects")
+        .await;
+    assert_eq!(agent.answers(&name("catalog.shop")).await, [GATEWAY]);
+    // The other cluster is not concerned.
+    world.local.service("shop", "new", "10.1.0.20", "http");
+    agent.eventually(&name("new.shop"), &["10.1.0.20"]).await;
+    world.peer.set_fault(Fault::None);
+    agent.readyz_says("catalog cluster-2: synced\n").await;
+    agent.stop().await;
+}
+
+#[tokio::test]
 async fn the_local_api_server_may_be_killed_and_come_back() {
     let mut world = World::new();
     let agent = world.agent().await;

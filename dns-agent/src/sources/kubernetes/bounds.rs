@@ -29,12 +29,18 @@ impl Bounds {
         self.bytes = 0;
     }
 
-    /// Takes an object as it is now; the problem, if that is more than is kept.
-    pub(super) fn put<K: Object>(&mut self, object: &K) -> Result<(), String> {
+    /// What is kept, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Takes an object as it is now, and gives its weight; the problem, if that is more than is kept.
+    pub(super) fn put<K: Object>(&mut self, object: &K) -> Result<usize, String> {
         let weight = weight(object);
         let before = self.weights.insert(self.hash(object), weight);
         self.bytes = self.bytes.saturating_sub(before.unwrap_or_default()) + weight;
-        check(self.weights.len(), self.bytes)
+        check(self.weights.len(), self.bytes)?;
+        Ok(weight)
     }
 
     /// An object is not kept any more.

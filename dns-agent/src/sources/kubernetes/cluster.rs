@@ -3,15 +3,13 @@
 use std::time::Duration;
 
 use kube::Client;
-use tokio::{
-    sync::{mpsc, watch::channel},
-    time::sleep_until,
-};
+use tokio::{sync::watch::channel, time::sleep_until};
 
 use super::{
     cluster_set, node,
     objects::{ConfigMap, EndpointSlice, GatewayObject, Namespace, Node, Service},
     offers::{GATEWAYS, Offers},
+    queue::queue,
     view::View,
     watch::{self, Event, Resource},
 };
@@ -30,9 +28,6 @@ pub(super) struct About {
     pub(super) patience: Duration,
 }
 
-/// How many changes may wait to be taken.
-const WAITING: usize = 1024;
-
 /// What became known.
 #[derive(Debug)]
 pub(super) enum Change {
@@ -48,7 +43,7 @@ pub(super) enum Change {
 
 /// Tells the seat everything that becomes known of a cluster. Ends only by being dropped.
 pub(super) async fn follow(client: &Client, about: &About, seat: &Seat) {
-    let (send, mut changes) = mpsc::channel(WAITING);
+    let (send, mut changes) = queue();
     let resource = |name, path: &str, selector: &str| Resource {
         name,
         path: path.to_owned(),
@@ -95,7 +90,6 @@ pub(super) async fn follow(client: &Client, about: &About, seat: &Seat) {
     };
     let take = async {
         let mut view = View::new(about.clone(), seat.catalog().as_deref());
-        let mut batch = Vec::new();
         loop {
             let late = view.waits_until();
             let late = async {
@@ -105,10 +99,10 @@ pub(super) async fn follow(client: &Client, about: &About, seat: &Seat) {
                 }
             };
             tokio::select! {
-                count = changes.recv_many(&mut batch, WAITING) => if count == 0 { return },
+                () = changes.come() => {}
                 () = late => {}
             }
-            for change in batch.drain(..) {
+            for change in changes.take() {
                 view.take(change);
             }
             select.send_if_modified(|selected| {

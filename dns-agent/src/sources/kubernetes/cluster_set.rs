@@ -7,13 +7,13 @@ use std::{
 };
 
 use serde::Deserialize;
-use tokio::sync::mpsc::Sender;
 
 use super::{
     cluster,
     convert::{self, address},
     objects::{EndpointSlice, Metadata, Object, ServicePort, null_is_empty, objects},
     offers::{EXPORTS, IMPORTS, Offers},
+    queue::Sender,
     watch::{Event, Resource, Unwanted},
 };
 use crate::catalog::{self, Catalog, Imported, ImportedEndpoint};

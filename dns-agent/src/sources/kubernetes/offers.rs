@@ -7,12 +7,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use kube::Client;
 use tokio::{
-    sync::{Notify, mpsc::Sender, watch as level},
+    sync::{Notify, watch as level},
     time::sleep,
 };
 
 use super::{
     objects::Object,
+    queue::Sender,
     watch::{self, Event, Resource, Unwanted},
 };
 use found::{Found, Offer};
@@ -190,9 +191,9 @@ impl Offers {
             };
             told = word;
             if let Some(event) = event
-                && let Err(gone) = send.send(wrap(event)).await
+                && let Err(unwanted) = send.send(wrap(event), 0).await
             {
-                return gone.into();
+                return unwanted;
             }
             if words.changed().await.is_err() {
                 // Nobody asks any more: whoever did is gone with everything here.

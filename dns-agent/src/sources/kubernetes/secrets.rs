@@ -7,7 +7,6 @@ use std::{
 };
 
 use kube::Client;
-use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::{
@@ -15,6 +14,7 @@ use super::{
     cluster::About,
     follow,
     objects::Secret,
+    queue::queue,
     watch::{self, Event, Resource},
 };
 use crate::{
@@ -98,12 +98,12 @@ impl Secrets {
             selector: "&labelSelector=istio%2FmultiCluster%3Dtrue".to_owned(),
             missing: None,
         };
-        let (send, mut events) = mpsc::channel(16);
+        let (send, mut events) = queue();
         let mut watch = std::pin::pin!(watch::follow(client, &resource, &send, |event| event));
         loop {
             tokio::select! {
                 _ = &mut watch => {}
-                Some(event) = events.recv() => self.take(event),
+                () = events.come() => events.take().for_each(|event| self.take(event)),
                 ended = self.tasks.first_to_end() => return ended,
             }
         }

@@ -383,3 +383,6 @@ impl View {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

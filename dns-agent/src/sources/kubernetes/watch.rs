@@ -9,20 +9,15 @@ use std::{
 
 use http::Request;
 use kube::{Client, core::WatchEvent};
-use tokio::{
-    sync::{
-        Notify,
-        mpsc::{Sender, error::SendError},
-    },
-    time::timeout,
-};
+use tokio::{sync::Notify, time::timeout};
 
 use super::{
     access::describe,
     backoff::Backoff,
-    bounds::Bounds,
+    bounds::{Bounds, weight},
     list::{NoList, list},
     objects::Object,
+    queue::Sender,
     reply::Lines,
 };
 
@@ -97,12 +92,6 @@ impl<K> Event<K> {
 #[derive(Debug)]
 pub(super) struct Unwanted;
 
-impl<T> From<SendError<T>> for Unwanted {
-    fn from(_: SendError<T>) -> Self {
-        Self
-    }
-}
-
 /// Why a watch ended.
 enum End {
     /// As watches do; from the last version on it can go on.
@@ -170,7 +159,8 @@ impl<K: Object, T> Following<'_, K, T> {
                             // They were counted while they came.
                             let _ = self.bounds.put(object);
                         }
-                        self.tell(Event::Listed(objects)).await?;
+                        self.tell(Event::Listed(objects), self.bounds.bytes())
+                            .await?;
                         self.well().await?;
                         version = Some(at);
                     }
@@ -265,16 +255,18 @@ impl<K: Object, T> Following<'_, K, T> {
             };
             match event {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                    if let Err(problem) = self.bounds.put(&object) {
-                        return Ok(End::Relist(Some(problem)));
-                    }
+                    let bytes = match self.bounds.put(&object) {
+                        Ok(bytes) => bytes,
+                        Err(problem) => return Ok(End::Relist(Some(problem))),
+                    };
                     object.resource_version().clone_into(version);
-                    self.tell(Event::Put(object)).await?;
+                    self.tell(Event::Put(object), bytes).await?;
                 }
                 WatchEvent::Deleted(object) => {
                     self.bounds.remove(&object);
                     object.resource_version().clone_into(version);
-                    self.tell(Event::Gone(object)).await?;
+                    let bytes = weight(&object);
+                    self.tell(Event::Gone(object), bytes).await?;
                 }
                 WatchEvent::Bookmark(bookmark) => *version = bookmark.metadata.resource_version,
                 WatchEvent::Error(status) => return Ok(ended(&kube::Error::Api(status))),
@@ -294,8 +286,8 @@ impl<K: Object, T> Following<'_, K, T> {
         Ok(again.await)
     }
 
-    async fn tell(&self, event: Event<K>) -> Result<(), Unwanted> {
-        Ok(self.send.send((self.wrap)(event)).await?)
+    async fn tell(&self, event: Event<K>, bytes: usize) -> Result<(), Unwanted> {
+        self.send.send((self.wrap)(event), bytes).await
     }
 
     async fn problem(&mut self, problem: String) -> Result<(), Unwanted> {
@@ -309,13 +301,14 @@ impl<K: Object, T> Following<'_, K, T> {
     ) -> Result<(), Unwanted> {
         self.well = false;
         let problem = format!("{}: {problem}", self.resource.name);
-        self.tell(say(problem)).await
+        let bytes = problem.len();
+        self.tell(say(problem), bytes).await
     }
 
     async fn well(&mut self) -> Result<(), Unwanted> {
         if !self.well {
             self.well = true;
-            self.tell(Event::Well).await?;
+            self.tell(Event::Well, 0).await?;
         }
         Ok(())
     }

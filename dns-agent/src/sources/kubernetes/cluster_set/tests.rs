@@ -116,3 +116,76 @@ fn only_the_local_cluster_imports() {
     set.take(exports("[]"));
     assert!(set.is_listed());
 }
+
+/// What the local cluster said before, of a headless service of the set.
+fn before() -> Catalog {
+    let endpoint = ImportedEndpoint {
+        cluster: Some("c2".to_owned()),
+        endpoint: catalog::Endpoint {
+            address: "10.2.5.1".parse().unwrap(),
+            hostname: None,
+            ready: true,
+        },
+    };
+    let import = catalog::ServiceImport {
+        namespace: "shop".into(),
+        name: "db".into(),
+        imported: Imported::Headless(vec![endpoint]),
+        ports: Vec::new(),
+    };
+    let namespace = catalog::Namespace::new(BTreeMap::new())
+        .with_imports([("db".into(), Arc::new(import))].into());
+    Catalog {
+        namespaces: [("shop".into(), Arc::new(namespace))].into(),
+        ..Catalog::default()
+    }
+}
+
+/// The addresses of `db`; `None`: it is not imported.
+fn endpoints_of_db(set: &ClusterSet) -> Option<Vec<String>> {
+    let imports = set.imports("shop");
+    let Imported::Headless(endpoints) = &imports.get("db")?.imported else {
+        panic!("{imports:?}");
+    };
+    let addresses = endpoints.iter().map(|of| of.endpoint.address.to_string());
+    Some(addresses.collect())
+}
+
+#[test]
+fn of_a_headless_import_what_was_known_counts_for_what_was_not_listed_since() {
+    let imports = || {
+        Change::Imports(listed(
+            r#"[{"metadata": {"namespace": "shop", "name": "db"}, "spec": {"type": "Headless"}}]"#,
+        ))
+    };
+    let slices = || {
+        Change::Slices(listed(
+            r#"[{"metadata": {"namespace": "shop", "name": "db-1", "labels": {"multicluster.kubernetes.io/service-name": "db"}},
+                "addressType": "IPv4", "endpoints": [{"addresses": ["10.2.5.2"]}]}]"#,
+        ))
+    };
+    let check = |changes: Vec<Change>, expected: Option<&str>| {
+        let told = format!("{changes:?}");
+        let mut set = ClusterSet::new(true, Some(&before()));
+        for change in changes {
+            set.take(change);
+        }
+        let expected = expected.map(|address| vec![address.to_owned()]);
+        assert_eq!(endpoints_of_db(&set), expected, "{told}");
+    };
+    check(vec![], Some("10.2.5.1"));
+    check(vec![exports("[]")], Some("10.2.5.1"));
+    // The import without its endpoints would be an answer, and a wrong one; so would these without it.
+    check(vec![imports()], Some("10.2.5.1"));
+    check(vec![slices()], Some("10.2.5.1"));
+    check(vec![imports(), slices()], Some("10.2.5.2"));
+    check(vec![slices(), imports()], Some("10.2.5.2"));
+    let problem = Change::Slices(Event::Problem("no reply".to_owned()));
+    check(vec![imports(), problem], Some("10.2.5.1"));
+    check(vec![Change::Imports(listed("[]"))], None);
+    let none = || Change::Slices(listed("[]"));
+    let mut set = ClusterSet::new(true, Some(&before()));
+    set.take(imports());
+    set.take(none());
+    assert_eq!(endpoints_of_db(&set), Some(vec![]));
+}

@@ -37,7 +37,7 @@ pub(super) async fn handle(State(world): State<Arc<World>>, request: Request) ->
         return status(StatusCode::UNAUTHORIZED, "Unauthorized", "not this token");
     }
     match fault {
-        Fault::None | Fault::NeverDone => {}
+        Fault::None | Fault::NeverDone | Fault::Flood => {}
         Fault::Unauthorised => {
             return status(StatusCode::UNAUTHORIZED, "Unauthorized", "no such token");
         }
@@ -105,6 +105,9 @@ pub(super) async fn handle(State(world): State<Arc<World>>, request: Request) ->
         let from: u64 = query["resourceVersion"].parse().unwrap();
         if from < world.lock().oldest {
             return status(StatusCode::GONE, "Expired", "too old resource version");
+        }
+        if fault == Fault::Flood && resource == SLICES {
+            return flood(world);
         }
         return watch(world, resource, query, from);
     }
@@ -183,6 +186,25 @@ fn watch(
         }
     });
     Body::from_stream(events).into_response()
+}
+
+/// New slices, of a service that nobody has, for as long as the fault lasts.
+fn flood(world: Arc<World>) -> Response {
+    const AT_ONCE: usize = 1000;
+    let more = stream::unfold((world, 0), |(world, from)| async move {
+        if world.lock().fault != Fault::Flood {
+            return None;
+        }
+        let events = (from..from + AT_ONCE).map(|at| {
+            format!(
+                "{{\"type\": \"ADDED\", \"object\": {{\"metadata\": {{\"namespace\": \"shop\", \"name\": \"n{at}\", \
+                 \"resourceVersion\": \"1\"}}, \"addressType\": \"IPv4\", \"endpoints\": []}}}}\n"
+            )
+        });
+        let events = Ok::<_, Infallible>(Bytes::from(events.collect::<String>()));
+        Some((events, (world, from + AT_ONCE)))
+    });
+    Body::from_stream(more).into_response()
 }
 
 fn selected(object: &Value, query: &BTreeMap<String, String>) -> bool {

@@ -1,0 +1,54 @@
+use std::time::Duration;
+
+use super::*;
+
+fn place(region: &str) -> Locality {
+    Locality {
+        region: region.to_owned(),
+        zone: None,
+    }
+}
+
+/// Where the agent is, by what was known before and what became known since.
+fn check(node: Option<&str>, before: bool, since: &[fn() -> Event<Node>], expected: Option<&str>) {
+    let before = before.then(|| Catalog {
+        node: Some(place("before")),
+        ..Catalog::default()
+    });
+    let about = About {
+        local: true,
+        istio_namespace: "istio-system".to_owned(),
+        node: node.map(str::to_owned),
+        patience: Duration::from_secs(15),
+    };
+    let mut view = View::new(about, before.as_ref());
+    for event in since {
+        view.take(Change::OwnNode(event()));
+    }
+    assert_eq!(view.catalog(true).node, expected.map(place));
+}
+
+fn node() -> Node {
+    let node = r#"{"metadata": {"name": "n", "labels": {"topology.kubernetes.io/region": "now"}}}"#;
+    serde_json::from_str(node).unwrap()
+}
+
+#[test]
+fn where_the_node_was_counts_until_somebody_says_where_it_is() {
+    let listed = || Event::Listed(vec![node()]);
+    let put = || Event::Put(node());
+    let gone = || Event::Gone(node());
+    let none = || Event::Listed(Vec::new());
+    let problem = || Event::Problem("no reply".to_owned());
+    let refused = || Event::Refused("forbidden".to_owned());
+    check(Some("n"), true, &[], Some("before"));
+    check(Some("n"), true, &[problem, refused], Some("before"));
+    check(Some("n"), true, &[listed], Some("now"));
+    check(Some("n"), true, &[problem, listed, problem], Some("now"));
+    check(Some("n"), true, &[none], None);
+    check(Some("n"), true, &[listed, gone], None);
+    check(Some("n"), false, &[], None);
+    check(Some("n"), false, &[put], Some("now"));
+    // An agent that is told of no node any more.
+    check(None, true, &[], None);
+}
