@@ -111,6 +111,13 @@ async fn readyz(State(admin): State<Admin>) -> Response {
         }
         text.push_str(")\n");
     }
+    for (server, names) in admin.upstream.partial_loops() {
+        let _ = writeln!(
+            text,
+            "upstream {server}: sends some of our questions back to us, which then wait until they take another way (names: {})",
+            names.join(", ")
+        );
+    }
     let status = if ready {
         StatusCode::OK
     } else {

@@ -149,24 +149,32 @@ async fn give(handle: &Handle, name: &str, addresses: &[IpAddr]) -> Result<()> {
 
 /// Makes the interface, not yet complete.
 async fn make(handle: &Handle, name: &str) -> Result<u32> {
-    let dummy = LinkDummy::new(name).link_group(GROUP).up().build();
-    if let Err(error) = handle.link().add(dummy).execute().await {
+    let [best, other] = kinds(name);
+    if let Err(error) = handle.link().add(best).execute().await {
         if !is_unknown_kind(&error) {
             return Err(told(error));
         }
-        // One end of a pair is an interface as good, whose other end nobody uses.
-        let other = other_end(name);
         warn!(
             interface = name,
-            other, "the kernel has no interfaces of type dummy; made one of type veth"
+            other = other_end(name),
+            "the kernel has no interfaces of type dummy; made one of type veth"
         );
-        let pair = LinkVeth::new(name, &other).link_group(GROUP).up().build();
-        handle.link().add(pair).execute().await.map_err(told)?;
+        handle.link().add(other).execute().await.map_err(told)?;
     }
     let link = find(handle, name).await?;
     let link = link.context("it was removed while it was made")?;
     info!(interface = name, "interface made");
     Ok(link.header.index)
+}
+
+/// What an interface of ours is: of type dummy, or where the kernel has none, one end of a pair, whose other end nobody uses.
+fn kinds(name: &str) -> [LinkMessage; 2] {
+    let dummy = LinkDummy::new(name).link_group(GROUP).up().build();
+    let pair = LinkVeth::new(name, &other_end(name))
+        .link_group(GROUP)
+        .up()
+        .build();
+    [dummy, pair]
 }
 
 /// Whatever an interface of ours still lacks, also one whose maker was killed over it.
@@ -245,7 +253,25 @@ async fn ask<T>(work: impl AsyncFnOnce(&Handle) -> Result<T>) -> Result<T> {
 
 #[cfg(test)]
 mod tests {
+    use rtnetlink::packet_route::link::{InfoKind, LinkInfo};
+
     use super::*;
+
+    #[test]
+    fn an_interface_is_a_dummy_before_it_is_one_end_of_a_pair() {
+        let kinds = kinds("crossmesh-dns").map(|link| {
+            assert!(link.attributes.contains(&LinkAttribute::Group(GROUP)));
+            let kind = |attribute| match attribute {
+                LinkAttribute::LinkInfo(info) => info.into_iter().find_map(|of| match of {
+                    LinkInfo::Kind(kind) => Some(kind),
+                    _ => None,
+                }),
+                _ => None,
+            };
+            link.attributes.into_iter().find_map(kind).unwrap()
+        });
+        assert_eq!(kinds, [InfoKind::Dummy, InfoKind::Veth]);
+    }
 
     #[test]
     fn a_name_is_one_that_the_kernel_takes() {

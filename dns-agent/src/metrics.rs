@@ -28,7 +28,7 @@ use labels::{
     STATES, ShadowLabels, TRANSPORTS, WriteLabels, Written,
 };
 pub use labels::{Exchange, Outcome, REASONS, RESULTS, ShadowResult, Source};
-pub use servers::{ServerCounters, ServerMetrics};
+pub use servers::{Looped, ServerCounters, ServerMetrics};
 
 /// All metrics of the agent, under the prefix `crossmesh_dns`.
 #[derive(Debug)]

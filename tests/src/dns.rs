@@ -30,6 +30,52 @@ pub fn dig(server: SocketAddr, name: &str, record_type: &str) -> Result<Command>
     ]))
 }
 
+/// What dig says of a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dug {
+    /// The response code, in dig's words.
+    pub status: String,
+    /// The records of the answer section, without their names and TTLs.
+    pub answers: Vec<String>,
+    /// Likewise those of the authority section.
+    pub authority: Vec<String>,
+}
+
+impl Dug {
+    /// Asks by dig, once.
+    pub async fn ask(server: SocketAddr, name: &str, record_type: &str) -> Result<Self> {
+        let flags = "+noall +comments +answer +authority +tries=1";
+        let command = dig(server, name, record_type)?.args(flags.split(' '));
+        let text = command.output().await?;
+        Self::read(&text).with_context(|| format!("`{command}` printed {text:?}"))
+    }
+
+    fn read(text: &str) -> Result<Self> {
+        let status = text.split_once("status: ").context("no status")?.1;
+        let (status, _) = status.split_once(',').context("no end of the status")?;
+        let mut dug = Self {
+            status: status.to_owned(),
+            answers: Vec::new(),
+            authority: Vec::new(),
+        };
+        let mut section = None;
+        for line in text.lines() {
+            match line {
+                ";; ANSWER SECTION:" => section = Some(&mut dug.answers),
+                ";; AUTHORITY SECTION:" => section = Some(&mut dug.authority),
+                _ if line.starts_with(';') => section = None,
+                _ => {
+                    let record: Vec<&str> = line.split_whitespace().skip(2).collect();
+                    if let Some(section) = section.as_mut().filter(|_| !record.is_empty()) {
+                        section.push(record.join(" "));
+                    }
+                }
+            }
+        }
+        Ok(dug)
+    }
+}
+
 /// A client with one socket.
 #[derive(Debug)]
 pub struct Client {
@@ -185,5 +231,23 @@ async fn serve(socket: std::net::UdpSocket, name: Name, known: Ipv4Addr) -> Resu
             _ => answer.metadata.response_code = ResponseCode::NXDomain,
         }
         socket.send_to(&answer.to_vec()?, client).await?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_dig_prints_is_read_by_section() {
+        let text = ";; Got answer:\n;; ->>HEADER<<- opcode: QUERY, status: NXDOMAIN, id: 7\n;; flags: qr aa rd; QUERY: 1\n\n\
+                    ;; ANSWER SECTION:\na.example.\t5\tIN\tA\t192.0.2.1\n\n;; AUTHORITY SECTION:\n\
+                    example.\t\t5 IN SOA ns. host. 1 2 3 4 5\n\n;; Query time: 0 msec\n";
+        let dug = Dug {
+            status: "NXDOMAIN".to_owned(),
+            answers: vec!["IN A 192.0.2.1".to_owned()],
+            authority: vec!["IN SOA ns. host. 1 2 3 4 5".to_owned()],
+        };
+        assert_eq!(Dug::read(text).unwrap(), dug);
     }
 }

@@ -32,6 +32,7 @@ pub mod names;
 pub mod namespace;
 pub mod pki;
 pub mod plugin;
+pub mod pod;
 pub mod process;
 pub mod roles;
 mod sender;

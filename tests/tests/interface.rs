@@ -77,6 +77,20 @@ impl Node {
         self.namespace.ip(&["address"]).await.unwrap()
     }
 
+    /// The type of interface that the kernel is to make, and the one that it has made.
+    async fn types(&self) -> [String; 2] {
+        let probe = ["link", "add", "probe", "type", "dummy"];
+        let wanted = match self.namespace.ip(&probe).await {
+            Ok(_) => "dummy",
+            Err(_) => "veth",
+        };
+        let show = ["-details", "link", "show", "dev", INTERFACE];
+        let details = self.namespace.ip(&show).await.unwrap();
+        let words = details.split_whitespace();
+        let mut types = words.filter(|word| matches!(*word, "dummy" | "veth"));
+        [wanted, types.next().unwrap()].map(str::to_owned)
+    }
+
     async fn has_interface(&self) -> bool {
         self.links().await.contains(INTERFACE)
     }
@@ -112,6 +126,8 @@ async fn the_interface_is_there_while_any_agent_holds_it() {
             node.links().await
         );
     }
+    let [wanted, made] = node.types().await;
+    assert_eq!(made, wanted);
     node.answers().await;
     let (code, said) = node.teardown().await;
     assert_eq!(code, Some(1));

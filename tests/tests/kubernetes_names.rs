@@ -2,6 +2,8 @@
 //! stream is answered, with what was right before or what is right after, and nothing between.
 #![cfg(test)]
 
+use std::time::Instant;
+
 use crossmesh_e2e::kubernetes::clusters::{Clusters, OUTSIDE, OUTSIDE_ADDRESS, WEST};
 use crossmesh_e2e::kubernetes::objects;
 use crossmesh_e2e::kubernetes::relay::Weather;
@@ -86,7 +88,12 @@ async fn what_changes_while_the_watches_are_cut_is_answered_once_they_are_back()
             .unwrap();
         east.relay.set(Weather::Fair);
         west.relay.set(Weather::Fair);
-        stand.reviews.until(is(gateway)).await.unwrap();
+        let mended = Instant::now();
+        let since = stand.reviews.until(is(gateway)).await.unwrap();
+        println!(
+            "{weather:?}: what changed meanwhile is answered {:?} after the mend",
+            since.saturating_duration_since(mended)
+        );
         let back = east.objects.create_service(&REVIEWS_SERVICE).await.unwrap();
         stand.reviews.until(is(back)).await.unwrap();
         seen.extend([gateway, back]);

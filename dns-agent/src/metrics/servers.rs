@@ -18,7 +18,17 @@ use super::labels::{EXCHANGES, Exchange, ExchangeLabels, ServerLabels};
 pub struct ServerMetrics {
     exchanges: Family<ExchangeLabels, Counter>,
     loops: Family<ServerLabels, Gauge>,
+    partial_loops: Family<ServerLabels, Gauge>,
     shown: Mutex<BTreeSet<SocketAddr>>,
+}
+
+/// Whether a server sends our questions back to us.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Looped {
+    /// All of some kind.
+    pub wholly: bool,
+    /// Some, and others not.
+    pub partly: bool,
 }
 
 /// The counters of one server. What is under way while the server is taken out counts in them and nowhere else.
@@ -49,18 +59,21 @@ impl ServerMetrics {
     }
 
     /// Shows whether each server sends our questions back to us, and of no other.
-    pub fn show_loops(&self, all: &BTreeMap<SocketAddr, bool>) {
+    pub fn show_loops(&self, all: &BTreeMap<SocketAddr, Looped>) {
         let of = |server: &SocketAddr| ServerLabels {
             server: server.to_string(),
         };
-        for (server, leads_back) in all {
-            let gauge = self.loops.get_or_create_owned(&of(server));
-            gauge.set((*leads_back).into());
+        for (server, looped) in all {
+            let of = of(server);
+            let gauge = |of_all: &Family<_, Gauge>| of_all.get_or_create_owned(&of);
+            gauge(&self.loops).set(looped.wholly.into());
+            gauge(&self.partial_loops).set(looped.partly.into());
         }
         // Every operation leaves the set whole.
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         for gone in shown.iter().filter(|server| !all.contains_key(server)) {
             self.loops.remove(&of(gone));
+            self.partial_loops.remove(&of(gone));
         }
         *shown = all.keys().copied().collect();
     }
@@ -75,6 +88,11 @@ impl ServerMetrics {
             "upstream_loop",
             "1 for an upstream server that sends our questions back to us, itself or by way of other agents",
             self.loops.clone(),
+        );
+        to.register(
+            "upstream_partial_loop",
+            "1 for an upstream server that sends some of our questions back to us, and others not",
+            self.partial_loops.clone(),
         );
     }
 }

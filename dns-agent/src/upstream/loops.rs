@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     cache::Key,
+    metrics::Looped,
     wire::{CLASS_IN, Query, rtype},
 };
 
@@ -143,20 +144,18 @@ impl Upstream {
                 wait = wait.min(SOON);
             }
             let lead = match self.make_sure(server, realm, found).await {
-                Found::Nothing if server.leads_back(realm) => {
-                    // It may be mended, and keep such names from everybody.
-                    server.set_lead(realm, None);
-                    let (server, names) = (server.address(), self.realms.word(realm));
-                    info!(
-                        %server,
-                        names,
-                        "the upstream server does not answer any more whether it leads to an agent, and is asked again"
-                    );
-                    wait = wait.min(SOON);
-                    continue;
-                }
                 Found::Nothing => {
                     wait = wait.min(SOON);
+                    if server.leads_back(realm) {
+                        // It may be mended, and keep such names from everybody.
+                        server.set_lead(realm, None);
+                        let (server, names) = (server.address(), self.realms.word(realm));
+                        info!(
+                            %server,
+                            names,
+                            "the upstream server does not answer any more whether it leads to an agent, and is asked again"
+                        );
+                    }
                     continue;
                 }
                 Found::Nobody => None,
@@ -165,15 +164,8 @@ impl Upstream {
             if lead.is_some() {
                 wait = wait.min(SOON);
             }
-            let is_back = lead.as_ref().is_some_and(|lead| lead.back);
-            if comes_back && !is_back && server.leads_back_partly(realm) {
-                let (server, names) = (server.address(), self.realms.word(realm));
-                warn!(
-                    %server,
-                    names,
-                    "this upstream server sends some of our questions back to us, which then wait until they take another \
-                     way; give it, or the agent, servers that do not lead here (upstreams)"
-                );
+            if lead.as_ref().is_none_or(|lead| !lead.back) {
+                self.take_partly(server, realm, comes_back);
             }
             let before = server.set_lead(realm, lead.clone());
             if before != lead {
@@ -181,13 +173,30 @@ impl Upstream {
             }
             self.say(server, realm, before.as_ref(), lead.as_ref());
         }
-        let leads_back = |server: &Server| REALMS.iter().any(|realm| server.leads_back(*realm));
-        let mut shown = BTreeMap::new();
+        let mut shown: BTreeMap<_, Looped> = BTreeMap::new();
         for server in self.pools(&general).flat_map(Pool::all) {
-            *shown.entry(server.address()).or_default() |= leads_back(server);
+            let looped = shown.entry(server.address()).or_default();
+            looped.wholly |= REALMS.iter().any(|realm| server.leads_back(*realm));
+            looped.partly |= REALMS.iter().any(|realm| server.leads_back_partly(*realm));
         }
         self.metrics.servers.show_loops(&shown);
         wait
+    }
+
+    /// Keeps in mind, and tells, that some ways through a server lead back, or have not for as many rounds as make it certain.
+    fn take_partly(&self, server: &Server, realm: Realm, comes_back: bool) {
+        let (address, names) = (server.address(), self.realms.word(realm));
+        if comes_back && server.came_back_partly(realm) {
+            warn!(
+                server = %address,
+                names,
+                "this upstream server sends some of our questions back to us, which then wait until they take another \
+                 way; give it, or the agent, servers that do not lead here (upstreams)"
+            );
+        }
+        if !comes_back && server.did_not_come_back(realm) {
+            info!(server = %address, names, "the upstream server does not send any of our questions back any more");
+        }
     }
 
     fn say(&self, server: &Server, realm: Realm, before: Option<&Lead>, now: Option<&Lead>) {
@@ -328,6 +337,19 @@ impl Upstream {
             }
         }
         all
+    }
+
+    /// The servers of which some ways lead back, and for which names: `outside`, `reverse`, or the zone's.
+    pub fn partial_loops(&self) -> Vec<(SocketAddr, Vec<String>)> {
+        let general = self.general.load();
+        let mut all: BTreeMap<SocketAddr, Vec<String>> = BTreeMap::new();
+        for (pool, realm) in self.asked_for(&general) {
+            for server in pool.all().filter(|server| server.leads_back_partly(realm)) {
+                let names = all.entry(server.address()).or_default();
+                names.push(self.realms.word(realm));
+            }
+        }
+        all.into_iter().collect()
     }
 
     /// Who is asked for which kinds of names.

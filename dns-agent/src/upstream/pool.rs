@@ -14,12 +14,15 @@ use tokio::time::Instant;
 
 use super::{
     path::{Agent, Path},
-    realm::Realm,
+    realm::{REALMS, Realm},
 };
 use crate::metrics::{Exchange, ServerCounters, ServerMetrics};
 
 /// How long a server that failed once is passed over while others do not fail; doubled with every failure more.
 const REST: Duration = Duration::from_millis(500);
+/// So many rounds without anything that came back make it certain that no way leads back any more: of a server whose every
+/// second way does, one in a million times they do not see it.
+const ROUNDS: u8 = 20;
 /// The longest rest.
 const LONGEST_REST: Duration = Duration::from_secs(10);
 
@@ -40,8 +43,8 @@ pub(super) struct Server {
     leads_back: AtomicU8,
     /// The agents that it leads to, by the kind of names.
     leads_to: Mutex<BTreeMap<Realm, Lead>>,
-    /// The kinds of names for which some of its ways lead back, a bit for each.
-    leads_back_partly: AtomicU8,
+    /// By the kind of names: for how many rounds more some of its ways count as leading back.
+    leads_back_partly: [AtomicU8; REALMS.len()],
     counters: ServerCounters,
 }
 
@@ -65,7 +68,7 @@ impl Pool {
             rests_until: AtomicU64::new(0),
             leads_back: AtomicU8::new(0),
             leads_to: Mutex::default(),
-            leads_back_partly: AtomicU8::new(0),
+            leads_back_partly: Default::default(),
             counters: metrics.of(address),
         });
         Self {
@@ -134,8 +137,7 @@ impl Server {
         let mut leads = self.leads();
         if lead.as_ref().is_some_and(|lead| lead.back) {
             self.leads_back.fetch_or(bit(realm), Ordering::Relaxed);
-            self.leads_back_partly
-                .fetch_and(!bit(realm), Ordering::Relaxed);
+            self.partly(realm).store(0, Ordering::Relaxed);
         } else {
             self.leads_back.fetch_and(!bit(realm), Ordering::Relaxed);
         }
@@ -145,12 +147,32 @@ impl Server {
         }
     }
 
-    /// Keeps in mind that some of its ways lead back. False: that was known.
+    /// Whether some of its ways lead back for these names.
     pub(super) fn leads_back_partly(&self, realm: Realm) -> bool {
-        let before = self
-            .leads_back_partly
-            .fetch_or(bit(realm), Ordering::Relaxed);
-        before & bit(realm) == 0
+        self.partly(realm).load(Ordering::Relaxed) > 0
+    }
+
+    /// Keeps in mind that some of its ways lead back. False: that was known.
+    pub(super) fn came_back_partly(&self, realm: Realm) -> bool {
+        self.partly(realm).swap(ROUNDS, Ordering::Relaxed) == 0
+    }
+
+    /// A round in which nothing came back. True: that was the last one before none of its ways counts as leading back.
+    pub(super) fn did_not_come_back(&self, realm: Realm) -> bool {
+        let left = self.partly(realm).load(Ordering::Relaxed);
+        self.partly(realm)
+            .store(left.saturating_sub(1), Ordering::Relaxed);
+        left == 1
+    }
+
+    fn partly(&self, realm: Realm) -> &AtomicU8 {
+        let [outside, reverse, domain, set] = &self.leads_back_partly;
+        match realm {
+            Realm::Outside => outside,
+            Realm::Reverse => reverse,
+            Realm::Domain => domain,
+            Realm::Set => set,
+        }
     }
 
     pub(super) fn count(&self, result: Exchange) {
@@ -199,6 +221,22 @@ mod tests {
         tokio::time::advance(REST).await;
         let firsts: Vec<u16> = (0..200).map(|_| addresses(&pool)[0]).collect();
         assert!(firsts.contains(&1) && firsts.contains(&2));
+    }
+
+    #[test]
+    fn some_ways_lead_back_until_none_has_for_many_rounds() {
+        let pool = pool(&[1]);
+        let server = &pool.servers[0];
+        let realm = Realm::Reverse;
+        assert!(!server.did_not_come_back(realm) && !server.leads_back_partly(realm));
+        assert!(server.came_back_partly(realm));
+        assert!(!server.did_not_come_back(realm) && !server.came_back_partly(realm));
+        assert!(!server.leads_back_partly(Realm::Outside));
+        for _ in 1..ROUNDS {
+            assert!(!server.did_not_come_back(realm) && server.leads_back_partly(realm));
+        }
+        assert!(server.did_not_come_back(realm) && !server.leads_back_partly(realm));
+        assert!(!server.did_not_come_back(realm), "told once");
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,6 +10,7 @@ use std::{
 use hickory_proto::op::{Message, ResponseCode};
 use tokio::{net::UdpSocket, sync::watch, task::JoinSet, time::timeout};
 
+use crate::overlap::admin_port_is_taken_over;
 use crate::support::{
     agent::{Agent, Files, PATIENCE, ask_udp, upstream},
     message::{name, query, question_of},
@@ -315,7 +316,7 @@ async fn behind(ways: impl Fn([SocketAddr; 2]) -> Ways) -> (Resolver, Scripted, 
     (resolver, good, agent)
 }
 
-/// No outside name fails, and nothing is said of a loop.
+/// No outside name fails, and nothing is said of a loop but that some questions come back.
 async fn check_that_names_are_found(resolver: &Resolver, agent: &Agent, names: [&str; 3]) {
     agent.metric_becomes(&resolver.metric(), 0.0).await;
     for name in names {
@@ -328,6 +329,18 @@ async fn a_server_that_sends_some_questions_back_and_some_elsewhere_is_asked_as_
     let (resolver, _good, agent) = behind(Ways::InTurn).await;
     let names = ["a.example.com", "b.example.com", "c.example.com"];
     check_that_names_are_found(&resolver, &agent, names).await;
+    let server = resolver.address;
+    let partly = format!("crossmesh_dns_upstream_partial_loop{{server=\"{server}\"}}");
+    agent.metric_becomes(&partly, 1.0).await;
+    let said = agent
+        .readyz_says(&format!(
+            "upstream {server}: sends some of our questions back to us"
+        ))
+        .await;
+    assert!(
+        said.starts_with("ready\n") && !said.contains("a forwarding loop"),
+        "{said}"
+    );
     // The next round begins; each is of eight looks, as half of the four kinds of names are looked at again.
     resolver.is_looked_at(12).await;
     let names = ["d.example.com", "e.example.com", "f.example.com"];
@@ -341,6 +354,45 @@ async fn a_server_that_asks_others_at_the_same_time_is_asked_as_ever() {
     let names = ["a.example.com", "b.example.com", "c.example.com"];
     check_that_names_are_found(&resolver, &agent, names).await;
     agent.stop().await;
+}
+
+/// A server that leads to the address of an agent leads to whoever is there, which changes by no look of the new one's.
+#[tokio::test]
+async fn servers_are_looked_at_again_when_an_address_is_taken_over() {
+    let (resolver, good) = (Resolver::start().await, good().await);
+    let files = Files::new(&format!(
+        "{}adminSocket: first.sock\n",
+        upstream(good.address)
+    ));
+    let text = std::fs::read_to_string(files.path("dns.yaml")).unwrap();
+    // No other test's agents are there, so that nobody takes it meanwhile.
+    let text = text.replace("listen: [127.0.0.1:0]", "listen: [127.0.0.97:0]");
+    files.write("dns.yaml", &text);
+    let first = Agent::start_in(&files).await;
+    let later = text
+        .replace(
+            "listen: [127.0.0.97:0]",
+            &format!("listen: [\"{}\"]", first.dns),
+        )
+        .replace("admin: 127.0.0.1:0", &format!("admin: {}", first.admin))
+        .replace("first.sock", "second.sock")
+        .replace(&good.address.to_string(), &resolver.address.to_string())
+        // It cannot read its cluster, and so does not join.
+        .replace("file: cluster-1.yaml", "kubeconfig: none.kubeconfig");
+    files.write("dns.yaml", &later);
+    files.write("none.kubeconfig", "none");
+    resolver.send_to(good.address);
+    let second = Agent::start_in(&files).await;
+    // One look at each of the four kinds of names, which are over when the last server has answered; the next are in a minute.
+    resolver.is_looked_at(4).await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    resolver.send_to(first.dns);
+    first.stop().await;
+    admin_port_is_taken_over(&second).await;
+    second
+        .readyz_says(&format!("upstream {}: a forwarding loop", resolver.address))
+        .await;
+    second.stop().await;
 }
 
 #[tokio::test]

@@ -75,7 +75,7 @@ async fn probed(files: &Files, wanted: impl Fn(&str, bool) -> bool) -> (String, 
 }
 
 /// Waits until somebody serves the admin port again.
-async fn admin_port_is_taken_over(by: &Agent) {
+pub(crate) async fn admin_port_is_taken_over(by: &Agent) {
     let connecting = async {
         while tokio::net::TcpStream::connect(by.admin).await.is_err() {
             tokio::time::sleep(Duration::from_millis(5)).await;

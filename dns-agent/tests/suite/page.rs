@@ -6,7 +6,7 @@ use crossmesh_dns_agent::{
     answer::{ELSEWHERE, Elsewhere, Reason},
     catalog::Cluster,
     config::Config,
-    metrics::{Exchange, Metrics, REASONS, RESULTS, ShadowResult},
+    metrics::{Exchange, Looped, Metrics, REASONS, RESULTS, ShadowResult},
 };
 
 fn page() -> String {
@@ -86,7 +86,9 @@ fn metrics() -> Metrics {
     let metrics = Metrics::default();
     let server = ([127, 0, 0, 1], 53).into();
     metrics.servers.of(server).count(Exchange::Answered);
-    metrics.servers.show_loops(&[(server, true)].into());
+    metrics
+        .servers
+        .show_loops(&[(server, Looped::default())].into());
     metrics.count_refused_catalog("cluster-1");
     metrics.count_shadow(ShadowResult::Differs, Reason::Local, 1);
     metrics.show_gateways([(([127, 0, 0, 1], 15443).into(), true)].into_iter());
