@@ -53,6 +53,19 @@ async fn stand() -> Stand {
     }
 }
 
+impl Stand {
+    /// Creates the service; its address.
+    async fn create(&self) -> IpAddr {
+        let objects = &self.cluster.objects;
+        objects.create_service(&SERVICE).await.unwrap()
+    }
+
+    async fn delete(&self) {
+        let objects = &self.cluster.objects;
+        objects.delete(&SERVICE.object()).await.unwrap();
+    }
+}
+
 fn is(address: impl Into<IpAddr>) -> impl Fn(&Answer) -> bool {
     let address = address.into();
     move |answer| answer.code == ResponseCode::NoError && answer.addresses == [address]
@@ -70,20 +83,10 @@ async fn the_clusters_dns_answers_what_the_cluster_holds_and_forwards_the_rest()
     outside.until(is(OUTSIDE_ADDRESS)).await.unwrap();
     reviews.until(is_unknown).await.unwrap();
     for _ in 0..2 {
-        let address = stand
-            .cluster
-            .objects
-            .create_service(&SERVICE)
-            .await
-            .unwrap();
+        let address = stand.create().await;
         assert!(address.to_string().starts_with("10.96."), "{address}");
         reviews.until(is(address)).await.unwrap();
-        stand
-            .cluster
-            .objects
-            .delete(&SERVICE.object())
-            .await
-            .unwrap();
+        stand.delete().await;
         reviews.until(is_unknown).await.unwrap();
     }
     assert_eq!(reviews.spells().len(), 5, "{}", reviews.told());
@@ -93,12 +96,7 @@ async fn the_clusters_dns_answers_what_the_cluster_holds_and_forwards_the_rest()
 #[tokio::test]
 async fn a_killed_api_server_comes_back_with_what_it_held_and_its_watchers_follow() {
     let mut stand = stand().await;
-    let address = stand
-        .cluster
-        .objects
-        .create_service(&SERVICE)
-        .await
-        .unwrap();
+    let address = stand.create().await;
     let reviews = Witness::start(stand.dns.address(), REVIEWS).unwrap();
     reviews.until(is(address)).await.unwrap();
     stand.cluster.api.kill();
@@ -109,19 +107,9 @@ async fn a_killed_api_server_comes_back_with_what_it_held_and_its_watchers_follo
         .await
         .expect_err("a killed API server answers nobody");
     stand.cluster.api.resume().await.unwrap();
-    stand
-        .cluster
-        .objects
-        .delete(&SERVICE.object())
-        .await
-        .unwrap();
+    stand.delete().await;
     reviews.until(is_unknown).await.unwrap();
-    let new = stand
-        .cluster
-        .objects
-        .create_service(&SERVICE)
-        .await
-        .unwrap();
+    let new = stand.create().await;
     reviews.until(is(new)).await.unwrap();
 }
 
@@ -132,20 +120,10 @@ async fn what_happens_while_the_network_is_cut_is_seen_when_it_is_mended() {
     reviews.until(is_unknown).await.unwrap();
     for weather in [Weather::Cut, Weather::Silent, Weather::Fair] {
         stand.relay.set(weather);
-        let address = stand
-            .cluster
-            .objects
-            .create_service(&SERVICE)
-            .await
-            .unwrap();
+        let address = stand.create().await;
         stand.relay.set(Weather::Fair);
         reviews.until(is(address)).await.unwrap();
-        stand
-            .cluster
-            .objects
-            .delete(&SERVICE.object())
-            .await
-            .unwrap();
+        stand.delete().await;
         reviews.until(is_unknown).await.unwrap();
     }
 }

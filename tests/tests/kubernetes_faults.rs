@@ -253,11 +253,29 @@ async fn while_nothing_is_heard_of_any_cluster_a_client_with_musl_finds_what_is_
     // With the search list behind it `example.com` has the form of a service in the namespace `com`.
     finds_both(&client, local).await;
 
+    // The same of an agent that denies for itself what no catalog has: not before it knows its cluster.
+    let listen = clusters.address(1);
+    let dns = clusters.dns.address().to_string();
+    let mut besides = besides;
+    besides["listen"] = json!([format!("{listen}:53")]);
+    besides["mode"] = json!("authoritative");
+    besides["upstreams"] = json!({"servers": [dns], "clusterZone": [dns]});
+    let authoritative = clusters.launch_agent(&besides, &[]).await.unwrap();
+    let also = Witness::start(authoritative.dns(), CART).unwrap();
+    let folder = clusters.folder().join("musl-of-authoritative");
+    let client = musl::Client::compile(&folder, listen, "shop")
+        .await
+        .unwrap();
+    finds_both(&client, local).await;
+    also.until(is_failure).await.unwrap();
+
     // What a peer may have in a namespace that exists here is denied to nobody all the while.
     cart.until(is_failure).await.unwrap();
     clusters.east.relay.set(Weather::Fair);
     cart.until(is(clusters.gateway())).await.unwrap();
+    also.until(is(clusters.gateway())).await.unwrap();
     agent.until_ready().await.unwrap();
     check(&cart, &[&is_failure, &is(clusters.gateway())]);
+    check(&also, &[&is_failure, &is(clusters.gateway())]);
     check(&reviews, &[&is(local)]);
 }

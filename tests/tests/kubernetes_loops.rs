@@ -53,7 +53,8 @@ async fn a_forwarding_loop_is_named_and_costs_nothing_but_what_goes_round_in_it(
     let local = east.objects.create_service(&REVIEWS_SERVICE).await.unwrap();
     // The agent asks the cluster's DNS, which asks the agent.
     let listen = port::free(clusters.address(0)).unwrap();
-    let looped = asking(&clusters, 1, listen).await.address();
+    let cluster_dns = asking(&clusters, 1, listen).await;
+    let looped = cluster_dns.address();
     let began = Instant::now();
     let mut one = agent(&clusters, listen, &[looped]).await;
     one.until_logs("forwarding loop").await.unwrap();
@@ -87,11 +88,9 @@ async fn a_loop_through_two_agents_and_two_copies_of_the_clusters_dns_is_named_b
         port::free(clusters.address(0)).unwrap(),
         port::free(clusters.address(1)).unwrap(),
     );
-    let (dns_b, dns_a) = (
-        asking(&clusters, 2, at_b).await,
-        asking(&clusters, 3, at_a).await,
-    );
-    let (dns_b, dns_a) = (dns_b.address(), dns_a.address());
+    let of_b = asking(&clusters, 2, at_b).await;
+    let of_a = asking(&clusters, 3, at_a).await;
+    let (dns_b, dns_a) = (of_b.address(), of_a.address());
     let began = Instant::now();
     let a = agent(&clusters, at_a, &[dns_b]).await;
     let mut b = agent(&clusters, at_b, &[dns_a]).await;

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::support::{
     agent::{Files, PATIENCE, ask_udp, data, get, upstream},
-    message::{query, reply},
+    message::{QUESTION, query, question_of, record, reply, soa},
     servers::{Scripted, nobody},
 };
 
@@ -44,9 +44,13 @@ impl Drop for Running {
 
 /// Starts it and reads the line with its addresses.
 fn start(files: &Files) -> (Running, SocketAddr, SocketAddr) {
+    start_logging(files, Stdio::null())
+}
+
+fn start_logging(files: &Files, log: Stdio) -> (Running, SocketAddr, SocketAddr) {
     let child = command(files)
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(log)
         .spawn()
         .unwrap();
     let mut child = Running(child);
@@ -155,6 +159,68 @@ async fn what_is_under_way_when_it_ends_is_still_answered() {
     let reply = waiting.join_next().await.unwrap().unwrap();
     assert_eq!(reply[3] & 0x0f, 3);
     assert_eq!(child.0.wait().unwrap().code(), Some(0));
+}
+
+/// Each difference is a line with the name and both answers, in the log as people have it.
+#[tokio::test]
+async fn in_shadow_mode_the_log_says_what_would_be_answered_otherwise() {
+    let server = Scripted::start(|query, _| {
+        let reviews = question_of(query).starts_with(b"\x07reviews");
+        let other = [record(QUESTION, 1, 7, &[10, 1, 0, 77])];
+        let denial = [record(b"\x00", 6, 30, &soa(30))];
+        Some(if reviews {
+            reply(query, 0x8580, [&other, &[], &[]])
+        } else {
+            reply(query, 0x8583, [&[], &denial, &[]])
+        })
+    })
+    .await;
+    let lines = format!(
+        "mode: shadow\nshadow: {{settle: 20ms}}\n{}",
+        upstream(server.address)
+    );
+    let files = Files::new(&lines);
+    let log = files.path("log");
+    let (child, dns, admin) = start_logging(&files, std::fs::File::create(&log).unwrap().into());
+    for name in ["catalog.shop", "reviews.shop"] {
+        let asked = query(&format!("{name}.svc.cluster.local")).bytes();
+        ask_udp(dns, &asked).await;
+    }
+    let said = || {
+        let log = std::fs::read_to_string(&log).unwrap();
+        let said = log.lines().filter_map(|line| {
+            let (_, said) = line.split_once("shadow: would be answered otherwise ")?;
+            Some(said.to_owned())
+        });
+        let mut said: Vec<String> = said.collect();
+        said.sort();
+        said
+    };
+    let waiting = async {
+        while said().len() < 2 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, waiting).await;
+    assert!(waited.is_ok(), "{:?}", std::fs::read_to_string(&log));
+    let expected = [
+        "name=catalog.shop.svc.cluster.local rtype=A result=\"ours-only\" reason=\"gateway\" ours=\"203.0.113.7\" \
+         theirs=\"nxdomain\" queries=1 unsaid=0",
+        "name=reviews.shop.svc.cluster.local rtype=A result=\"differs\" reason=\"local\" ours=\"10.1.0.9\" \
+         theirs=\"10.1.0.77\" queries=1 unsaid=0",
+    ];
+    assert_eq!(said(), expected);
+    // What is said is what is counted.
+    let (_, metrics) = get(admin, "/metrics").await.unwrap();
+    let metrics = String::from_utf8(metrics).unwrap();
+    for counted in [
+        "{result=\"ours-only\",reason=\"gateway\"} 1",
+        "{result=\"differs\",reason=\"local\"} 1",
+    ] {
+        let line = format!("crossmesh_dns_shadow_total{counted}\n");
+        assert!(metrics.contains(&line), "{metrics}");
+    }
+    drop(child);
 }
 
 #[tokio::test]

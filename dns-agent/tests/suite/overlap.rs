@@ -15,6 +15,8 @@ use crossmesh_dns_agent::{
     probe::{At, probe},
 };
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
 use crate::support::{
     agent::{Agent, Files, PATIENCE, ask_udp, data, upstream},
     api::{Api, Fault, SERVICES},
@@ -74,6 +76,19 @@ async fn probed(files: &Files, wanted: impl Fn(&str, bool) -> bool) -> (String, 
     tokio::time::timeout(PATIENCE, asking).await.unwrap()
 }
 
+/// A page of the admin interface at a socket.
+async fn at_socket(socket: &std::path::Path, path: &str) -> (u16, String) {
+    let mut stream = tokio::net::UnixStream::connect(socket).await.unwrap();
+    let request = format!("GET {path} HTTP/1.0\r\nhost: agent\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply).await.unwrap();
+    let reply = String::from_utf8_lossy(&reply).into_owned();
+    let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap();
+    (status.parse().unwrap(), body.to_owned())
+}
+
 /// Waits until somebody serves the admin port again.
 pub(crate) async fn admin_port_is_taken_over(by: &Agent) {
     let connecting = async {
@@ -116,6 +131,28 @@ async fn a_later_agent_joins_when_it_knows_the_cluster_and_stays_when_the_earlie
     let (page, ready) = probed(&later, |page, _| page.contains("timed-out")).await;
     assert!(!ready && page.contains("pending: listeners"), "{page}");
     assert_eq!(answered(&first, 20).await, 20.0, "the first has all");
+    // Its admin interface is up at the socket, whole; the port is the first one's alone.
+    for (path, status, part) in [
+        ("/livez", 200, "alive"),
+        ("/readyz", 503, "catalog cluster-1: timed-out"),
+        (
+            "/metrics",
+            200,
+            "crossmesh_dns_catalog_state{cluster=\"cluster-1\",state=\"timed-out\"} 1",
+        ),
+        ("/v1/status", 200, ""),
+        ("/v1/table", 200, ""),
+    ] {
+        let (found, body) = at_socket(&later.path("second.sock"), path).await;
+        assert!(
+            found == status && body.contains(part),
+            "{path}: {found} {body}"
+        );
+    }
+    for _ in 0..20 {
+        let (_, page) = first.text("/readyz").await;
+        assert!(page.starts_with("ready\ncatalog cluster-1: "), "{page}");
+    }
 
     // Once it can, both answer.
     api.set_fault(Fault::None);
