@@ -9,7 +9,10 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::SocketAddr,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -53,6 +56,8 @@ pub(super) struct Loops {
     /// By their first label, and whether each has come back.
     under_way: Mutex<HashMap<Box<[u8]>, bool>>,
     again: Notify,
+    /// Rounds in a row that found failures.
+    failures: AtomicU32,
 }
 
 impl Loops {
@@ -64,7 +69,18 @@ impl Loops {
             ourselves: Agent { id: Id(id), name },
             under_way: Mutex::default(),
             again: Notify::new(),
+            failures: AtomicU32::new(0),
         }
+    }
+
+    /// How soon to look again for the sake of failures. Ever later: some servers refuse such names for good.
+    fn after_failures(&self, failed: bool) -> Duration {
+        if !failed {
+            self.failures.store(0, Ordering::Relaxed);
+            return PERIOD;
+        }
+        let rounds = self.failures.fetch_add(1, Ordering::Relaxed).min(8);
+        PERIOD.min(SOON * 2_u32.pow(rounds))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Box<[u8]>, bool>> {
@@ -105,6 +121,14 @@ enum Found {
     Nobody,
     /// It gave no answer, so that nothing can be said.
     Nothing,
+    /// Nor can it when the answer is a failure: whoever it asks may not be there yet.
+    Failure,
+}
+
+impl Found {
+    fn says_nothing(&self) -> bool {
+        matches!(self, Self::Nothing | Self::Failure)
+    }
 }
 
 impl Upstream {
@@ -138,14 +162,18 @@ impl Upstream {
             }))
         });
         let mut wait = PERIOD;
+        let mut failed = false;
         for (server, realm, found) in join_all(looks).await.into_iter().flatten() {
             let comes_back = matches!(&found, Found::Agent(lead) if lead.back);
             if comes_back {
                 wait = wait.min(SOON);
             }
             let lead = match self.make_sure(server, realm, found).await {
-                Found::Nothing => {
-                    wait = wait.min(SOON);
+                found @ (Found::Nothing | Found::Failure) => {
+                    if matches!(found, Found::Nothing) || server.leads_back(realm) {
+                        wait = wait.min(SOON);
+                    }
+                    failed |= matches!(found, Found::Failure);
                     if server.leads_back(realm) {
                         // It may be mended, and keep such names from everybody.
                         server.set_lead(realm, None);
@@ -173,6 +201,7 @@ impl Upstream {
             }
             self.say(server, realm, before.as_ref(), lead.as_ref());
         }
+        wait = wait.min(self.loops.after_failures(failed));
         let mut shown: BTreeMap<_, Looped> = BTreeMap::new();
         for server in self.pools(&general).flat_map(Pool::all) {
             let looped = shown.entry(server.address()).or_default();
@@ -239,13 +268,10 @@ impl Upstream {
             Found::Agent(lead) if lead.back && !leads_back => {
                 |next| matches!(next, Found::Agent(lead) if lead.back)
             }
-            Found::Nothing if leads_back => |next| matches!(next, Found::Nothing),
+            found if found.says_nothing() && leads_back => Found::says_nothing,
             _ => return found,
         };
-        let looks = match &found {
-            Found::Nothing => SILENT,
-            _ => LOOKS,
-        };
+        let looks = if found.says_nothing() { SILENT } else { LOOKS };
         for _ in 1..looks {
             let patience = self.timeout.min(ONE_OF_MANY);
             let next = self.look_at(server.address(), realm, patience).await;
@@ -281,7 +307,8 @@ impl Upstream {
                 path: vec![ourselves.id],
                 back: true,
             }),
-            (None, _) if answered.is_ok() => Found::Nobody,
+            (None, _) if is_answered => Found::Nobody,
+            (None, _) if answered.is_ok() => Found::Failure,
             (None, _) => Found::Nothing,
         }
     }

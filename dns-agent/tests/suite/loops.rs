@@ -13,7 +13,7 @@ use tokio::{net::UdpSocket, sync::watch, task::JoinSet, time::timeout};
 use crate::overlap::admin_port_is_taken_over;
 use crate::support::{
     agent::{Agent, Files, PATIENCE, ask_udp, upstream},
-    message::{name, query, question_of},
+    message::{name, query, question_of, reply},
     servers::{Scripted, good, looks_for_loops},
 };
 
@@ -31,6 +31,8 @@ enum Ways {
     Both([SocketAddr; 2]),
     /// That way, but what looks for loops is dropped.
     Dropping(SocketAddr),
+    /// Nowhere: all is answered by a failure.
+    Failing,
 }
 
 /// Sends every question on to where it is told, once it is told, as a resolver does.
@@ -105,6 +107,11 @@ impl Resolver {
                         }
                         Ways::Dropping(_) if is_look => return,
                         Ways::Dropping(target) => target,
+                        Ways::Failing => {
+                            let failure = reply(&query, 0x8182, [&[], &[], &[]]);
+                            let _ = socket.send_to(&failure, client).await;
+                            return;
+                        }
                     };
                     let reply = ask_udp(target, &query).await;
                     // Some clients have gone by then.
@@ -353,6 +360,20 @@ async fn a_server_that_asks_others_at_the_same_time_is_asked_as_ever() {
     let (resolver, _good, agent) = behind(Ways::Both).await;
     let names = ["a.example.com", "b.example.com", "c.example.com"];
     check_that_names_are_found(&resolver, &agent, names).await;
+    agent.stop().await;
+}
+
+/// As when the agents of several nodes start, and the servers between them cannot reach all of them yet.
+#[tokio::test]
+async fn a_server_that_fails_is_looked_at_again_soon() {
+    let resolver = Resolver::start().await;
+    let agent = Agent::start(&upstream(resolver.address)).await;
+    resolver.to.send_replace(Ways::Failing);
+    // One look at each of the four kinds of names.
+    resolver.is_looked_at(4).await;
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    resolver.send_to(agent.dns);
+    agent.metric_becomes(&resolver.metric(), 1.0).await;
     agent.stop().await;
 }
 
