@@ -33,6 +33,8 @@ pub(crate) enum Fault {
     Expired,
     /// The list of services goes on for ever, whatever was asked for.
     NeverDone,
+    /// The watch of EndpointSlices tells of one that is larger than any can be.
+    Giant,
     /// The watch of EndpointSlices tells of ever more of them.
     Flood,
 }

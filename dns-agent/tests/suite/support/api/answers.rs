@@ -37,7 +37,7 @@ pub(super) async fn handle(State(world): State<Arc<World>>, request: Request) ->
         return status(StatusCode::UNAUTHORIZED, "Unauthorized", "not this token");
     }
     match fault {
-        Fault::None | Fault::NeverDone | Fault::Flood => {}
+        Fault::None | Fault::NeverDone | Fault::Flood | Fault::Giant => {}
         Fault::Unauthorised => {
             return status(StatusCode::UNAUTHORIZED, "Unauthorized", "no such token");
         }
@@ -106,8 +106,10 @@ pub(super) async fn handle(State(world): State<Arc<World>>, request: Request) ->
         if from < world.lock().oldest {
             return status(StatusCode::GONE, "Expired", "too old resource version");
         }
-        if fault == Fault::Flood && resource == SLICES {
-            return flood(world);
+        match fault {
+            Fault::Flood if resource == SLICES => return flood(world),
+            Fault::Giant if resource == SLICES => return giant(),
+            _ => {}
         }
         return watch(world, resource, query, from);
     }
@@ -186,6 +188,17 @@ fn watch(
         }
     });
     Body::from_stream(events).into_response()
+}
+
+/// A slice as an API server would tell it that had taken one of 9 MiB.
+fn giant() -> Response {
+    let metadata = json!({
+        "namespace": "shop", "name": "giant", "resourceVersion": "1",
+        "annotations": {"large": "x".repeat(9 << 20)}
+    });
+    let slice = json!({"metadata": metadata, "addressType": "IPv4", "endpoints": []});
+    let event = json!({"type": "ADDED", "object": slice});
+    Body::from(format!("{event}\n")).into_response()
 }
 
 /// New slices, of a service that nobody has, for as long as the fault lasts.
