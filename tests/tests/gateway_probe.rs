@@ -1,10 +1,13 @@
 //! Probes by TLS of a real Envoy that passes TLS on by its SNI, as Istio's east-west gateways do: the agent sees that what is
-//! behind the gateway is gone, which a connection alone does not show.
+//! behind the gateway is gone, or that the gateway hangs, which a connection alone does not show.
 #![cfg(test)]
 
+use std::time::{Duration, Instant};
+
+use crossmesh_e2e::command::Command;
 use crossmesh_e2e::envoy::{Envoy, Setup};
 use crossmesh_e2e::kubernetes::clusters::{Clusters, Surroundings};
-use crossmesh_e2e::kubernetes::streams::{CATALOG_SERVICE, check, is, is_empty};
+use crossmesh_e2e::kubernetes::streams::{CATALOG_SERVICE, Wanted, check, is, is_empty};
 use crossmesh_e2e::kubernetes::witness::Witness;
 use crossmesh_e2e::names::{CATALOG, GATEWAY_PORT, passthrough_sni};
 use crossmesh_e2e::pki::Root;
@@ -82,6 +85,23 @@ async fn a_gateway_that_leads_nowhere_leaves_the_answers_until_it_leads_there_ag
     tls.until(is_empty).await.unwrap();
     let _second_sidecar = sidecar(&site).await;
     tls.until(is(address)).await.unwrap();
+    // The gateway hangs: the kernel takes connections for it, and nobody says anything on them.
+    let signal = async |signal: &str| {
+        let pid = first_gateway.pid().to_string();
+        let kill = Command::of_machine("kill").args([signal, &pid]);
+        kill.output().await.unwrap();
+    };
+    signal("-STOP").await;
+    let hung = Instant::now();
+    let since = tls.until(is_empty).await.unwrap();
+    let (took, bound) = (
+        since.saturating_duration_since(hung),
+        3 * Duration::from_millis(200) + Duration::from_secs(1),
+    );
+    println!("out of the answers after {took:?}, at most {bound:?}");
+    assert!(took < bound, "{took:?} of {bound:?}");
+    signal("-CONT").await;
+    tls.until(is(address)).await.unwrap();
     // The gateway itself ends.
     drop(first_gateway);
     tls.until(is_empty).await.unwrap();
@@ -91,6 +111,9 @@ async fn a_gateway_that_leads_nowhere_leaves_the_answers_until_it_leads_there_ag
     tcp.until(is(address)).await.unwrap();
 
     let there = is(address);
-    check(&tls, &[&there, &is_empty, &there, &is_empty, &there]);
+    let seen: [Wanted<'_>; 7] = [
+        &there, &is_empty, &there, &is_empty, &there, &is_empty, &there,
+    ];
+    check(&tls, &seen);
     check(&tcp, &[&there, &is_empty, &there]);
 }
