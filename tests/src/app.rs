@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, Result};
-use http_body_util::Full;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -15,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::background::Background;
+use crate::grpc;
 
 /// A running application. Dropping it stops it.
 #[derive(Debug)]
@@ -25,7 +27,7 @@ pub struct App {
 
 impl App {
     /// Starts one at a free port of `ip`. Every response begins with the line `says`; the lines
-    /// after it are the request line and the headers as they arrived.
+    /// after it are the request line and the headers as they arrived. A gRPC call is answered with the same as a message.
     pub fn start(ip: IpAddr, says: &str) -> Result<Self> {
         let listener = std::net::TcpListener::bind((ip, 0))
             .with_context(|| format!("an application at {ip}"))?;
@@ -56,7 +58,7 @@ async fn serve(listener: std::net::TcpListener, says: String) -> Result<()> {
                 let says = says.clone();
                 connections.spawn(async move {
                     let service = service_fn(move |request| {
-                        let response = Response::new(Full::new(Bytes::from(echo(&says, &request))));
+                        let response = answer(&says, &request);
                         async move { Ok::<_, Infallible>(response) }
                     });
                     // A connection that breaks is its client's affair; the tests look at what the client got.
@@ -65,6 +67,15 @@ async fn serve(listener: std::net::TcpListener, says: String) -> Result<()> {
             }
             Some(_) = connections.join_next() => {}
         }
+    }
+}
+
+fn answer(says: &str, request: &Request<Incoming>) -> Response<UnsyncBoxBody<Bytes, Infallible>> {
+    let text = echo(says, request);
+    if grpc::is_call(request.headers()) {
+        grpc::answer(text.as_bytes())
+    } else {
+        Response::new(Full::new(Bytes::from(text)).boxed_unsync())
     }
 }
 

@@ -12,7 +12,6 @@ mod modules;
 mod report;
 mod rules;
 mod stand;
-mod tls;
 mod variant;
 mod vm;
 

@@ -130,6 +130,17 @@ impl Envoy {
         })
     }
 
+    /// Its counters and gauges whose names hold these words, but for those that never moved.
+    pub async fn counters(&self, words: &str) -> Result<BTreeMap<String, u64>> {
+        let stats = self.get(&format!("/stats?usedonly&filter={words}")).await?;
+        // What is no number is a histogram.
+        let numbers = stats.lines().filter_map(|line| {
+            let (name, value) = line.rsplit_once(": ")?;
+            Some((name.to_owned(), value.parse().ok()?))
+        });
+        Ok(numbers.filter(|(_, value)| *value > 0).collect())
+    }
+
     /// Its log so far.
     #[must_use]
     pub fn log(&self) -> String {

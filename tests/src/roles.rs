@@ -6,6 +6,7 @@ pub mod client;
 pub mod forwarder;
 pub mod gateway;
 pub mod module;
+pub mod protocols;
 pub mod server;
 pub mod tcp;
 
@@ -117,6 +118,25 @@ pub fn mtls_listener(address: SocketAddr, identity: &Identity, filters: &[Value]
             "filters": filters,
         }],
     })
+}
+
+/// An inbound listener with two chains, as a PERMISSIVE sidecar of Istio has them: mutual TLS, and plaintext, which so reaches
+/// the filters too.
+#[must_use]
+pub fn permissive_listener(address: SocketAddr, identity: &Identity, filters: &[Value]) -> Value {
+    let mut listener = mtls_listener(address, identity, filters);
+    listener["listener_filters"] = json!([tls_inspector()]);
+    let mut tls = listener["filter_chains"][0].take();
+    tls["name"] = json!("mutual-tls");
+    tls["filter_chain_match"] = json!({"transport_protocol": "tls"});
+    tls["transport_socket"]["typed_config"]["common_tls_context"]["alpn_protocols"] =
+        json!(["h2", "http/1.1"]);
+    listener["filter_chains"] = json!([tls, {
+        "name": "plaintext",
+        "filter_chain_match": {"transport_protocol": "raw_buffer"},
+        "filters": filters,
+    }]);
+    listener
 }
 
 /// Finds out, before a filter chain is chosen, whether a connection is TLS and which name it asks for.

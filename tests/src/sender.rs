@@ -1,13 +1,14 @@
-//! Requests on one connection, over HTTP/1.1 or HTTP/2: what both the benchmark and the soak send.
+//! Requests on one connection, over HTTP/1.1 or HTTP/2: what the benchmark, the soak and callers send.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 
 use anyhow::Result;
 use http_body_util::{BodyExt, Empty};
-use hyper::body::Bytes;
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper::http::request::Builder;
-use hyper::{Request, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -36,17 +37,20 @@ impl Protocol {
     }
 }
 
-/// What sends on a connection.
+/// What sends on a connection; requests without a body, if nothing else is said.
 #[derive(Debug)]
-pub(crate) enum Sender {
-    Http1(http1::SendRequest<Empty<Bytes>>),
-    Http2(http2::SendRequest<Empty<Bytes>>),
+pub(crate) enum Sender<B = Empty<Bytes>> {
+    Http1(http1::SendRequest<B>),
+    Http2(http2::SendRequest<B>),
 }
 
 /// The connection: it must run as long as something is sent. That it breaks shows in the requests.
 pub(crate) type Connection = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-impl Sender {
+impl<B> Sender<B>
+where
+    B: Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
+{
     /// Begins to speak on a stream.
     pub(crate) async fn begin<S>(protocol: Protocol, stream: S) -> Result<(Self, Connection)>
     where
@@ -71,9 +75,9 @@ impl Sender {
         })
     }
 
-    /// One request and its whole answer; the status.
-    pub(crate) async fn send(&mut self, request: Request<Empty<Bytes>>) -> Result<StatusCode> {
-        let answer = match self {
+    /// One request; its answer, as soon as the headers are there.
+    pub(crate) async fn exchange(&mut self, request: Request<B>) -> Result<Response<Incoming>> {
+        Ok(match self {
             Self::Http1(sender) => {
                 sender.ready().await?;
                 sender.send_request(request).await?
@@ -82,7 +86,12 @@ impl Sender {
                 sender.ready().await?;
                 sender.send_request(request).await?
             }
-        };
+        })
+    }
+
+    /// One request and its whole answer; the status.
+    pub(crate) async fn send(&mut self, request: Request<B>) -> Result<StatusCode> {
+        let answer = self.exchange(request).await?;
         let status = answer.status();
         answer.into_body().collect().await?;
         Ok(status)

@@ -1,7 +1,10 @@
-//! Every verdict of the HTTP filter in a real Envoy, over HTTP/1.1, HTTP/2 and gRPC.
+//! What of a request rules can ask for, in a real Envoy, over HTTP/1.1, HTTP/2 and gRPC. Every verdict by every protocol is in
+//! `matrix.rs`.
 #![cfg(test)]
 
-use crossmesh_e2e::names::{BATCH, FRONTEND};
+use crossmesh_e2e::caller::Caller;
+use crossmesh_e2e::grpc;
+use crossmesh_e2e::names::{BATCH, CATALOG, FRONTEND};
 use crossmesh_e2e::pki::{Identity, Root};
 use crossmesh_e2e::plugin::policy_of_scenario;
 use crossmesh_e2e::stand::{SAYS, Stand};
@@ -201,50 +204,63 @@ async fn every_verdict_is_the_same_over_both_protocols() {
 }
 
 #[tokio::test]
-async fn a_refused_grpc_call_reads_permission_denied_in_grpc_status() {
+async fn a_grpc_method_is_a_path_and_its_refusal_permission_denied() {
     let stand = stand().await;
-    let call = |id: &str, path: &str, protocol: &str| {
-        let identity = certificate(&stand, id);
-        let request = stand
-            .request(Some(&identity), path)
-            .unwrap()
-            .method("POST")
-            .args([protocol]);
-        request
-            .header("content-type: application/grpc")
-            .header("te: trailers")
-    };
-    for protocol in ["--http2", "--http1.1"] {
-        let (reply, entry) = stand
-            .send(call(FRONTEND, "/shop.Catalog/Read", protocol))
-            .await
-            .unwrap();
-        assert_eq!(
-            (reply.status, entry.decision.as_deref()),
-            (200, Some("ALLOW rule:grpc-readers"))
-        );
-        assert!(reply.body.starts_with(SAYS), "{reply:?}");
-
-        let (reply, entry) = stand
-            .send(call(BATCH, "/shop.Catalog/Read", protocol))
-            .await
-            .unwrap();
-        assert_eq!(
-            entry.details.as_deref(),
-            Some("crossmesh_denied[default:peerMesh]")
-        );
-        assert_eq!(
-            reply.header("grpc-status"),
-            Some("7"),
-            "PERMISSION_DENIED: {reply:?}"
-        );
-        assert_eq!((reply.status, reply.body.as_str()), (200, ""));
-        let message = reply.header("grpc-message").unwrap_or_default();
-        assert!(
-            message.contains("access denied") && !message.contains("default:"),
-            "{reply:?}"
-        );
+    for (at, (id, method, decision)) in [
+        (FRONTEND, "/shop.Catalog/Read", "ALLOW rule:grpc-readers"),
+        (FRONTEND, "/shop.Catalog/Write", DENIED),
+        (BATCH, "/shop.Catalog/Read", DENIED),
+        (FRONTEND, "/admin", "DENY rule:no-admin"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let caller = Caller {
+            to: stand.sidecar.address,
+            identity: Some(certificate(&stand, id)),
+        };
+        let request_id = format!("call {at}");
+        let headers = [("x-request-id", &*request_id)];
+        let outcome = caller.grpc(CATALOG, method, "which?", &headers).await;
+        let outcome = outcome.unwrap();
+        let log = &stand.sidecar.access_log;
+        let entry = log.entry(&request_id).await.unwrap();
+        assert_eq!(entry.decision.as_deref(), Some(decision), "{method}");
+        let (verdict, by) = decision.split_once(' ').unwrap();
+        if verdict == "ALLOW" {
+            assert_eq!(outcome.status, grpc::OK, "{outcome:?}");
+            assert!(outcome.answer.unwrap().starts_with(SAYS));
+        } else {
+            let details = format!("crossmesh_denied[{by}]");
+            assert_eq!(entry.details, Some(details));
+            let denied = grpc::Outcome {
+                status: grpc::PERMISSION_DENIED,
+                message: "access denied by mesh policy".to_owned(),
+                answer: None,
+            };
+            assert_eq!(outcome, denied);
+        }
     }
+}
+
+/// No gRPC, but what some clients and bridges send: the status is where they look for it.
+#[tokio::test]
+async fn grpc_headers_over_http_1_read_permission_denied_too() {
+    let stand = stand().await;
+    let identity = certificate(&stand, BATCH);
+    let request = stand
+        .request(Some(&identity), "/shop.Catalog/Read")
+        .unwrap()
+        .method("POST")
+        .args(["--http1.1"])
+        .header("content-type: application/grpc");
+    let (reply, entry) = stand.send(request).await.unwrap();
+    assert_eq!(
+        entry.details.as_deref(),
+        Some("crossmesh_denied[default:peerMesh]")
+    );
+    assert_eq!((reply.status, reply.body.as_str()), (200, ""));
+    assert_eq!(reply.header("grpc-status"), Some("7"), "{reply:?}");
 }
 
 #[tokio::test]

@@ -13,9 +13,10 @@ use super::load::{Answers, Bound, Load};
 use super::machine::{Cores, Worker, run_on};
 use super::stand::Stand;
 use super::variant::{Filter, Variant};
-use super::{Plan, rules, tls};
+use super::{Plan, rules};
 use crate::pki::Root;
 use crate::sender::Protocol;
+use crate::tls;
 
 /// How long a variant may take for its requests in one round: ten thousand rules of RBAC take milliseconds for each.
 const MOST_TIME: Duration = Duration::from_millis(500);

@@ -6,9 +6,9 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::{as_the_client_speaks, cluster, router, tls_context, tls_inspector};
+use super::{as_the_client_speaks, cluster, permissive_listener, router};
 use crate::access_log::AccessLog;
-use crate::envoy::{Envoy, Node, Setup, socket_address};
+use crate::envoy::{Envoy, Node, Setup};
 use crate::pki::Identity;
 use crate::plugin::Plugin;
 
@@ -44,7 +44,11 @@ impl Server {
         let access_log = AccessLog::at(folder.join("access.log"));
         let setup = Setup {
             node: self.node.clone(),
-            listeners: vec![self.listener(&access_log)?],
+            listeners: vec![permissive_listener(
+                self.listen,
+                &self.identity,
+                &[self.http_connection_manager(&access_log)?],
+            )],
             clusters: vec![self.application_cluster()],
         };
         let name = format!(
@@ -57,39 +61,6 @@ impl Server {
             access_log,
             address: self.listen,
         })
-    }
-
-    /// Two chains, as a PERMISSIVE sidecar of Istio has them: mutual TLS, and plaintext, which so reaches the filter.
-    fn listener(&self, access_log: &AccessLog) -> Result<Value> {
-        let mut tls = tls_context(&self.identity, &Value::Null);
-        tls["alpn_protocols"] = json!(["h2", "http/1.1"]);
-        let http = self.http_connection_manager(access_log)?;
-        Ok(json!({
-            "name": "inbound",
-            "traffic_direction": "INBOUND",
-            "address": socket_address(self.listen),
-            "listener_filters": [tls_inspector()],
-            "filter_chains": [
-                {
-                    "name": "mutual-tls",
-                    "filter_chain_match": {"transport_protocol": "tls"},
-                    "transport_socket": {
-                        "name": "envoy.transport_sockets.tls",
-                        "typed_config": {
-                            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-                            "common_tls_context": tls,
-                            "require_client_certificate": true,
-                        },
-                    },
-                    "filters": [http],
-                },
-                {
-                    "name": "plaintext",
-                    "filter_chain_match": {"transport_protocol": "raw_buffer"},
-                    "filters": [http],
-                },
-            ],
-        }))
     }
 
     fn http_connection_manager(&self, access_log: &AccessLog) -> Result<Value> {

@@ -1,4 +1,4 @@
-//! The generator's side of mutual TLS.
+//! The client's side of mutual TLS, for clients that curl is not: the generators', and those that speak gRPC or bytes.
 
 use std::fs;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use tokio_rustls::rustls::{
 use crate::pki::Identity;
 
 /// A client that shows this certificate.
-pub(super) fn client(identity: &Identity) -> Result<Arc<ClientConfig>> {
+pub(crate) fn client(identity: &Identity) -> Result<Arc<ClientConfig>> {
     let read = |file| fs::read(file).with_context(|| format!("reading {file:?}"));
     let mut roots = RootCertStore::empty();
     for root in CertificateDer::pem_slice_iter(&read(&identity.bundle)?) {
