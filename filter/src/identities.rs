@@ -1,7 +1,7 @@
 //! Who a certificate says its holder is, kept by the certificate's digest, and whom a forwarder names, kept by what it
 //! says: reading either and looking up an identity costs more than finding it again, and one peer sends many requests.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 
@@ -127,6 +127,8 @@ pub(crate) struct Identities {
     by_digest: Kept,
     by_uri: Kept,
     by_forwarded: Kept,
+    plaintext: OnceCell<Rc<Identity>>,
+    passthrough: OnceCell<Rc<Identity>>,
 }
 
 impl Identities {
@@ -136,7 +138,21 @@ impl Identities {
             by_digest: Kept::new(),
             by_uri: Kept::new(),
             by_forwarded: Kept::new(),
+            plaintext: OnceCell::new(),
+            passthrough: OnceCell::new(),
         }
+    }
+
+    /// Whoever has no certificate.
+    pub(crate) fn plaintext(&self, policy: &Policy) -> Rc<Identity> {
+        let identify = || Rc::new(Identity::of_peer(policy, &Peer::Plaintext));
+        Rc::clone(self.plaintext.get_or_init(identify))
+    }
+
+    /// Whoever speaks TLS that does not end here.
+    pub(crate) fn passthrough(&self, policy: &Policy) -> Rc<Identity> {
+        let identify = || Rc::new(Identity::of_peer(policy, &Peer::Passthrough));
+        Rc::clone(self.passthrough.get_or_init(identify))
     }
 
     /// The holder of the certificate of this connection, which has this digest. Only of one not seen before is the

@@ -5,7 +5,7 @@
 //! | yes | one | | its holder |
 //! | | | a sidecar's outbound listener | none: it is the workload's own |
 //! | yes | none | | plaintext |
-//! | no | | Istio's filters name the tunnel's peer (HBONE) | that one |
+//! | no | | it is internal, and Istio's filters name the tunnel's peer (HBONE) | that one |
 //! | no | | TCP, and the TLS hello was inspected and names a server | passthrough |
 //! | no | | | plaintext |
 //!
@@ -14,15 +14,16 @@
 
 use std::rc::Rc;
 
-use crossmesh_policy::Peer;
-
 use crate::encoding;
-use crate::host::{self, Attribute, Failure};
+use crate::host::{self, Answer, Attribute, Failure};
 use crate::identities::{self, Identity};
 use crate::root::Active;
 
 /// Envoy's `TrafficDirection.OUTBOUND`.
 const OUTBOUND: i64 = 2;
+
+/// What the address of an internal listener begins with.
+const INTERNAL: &[u8] = b"envoy://";
 
 /// Who is at the other end.
 #[derive(Debug)]
@@ -41,18 +42,19 @@ pub(crate) enum End {
 /// declared to have (Istio declares those of gateways outbound). So with a certificate one attribute is all that is
 /// read. A listener of unspecified direction is judged too.
 pub(crate) fn of_request(active: &Active) -> Result<End, Failure> {
-    if let Some(identity) = holder(active)? {
+    let digest = host::attribute(Attribute::PEER_DIGEST)?;
+    let tls = digest.is_some() || is_tls()?;
+    // Without TLS there is no certificate to ask for.
+    if tls && let Some(identity) = holder(active, digest)? {
         return Ok(End::Peer(identity));
     }
     if carries_own(active)? {
         return Ok(End::Own);
     }
-    if !is_tls()?
-        && let Some(identity) = tunnelled(active)?
-    {
+    if !tls && let Some(identity) = tunnelled(active)? {
         return Ok(End::Peer(identity));
     }
-    Ok(without_identity(active, &Peer::Plaintext))
+    Ok(End::Peer(active.identities.plaintext(&active.policy)))
 }
 
 /// The peer of a connection. `handshake_over` if the client's own bytes have been seen; else no certificate is asked
@@ -66,13 +68,13 @@ pub(crate) fn of_connection(
         if !handshake_over && !presented_certificate()? {
             return Ok(End::NotYetKnown);
         }
-        if let Some(identity) = holder(active)? {
+        if let Some(identity) = holder(active, host::attribute(Attribute::PEER_DIGEST)?)? {
             return Ok(End::Peer(identity));
         }
         return if carries_own(active)? {
             Ok(End::Own)
         } else {
-            Ok(without_identity(active, &Peer::Plaintext))
+            Ok(End::Peer(active.identities.plaintext(&active.policy)))
         };
     }
     if carries_own(active)? {
@@ -81,12 +83,12 @@ pub(crate) fn of_connection(
     if let Some(identity) = tunnelled(active)? {
         return Ok(End::Peer(identity));
     }
-    let peer = if sni.is_some() {
-        Peer::Passthrough
+    let identities = &active.identities;
+    Ok(End::Peer(if sni.is_some() {
+        identities.passthrough(&active.policy)
     } else {
-        Peer::Plaintext
-    };
-    Ok(without_identity(active, &peer))
+        identities.plaintext(&active.policy)
+    }))
 }
 
 /// The server's identity, once there is a connection to it that it authenticated; none if there is no connection.
@@ -97,13 +99,12 @@ pub(crate) fn of_upstream(active: &Active) -> Result<Option<Rc<Identity>>, Failu
     if host::attribute(Attribute::UPSTREAM_ADDRESS)?.is_none() {
         return Ok(None);
     }
-    let nobody = Identity::of_peer(&active.policy, &Peer::Plaintext);
-    Ok(Some(Rc::new(nobody)))
+    Ok(Some(active.identities.plaintext(&active.policy)))
 }
 
-/// The holder of the client's certificate.
-fn holder(active: &Active) -> Result<Option<Rc<Identity>>, Failure> {
-    if let Some(digest) = host::attribute(Attribute::PEER_DIGEST)? {
+/// The holder of the client's certificate, by its digest if Envoy tells it.
+fn holder(active: &Active, digest: Option<Answer>) -> Result<Option<Rc<Identity>>, Failure> {
+    if let Some(digest) = digest {
         let identity = active.identities.of_digest(&active.policy, &digest)?;
         return Ok(Some(identity));
     }
@@ -116,21 +117,26 @@ fn holder(active: &Active) -> Result<Option<Rc<Identity>>, Failure> {
 
 /// The peer of the tunnel that an internal listener is the end of.
 ///
-/// Asked only where the connection itself carries no certificate: there is none on an internal listener. That the
-/// listener is internal does not show (Istio gives its connections the addresses of the tunnel's ends), and need not:
-/// filter state is set by Envoy's own configuration only, and by no byte that a client sends.
+/// Asked only where the connection itself carries no certificate: there is none on an internal listener.
 fn tunnelled(active: &Active) -> Result<Option<Rc<Identity>>, Failure> {
     match host::attribute(Attribute::TUNNELLED_PRINCIPAL)? {
-        None => Ok(None),
-        Some(principal) => active
+        Some(principal) if is_internal()? => active
             .identities
             .of_uri(&active.policy, &principal)
             .map(Some),
+        _ => Ok(None),
     }
 }
 
-fn without_identity(active: &Active, peer: &Peer<'_>) -> End {
-    End::Peer(Rc::new(Identity::of_peer(&active.policy, peer)))
+/// Whether the connection comes from this Envoy itself. It shows in what was connected to; only where Istio gives the
+/// connection the addresses of the tunnel's ends it does not, and there the filter state shows by which it does that; no client
+/// can set that. The other end's address would not do: Envoy takes it from `x-forwarded-for` where it is told to.
+fn is_internal() -> Result<bool, Failure> {
+    let address = host::attribute(Attribute::DESTINATION_ADDRESS)?;
+    if address.is_some_and(|address| address.starts_with(INTERNAL)) {
+        return Ok(true);
+    }
+    Ok(host::attribute(Attribute::TUNNELLED_DESTINATION)?.is_some())
 }
 
 /// Envoy answers this for every connection. Were it not to, the peer is not thought to be without a certificate: that

@@ -101,7 +101,10 @@ pub(crate) fn deleted(context: u32) {
     let Some(connection) = registry::forget(context) else {
         return;
     };
-    let (State::Passed(Some(counted)) | State::CutOff(Some(counted))) = connection.state else {
+    let (State::Passed(Some(counted))
+    | State::Refused(Some(counted))
+    | State::CutOff(Some(counted))) = connection.state
+    else {
         return;
     };
     let lasted = connection
@@ -140,7 +143,7 @@ fn take_on_one(context: u32, active: &Rc<Active>) -> Result<(), Failure> {
     registry::take_on(context, active);
     // Bytes have passed, so the handshake is over.
     let judged = judge(active, true, true).unwrap_or_else(|failure| undecided(active, &failure));
-    if judged == State::Refused {
+    if matches!(judged, State::Refused(_)) {
         registry::set(context, State::CutOff(counted));
         close(Some(active));
     }
@@ -157,12 +160,12 @@ fn heard(context: u32, speaker: Speaker, size: usize) -> Action {
             Err(failure) => undecided(&active, &failure),
         };
         registry::set(context, state);
-        if state == State::Refused {
+        if matches!(state, State::Refused(_)) {
             return close(Some(&active));
         }
     }
     match state {
-        State::Undecided | State::Refused | State::CutOff(_) => Action::Pause,
+        State::Undecided | State::Refused(_) | State::CutOff(_) => Action::Pause,
         State::Own => {
             if speaker == Speaker::Server && tag_upstream(&active) {
                 registry::set(context, State::Passed(None));
@@ -213,7 +216,7 @@ fn act(active: &Active, identity: &Identity, decision: &Decision<'_>, again: boo
         }
         line("connection cut off by a new policy");
         telemetry.connection_cut_off(&active.policy, identity, decision);
-        return State::Refused;
+        return State::Refused(None);
     }
     let counted = telemetry.connection(&active.policy, identity, decision, refused);
     for rule in &decision.audits {
@@ -221,7 +224,7 @@ fn act(active: &Active, identity: &Identity, decision: &Decision<'_>, again: boo
     }
     if refused {
         line("connection refused");
-        return State::Refused;
+        return State::Refused(Some(counted));
     }
     if denied {
         line("connection would be refused, but the policy is a dry run");
@@ -233,7 +236,7 @@ fn act(active: &Active, identity: &Identity, decision: &Decision<'_>, again: boo
 fn undecided(active: &Active, failure: &Failure) -> State {
     active.telemetry.failed(failure, Level::Error);
     match active.policy.mode() {
-        Mode::Enforce => State::Refused,
+        Mode::Enforce => State::Refused(None),
         Mode::DryRun => State::Passed(None),
     }
 }

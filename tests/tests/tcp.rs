@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossmesh_e2e::curl::Request;
 use crossmesh_e2e::names::{BATCH, CATALOG, FRONTEND, SERVICE_PORT};
 use crossmesh_e2e::roles::tcp::{GREETING, GREETING_PORT, HELD_BACK_PORT, HTTP_PORT, TcpStand};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// The frontend may; the batch may not.
@@ -115,16 +116,18 @@ async fn a_greeting_before_the_handshake_reaches_nobody_whom_the_policy_refuses(
     );
 }
 
+/// How often Envoy has taken on a configuration of the TCP listeners.
+const TAKEN: &str = "extension_config_discovery.network_filter.crossmesh.config_reload";
+
 #[tokio::test]
-async fn a_new_policy_cuts_off_the_open_connections_that_it_refuses() {
+async fn a_new_policy_cuts_off_the_open_connections_that_it_refuses_within_a_second() {
     let open = FRONTEND_ONLY.replace(
         r#""rules""#,
         r#""defaults": {"peerMesh": "ALLOW"}, "rules""#,
     );
     let stand = TcpStand::start(&open, &BOTH).await.unwrap();
     // More than there are workers, so that all of them have some.
-    let mut frontends = Vec::new();
-    let mut batches = Vec::new();
+    let (mut frontends, mut batches) = (Vec::new(), Vec::new());
     for _ in 0..6 {
         for (client, streams) in [(THE_FRONTEND, &mut frontends), (THE_BATCH, &mut batches)] {
             let mut stream = connect(stand.of(client, SERVICE_PORT)).await;
@@ -132,9 +135,23 @@ async fn a_new_policy_cuts_off_the_open_connections_that_it_refuses() {
             streams.push(stream);
         }
     }
+    // When each of them ends.
+    let mut ends = JoinSet::new();
+    for mut stream in batches {
+        ends.spawn(async move {
+            assert_eq!(read(&mut stream, 1).await, "", "it has ended");
+            Instant::now()
+        });
+    }
+    let before = stand.envoy.stat(TAKEN).await.unwrap();
     stand.deliver("2", FRONTEND_ONLY).unwrap();
-    for stream in &mut batches {
-        assert_eq!(read(stream, 1).await, "", "it has ended");
+    let taken = async || (stand.envoy.stat(TAKEN).await.ok()? > before).then(Instant::now);
+    let taken = stand.envoy.until("the policy is taken", taken).await;
+    let taken = taken.unwrap();
+    for end in ends.join_all().await {
+        let after = end.saturating_duration_since(taken);
+        println!("cut off {after:?} after Envoy reported that it had taken the policy on");
+        assert!(after <= Duration::from_secs(1), "{after:?}");
     }
     for stream in &mut frontends {
         assert_eq!(say(stream, "still").await, "still");
@@ -244,6 +261,7 @@ async fn prometheus_scrapes_connections_by_pair_of_meshes_and_verdict() {
         (named("_received_bytes_total", "ALLOW"), 10),
         (named("_sent_bytes_total", "ALLOW"), 10),
         (named("_duration_milliseconds_count", "ALLOW"), 2),
+        (named("_duration_milliseconds_count", "DENY"), 1),
     ]);
     // Envoy merges its workers' histograms every few seconds.
     let told = async || (scraped(&stand).await == wanted).then_some(());

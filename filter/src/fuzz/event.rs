@@ -36,7 +36,7 @@ pub(super) const POLICIES: [&str; 5] = [
 ];
 
 /// Every attribute that the filter reads.
-const ATTRIBUTES: [&str; 22] = [
+const ATTRIBUTES: [&str; 24] = [
     "connection.mtls",
     "connection.tls_version",
     "connection.sha256_peer_certificate_digest",
@@ -59,6 +59,8 @@ const ATTRIBUTES: [&str; 22] = [
     "plugin_name",
     "plugin_root_id",
     "no.such.attribute",
+    "destination.address",
+    "filter_state.envoy.filters.listener.original_dst.local_ip",
 ];
 
 /// Every function of the host.
@@ -96,7 +98,8 @@ const HEADERS: [&str; 8] = [
 ];
 
 /// Values that mean something somewhere.
-const TELLING: [&[u8]; 15] = [
+const TELLING: [&[u8]; 16] = [
+    b"envoy://internal/",
     b"",
     b"\x00",
     b"\x01",

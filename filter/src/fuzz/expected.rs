@@ -138,6 +138,8 @@ fn whom(host: &Host, policy: &Policy, tcp: bool) -> Whom {
             }
             true
         }
+        // Nor by a request, without a digest.
+        (None, _) if !tls => false,
         (None, None) => true,
         (None, Some([mtls])) => *mtls != 0,
         (None, Some(_)) => return Whom::Malformed,
@@ -161,8 +163,14 @@ fn whom(host: &Host, policy: &Policy, tcp: bool) -> Whom {
         return Whom::Own;
     }
     let sni = get(host, "connection.requested_server_name");
+    let internal = get(host, "destination.address").is_some_and(|a| a.starts_with(b"envoy://"))
+        || get(
+            host,
+            "filter_state.envoy.filters.listener.original_dst.local_ip",
+        )
+        .is_some();
     match get(host, "filter_state.io.istio.peer_principal") {
-        Some(principal) if !tls => identify(&Peer::Certificate {
+        Some(principal) if !tls && internal => identify(&Peer::Certificate {
             uri_sans: &[principal],
         }),
         _ if tcp && !tls && sni.is_some() => identify(&Peer::Passthrough),

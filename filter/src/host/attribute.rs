@@ -21,6 +21,11 @@ impl Attribute {
     pub(crate) const SNI: Self = Self("connection\0requested_server_name");
     /// Whom the tunnel of an internal listener (HBONE) carries, as Istio's filters say. Bytes.
     pub(crate) const TUNNELLED_PRINCIPAL: Self = Self("filter_state\0io.istio.peer_principal");
+    /// Whom the tunnel was asked to reach, as Istio's filters tell an internal listener. Text.
+    pub(crate) const TUNNELLED_DESTINATION: Self =
+        Self("filter_state\0envoy.filters.listener.original_dst.local_ip");
+    /// What the client connected to: address and port, or `envoy://` and an internal listener's name. Text.
+    pub(crate) const DESTINATION_ADDRESS: Self = Self("destination\0address");
     /// The direct peer's address and port. Text.
     pub(crate) const SOURCE_ADDRESS: Self = Self("source\0address");
     /// The workload's port. 64 bits.

@@ -29,8 +29,8 @@ pub(super) enum State {
     Passed(Option<Counted>),
     /// It is the workload's own; which mesh it goes to is not known yet.
     Own,
-    /// It is being closed, and nothing has passed.
-    Refused,
+    /// It is being closed, and nothing has passed; how it was counted, if it was.
+    Refused(Option<Counted>),
     /// It is being closed, and something has passed; how it was counted, if it was.
     CutOff(Option<Counted>),
 }

@@ -156,6 +156,11 @@ fn malformed_answers_are_refused() {
             let mut vm = vm(&policy(ports));
             peer((attribute == "destination.port").then_some(FRONTEND.as_bytes()));
             host(|host| {
+                // Without TLS nobody asks for a certificate.
+                if attribute == "connection.mtls" {
+                    let tls = "connection.tls_version".to_owned();
+                    host.attributes.insert(tls, b"TLSv1.3".to_vec());
+                }
                 if attribute == "headers" {
                     host.raw_headers = Some(answer.to_vec());
                 } else {

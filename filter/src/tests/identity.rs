@@ -1,6 +1,11 @@
 //! Who a peer is taken for.
 
+use std::rc::Rc;
+
+use crossmesh_policy::{Node, Program, SourceClass};
+
 use crate::host::Action;
+use crate::identities::Identities;
 
 use super::*;
 
@@ -81,36 +86,96 @@ fn without_a_digest_it_is_read_each_time() {
     assert_eq!(calls("connection.peer_certificate"), 2);
 }
 
+const TUNNELLED: &str = "filter_state.io.istio.peer_principal";
+
+/// What shows that a listener is internal: what was connected to, or how Istio hides that.
+const INTERNAL: [(&str, &str); 2] = [
+    ("destination.address", "envoy://internal/"),
+    (
+        "filter_state.envoy.filters.listener.original_dst.local_ip",
+        "192.0.2.7:8080",
+    ),
+];
+
+fn says(name: &str, value: &str) {
+    host(|host| host.attributes.insert(name.into(), value.into()));
+}
+
 #[test]
 fn a_tunnels_peer_is_known_only_where_the_connection_has_none_of_its_own() {
-    let tunnelled = "filter_state.io.istio.peer_principal";
-    let mut vm = vm(&policy(READERS));
-    host(|host| {
-        host.attributes
-            .insert(tunnelled.into(), FRONTEND.as_bytes().to_vec());
-    });
-    // The connection's own certificate is the tunnel's end.
-    peer(Some(BATCH.as_bytes()));
-    assert_eq!(vm.request(), Action::Pause);
-    assert_eq!(calls(tunnelled), 0);
-    // TLS that this proxy ends, without a certificate.
+    for (name, value) in INTERNAL {
+        apart(|| {
+            let mut vm = vm(&policy(READERS));
+            says(TUNNELLED, FRONTEND);
+            says(name, value);
+            // The connection's own certificate is the tunnel's end.
+            peer(Some(BATCH.as_bytes()));
+            assert_eq!(vm.request(), Action::Pause);
+            assert_eq!(calls(TUNNELLED), 0);
+            // TLS that this proxy ends, without a certificate.
+            peer(None);
+            says("connection.tls_version", "TLSv1.3");
+            assert_eq!(vm.request(), Action::Pause);
+            assert_eq!(decision().as_deref(), Some("DENY default:plaintext"));
+            // An internal listener.
+            peer(None);
+            assert_eq!(vm.request(), Action::Continue);
+            assert_eq!(decision().as_deref(), Some("ALLOW rule:readers"));
+            says(TUNNELLED, "spiffe://foo.com/");
+            assert_eq!(vm.request(), Action::Pause);
+            assert!(counted().contains(&(flaws("noSpiffeId"), 1)));
+        });
+    }
+}
+
+#[test]
+fn nor_is_it_on_a_listener_that_is_not_internal() {
+    let mut vm = vm(&policy(FRONTEND_ONLY));
+    says(TUNNELLED, FRONTEND);
+    says("destination.address", "192.0.2.7:8080");
+    // The client's claim, where Envoy is told to believe x-forwarded-for.
+    says("source.address", "envoy://internal/");
     peer(None);
-    host(|host| {
-        host.attributes
-            .insert("connection.tls_version".into(), b"TLSv1.3".to_vec());
-    });
     assert_eq!(vm.request(), Action::Pause);
     assert_eq!(decision().as_deref(), Some("DENY default:plaintext"));
-    // An internal listener.
-    peer(None);
-    assert_eq!(vm.request(), Action::Continue);
-    assert_eq!(decision().as_deref(), Some("ALLOW rule:readers"));
-    host(|host| {
-        host.attributes
-            .insert(tunnelled.into(), b"spiffe://foo.com/".to_vec());
-    });
-    assert_eq!(vm.request(), Action::Pause);
-    assert!(counted().contains(&(flaws("noSpiffeId"), 1)));
+    let (connection, _) = vm.accept();
+    assert_eq!(vm.downstream(connection, 1), Action::Pause);
+    assert_eq!(decision().as_deref(), Some("DENY default:plaintext"));
+}
+
+#[test]
+fn the_peer_of_a_tunnel_is_whose_connection_it_is() {
+    for (name, value) in INTERNAL {
+        for (principal, expected) in [
+            (FRONTEND, "ALLOW rule:frontend"),
+            (BATCH, "DENY default:peerMesh"),
+            ("spiffe://foo.com/", "DENY default:invalidIdentity"),
+        ] {
+            apart(|| {
+                let mut vm = vm(&policy(FRONTEND_ONLY));
+                peer(None);
+                says(TUNNELLED, principal);
+                says(name, value);
+                let (connection, _) = vm.accept();
+                let action = vm.downstream(connection, 1);
+                assert_eq!(action == Action::Continue, expected.starts_with("ALLOW"));
+                assert_eq!(decision().as_deref(), Some(expected), "{name}");
+            });
+        }
+    }
+}
+
+#[test]
+fn who_has_no_certificate_is_identified_once() {
+    let program = Program::compile(&crossmesh_policy::parse(policy("").as_bytes()).unwrap());
+    let policy = program.unwrap().bind(&Node::default()).unwrap();
+    let identities = Identities::new();
+    let plaintext = identities.plaintext(&policy);
+    assert!(Rc::ptr_eq(&plaintext, &identities.plaintext(&policy)));
+    assert_eq!(plaintext.source.class(), SourceClass::Plaintext);
+    let passthrough = identities.passthrough(&policy);
+    assert!(Rc::ptr_eq(&passthrough, &identities.passthrough(&policy)));
+    assert_eq!(passthrough.source.class(), SourceClass::Passthrough);
 }
 
 #[test]

@@ -69,6 +69,8 @@ fn a_certificate_without_an_identity_is_not_plaintext() {
     assert_eq!(vm.request(), Action::Continue);
     for mtls in [Some(vec![1]), None] {
         host(|host| {
+            host.attributes
+                .insert("connection.tls_version".into(), b"TLSv1.3".to_vec());
             host.attributes.remove("connection.mtls");
             host.attributes
                 .extend(mtls.map(|mtls| ("connection.mtls".to_owned(), mtls)));
@@ -134,6 +136,45 @@ fn nothing_is_read_that_the_policy_does_not_ask_for() {
             if port == 1 {
                 assert_eq!(decision().as_deref(), Some("DENY rule:by-port"));
             }
+        });
+    }
+}
+
+/// Whether it has a certificate, whose listener it is, whether it comes through a tunnel: nothing twice, and nothing that one of
+/// these decides.
+#[test]
+fn a_request_in_plaintext_asks_for_nothing_that_is_decided() {
+    for (id, direction, reads, decided) in [
+        ("sidecar~192.0.2.1~a.b~b.svc", 1_i64, 4, true),
+        ("sidecar~192.0.2.1~a.b~b.svc", 2, 3, false),
+        ("router~192.0.2.1~a.b~b.svc", 2, 3, true),
+    ] {
+        apart(|| {
+            host(|host| {
+                let attributes = &mut host.attributes;
+                attributes.insert("xds.node.id".into(), id.as_bytes().to_vec());
+            });
+            let mut vm = vm(&policy(READERS));
+            peer(None);
+            host(|host| {
+                let attributes = &mut host.attributes;
+                attributes.insert(
+                    "xds.listener_direction".into(),
+                    direction.to_le_bytes().into(),
+                );
+                host.calls.clear();
+            });
+            let stream = vm.open();
+            let action = vm.request_headers(stream);
+            assert_eq!(action == Action::Pause, decided, "{id} {direction}");
+            let upstream = usize::from(!decided) * 2;
+            assert_eq!(
+                calls("proxy_get_property"),
+                reads + upstream,
+                "{id} {direction}: {:?}",
+                host(|host| host.calls.clone())
+            );
+            assert_eq!(calls("connection.mtls"), 0);
         });
     }
 }

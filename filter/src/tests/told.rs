@@ -118,6 +118,21 @@ fn bytes_and_durations_of_connections_are_told_where_they_are_asked_for() {
 }
 
 #[test]
+fn what_a_refused_connection_took_is_told_too() {
+    let all = r#", "telemetry": {"bytes": true, "duration": true}"#;
+    let mut vm = vm(&policy(all));
+    host(|host| host.now = 1_000_000_000);
+    let (connection, _) = vm.accept();
+    host(|host| host.now = 1_007_000_000);
+    assert_eq!(vm.downstream(connection, 100), Action::Pause);
+    vm.close(connection);
+    let named = |name| requests("east", "DENY").replace("requests_total", name);
+    assert_eq!(count_of(&named("connection_received_bytes_total")), 0);
+    let duration = named("connection_duration_milliseconds");
+    assert_eq!(histograms(), [(duration, vec![7])]);
+}
+
+#[test]
 fn bytes_of_connections_stay_with_the_policy_that_counted_them() {
     let both =
         r#", "defaults": {"peerMesh": "ALLOW"}, "telemetry": {"bytes": true, "duration": true}"#;
