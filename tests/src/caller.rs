@@ -29,6 +29,19 @@ pub struct Caller {
     pub identity: Option<Identity>,
 }
 
+/// An HTTP request without a body.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Such as `GET`.
+    pub method: &'a str,
+    /// As in `Host`, perhaps with a port.
+    pub host: &'a str,
+    /// It goes out as it stands here.
+    pub path: &'a str,
+    /// Names and values.
+    pub headers: &'a [(&'a str, &'a str)],
+}
+
 /// An HTTP answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -46,24 +59,19 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl Caller {
-    /// A GET over HTTP/1.1, with these headers.
-    pub async fn http1(&self, host: &str, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
-        self.get(Protocol::Http1, host, path, headers).await
+    /// A request over HTTP/1.1.
+    pub async fn http1(&self, request: &Request<'_>) -> Result<Answer> {
+        self.send(Protocol::Http1, request).await
     }
 
     /// Likewise over HTTP/2.
-    pub async fn http2(&self, host: &str, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
-        self.get(Protocol::Http2, host, path, headers).await
+    pub async fn http2(&self, request: &Request<'_>) -> Result<Answer> {
+        self.send(Protocol::Http2, request).await
     }
 
-    async fn get(
-        &self,
-        protocol: Protocol,
-        host: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-    ) -> Result<Answer> {
-        let request = protocol.get(self.scheme(), host, path);
+    async fn send(&self, protocol: Protocol, request: &Request<'_>) -> Result<Answer> {
+        let builder = protocol.get(self.scheme(), request.host, request.path);
+        let builder = builder.method(request.method);
         let read = async |answer: Response<Incoming>| {
             let (head, body) = answer.into_parts();
             Ok(Answer {
@@ -73,7 +81,7 @@ impl Caller {
                 body: String::from_utf8(body.collect().await?.to_bytes().into())?,
             })
         };
-        self.ask(protocol, request, headers, Bytes::new(), read)
+        self.ask(protocol, builder, request.headers, Bytes::new(), read)
             .await
     }
 

@@ -38,6 +38,7 @@ pub mod pod;
 pub mod process;
 pub mod roles;
 mod sender;
+pub mod shipped;
 pub mod soak;
 pub mod speaker;
 pub mod stand;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use crossmesh_e2e::access_log::Entry;
-use crossmesh_e2e::caller::Caller;
+use crossmesh_e2e::caller::{Answer, Caller, Request};
 use crossmesh_e2e::grpc;
 use crossmesh_e2e::names::{BATCH, CATALOG, FRONTEND, STRANGER};
 use crossmesh_e2e::pki::{Identity, Root};
@@ -328,21 +328,17 @@ async fn call(
     stand.requests.entry(&id).await
 }
 
-async fn get(
-    caller: &Caller,
-    protocol: Protocol,
-    headers: &[(&str, &str)],
-) -> Result<crossmesh_e2e::caller::Answer> {
+async fn get(caller: &Caller, protocol: Protocol, headers: &[(&str, &str)]) -> Result<Answer> {
+    let request = Request {
+        method: "GET",
+        host: CATALOG,
+        path: "/v1/items",
+        headers,
+    };
     let (answer, version) = if protocol == Protocol::Http1 {
-        (
-            caller.http1(CATALOG, "/v1/items", headers).await?,
-            "HTTP/1.1",
-        )
+        (caller.http1(&request).await?, "HTTP/1.1")
     } else {
-        (
-            caller.http2(CATALOG, "/v1/items", headers).await?,
-            "HTTP/2.0",
-        )
+        (caller.http2(&request).await?, "HTTP/2.0")
     };
     assert_eq!(answer.version, version);
     Ok(answer)
