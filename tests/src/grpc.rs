@@ -34,6 +34,21 @@ pub(crate) fn frame(message: &[u8]) -> Result<Bytes> {
     Ok([&[0], &size[..], message].concat().into())
 }
 
+/// The first whole message of these bytes, which is taken from them; none if there is not yet one.
+pub(crate) fn take_frame(bytes: &mut Vec<u8>) -> Result<Option<Vec<u8>>> {
+    let Some(([compressed, size @ ..], rest)) = bytes.split_first_chunk::<5>() else {
+        return Ok(None);
+    };
+    ensure!(*compressed == 0, "a compressed message");
+    let size = usize::try_from(u32::from_be_bytes(*size))?;
+    let Some(message) = rest.get(..size) else {
+        return Ok(None);
+    };
+    let message = message.to_vec();
+    bytes.drain(..size + 5);
+    Ok(Some(message))
+}
+
 /// Whether these are the headers of a call.
 pub(crate) fn is_call(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE) == Some(&CONTENT)
@@ -64,21 +79,12 @@ pub(crate) async fn outcome(response: Response<Incoming>) -> Result<Outcome> {
     let trailers = body.trailers().unwrap_or(&head.headers).clone();
     let text = |name: &str| trailers.get(name).map(HeaderValue::to_str).transpose();
     let status = text("grpc-status")?.with_context(|| format!("no grpc-status: {trailers:?}"))?;
-    let answer = match &*body.to_bytes() {
-        [] => None,
-        [0, rest @ ..] => {
-            let (size, message) = rest.split_first_chunk().context("half a frame")?;
-            ensure!(
-                usize::try_from(u32::from_be_bytes(*size))? == message.len(),
-                "not one whole frame: {rest:?}"
-            );
-            Some(String::from_utf8(message.to_vec())?)
-        }
-        compressed => anyhow::bail!("a compressed message: {compressed:?}"),
-    };
+    let mut body = body.to_bytes().to_vec();
+    let answer = take_frame(&mut body)?;
+    ensure!(body.is_empty(), "more than one whole message: {body:?}");
     Ok(Outcome {
         status: status.parse()?,
         message: text("grpc-message")?.unwrap_or_default().to_owned(),
-        answer,
+        answer: answer.map(String::from_utf8).transpose()?,
     })
 }

@@ -46,3 +46,4 @@ pub mod story;
 mod tls;
 pub mod tools;
 pub mod world;
+pub mod xds;

@@ -22,6 +22,8 @@ pub enum Plugin {
     Discovered(PathBuf),
     /// Another module than the filter, written into the bootstrap.
     Module(Module),
+    /// By extension discovery from the control plane of the bootstrap (`ads_config`); see [`crate::xds`].
+    FromControlPlane,
 }
 
 /// Any module, as Envoy is told of it.
@@ -63,15 +65,22 @@ impl Plugin {
                 json!({"name": NAME, "typed_config": wasm(kind, &Module::filter(policy)?)})
             }
             Self::Module(module) => json!({"name": NAME, "typed_config": wasm(kind, module)}),
-            Self::Discovered(file) => json!({
-                "name": NAME,
-                "config_discovery": {
-                    "config_source": {"path_config_source": {"path": file}, "resource_api_version": "V3"},
-                    "type_urls": [kind],
-                },
-            }),
+            Self::Discovered(file) => {
+                discovered(kind, json!({"path_config_source": {"path": file}}))
+            }
+            Self::FromControlPlane => discovered(kind, json!({"ads": {}})),
         })
     }
+}
+
+fn discovered(kind: &str, mut source: Value) -> Value {
+    source["resource_api_version"] = json!("V3");
+    json!({"name": NAME, "config_discovery": {"config_source": source, "type_urls": [kind]}})
+}
+
+/// What discovery gives an HTTP plugin: the extension's name, and the filter's configuration, whose type is in `@type`.
+pub(crate) fn http_extension(policy: &str) -> Result<(&'static str, Value)> {
+    Ok((NAME, wasm(HTTP, &Module::filter(policy)?)))
 }
 
 /// Writes (or replaces, in one step) the file of a discovered HTTP plugin.

@@ -19,8 +19,6 @@ pub struct Shipped {
     pub network: bool,
     /// On which listeners it runs: `SERVER`, `CLIENT` or `CLIENT_AND_SERVER`.
     pub mode: String,
-    /// Whether its policy is a dry run.
-    pub dry_run: bool,
 }
 
 impl Shipped {
@@ -51,7 +49,6 @@ impl Shipped {
             mode: mode
                 .with_context(|| format!("{file} says no mode"))?
                 .to_owned(),
-            dry_run: policy["mode"] == "DRY_RUN",
         })
     }
 

@@ -2,7 +2,7 @@
 //! and on the client's side which mesh answered.
 #![cfg(test)]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use crossmesh_e2e::access_log::{AccessLog, Entry};
@@ -38,23 +38,61 @@ enum Purpose {
     ServerFirst,
 }
 
-/// A file; what it is for; how many of its cases are allowed and denied, so that none is left out.
-const FILES: [(&str, Purpose, (usize, usize)); 13] = [
-    ("client.yaml", Purpose::Outbound, (1, 2)),
-    ("dry-run.yaml", Purpose::Inbound, (2, 3)),
-    ("gateway.yaml", Purpose::Gateway, (4, 8)),
-    ("server-first.yaml", Purpose::ServerFirst, (1, 0)),
-    ("sidecar.yaml", Purpose::Inbound, (2, 5)),
-    ("tcp.yaml", Purpose::Inbound, (3, 6)),
-    ("telemetry-only.yaml", Purpose::Both, (5, 1)),
-    ("traffic-extension/client.yaml", Purpose::Outbound, (1, 2)),
-    ("traffic-extension/dry-run.yaml", Purpose::Inbound, (2, 3)),
-    ("traffic-extension/gateway.yaml", Purpose::Gateway, (4, 8)),
-    ("traffic-extension/sidecar.yaml", Purpose::Inbound, (2, 5)),
-    ("traffic-extension/tcp.yaml", Purpose::Inbound, (3, 6)),
+/// Whether what is denied is refused, or only told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    Refuses,
+    Tells,
+}
+
+/// A file; what it is for; what comes of a denial; how many of its cases are allowed and denied, so that none is left out.
+const FILES: [(&str, Purpose, Effect, (usize, usize)); 13] = [
+    ("client.yaml", Purpose::Outbound, Effect::Tells, (1, 2)),
+    ("dry-run.yaml", Purpose::Inbound, Effect::Tells, (2, 3)),
+    ("gateway.yaml", Purpose::Gateway, Effect::Refuses, (4, 8)),
+    (
+        "server-first.yaml",
+        Purpose::ServerFirst,
+        Effect::Refuses,
+        (1, 0),
+    ),
+    ("sidecar.yaml", Purpose::Inbound, Effect::Refuses, (2, 5)),
+    ("tcp.yaml", Purpose::Inbound, Effect::Refuses, (3, 6)),
+    ("telemetry-only.yaml", Purpose::Both, Effect::Tells, (5, 1)),
+    (
+        "traffic-extension/client.yaml",
+        Purpose::Outbound,
+        Effect::Tells,
+        (1, 2),
+    ),
+    (
+        "traffic-extension/dry-run.yaml",
+        Purpose::Inbound,
+        Effect::Tells,
+        (2, 3),
+    ),
+    (
+        "traffic-extension/gateway.yaml",
+        Purpose::Gateway,
+        Effect::Refuses,
+        (4, 8),
+    ),
+    (
+        "traffic-extension/sidecar.yaml",
+        Purpose::Inbound,
+        Effect::Refuses,
+        (2, 5),
+    ),
+    (
+        "traffic-extension/tcp.yaml",
+        Purpose::Inbound,
+        Effect::Refuses,
+        (3, 6),
+    ),
     (
         "traffic-extension/telemetry-only.yaml",
         Purpose::Both,
+        Effect::Tells,
         (5, 1),
     ),
 ];
@@ -68,13 +106,13 @@ const PASSTHROUGH: u16 = 10_000;
 /// A proxy with a resource's filter on the listeners that the resource is for.
 struct Loaded {
     site: Site,
-    shipped: Shipped,
+    effect: Effect,
     _echo: Speaker,
     _envoy: Envoy,
 }
 
 impl Loaded {
-    async fn start(file: &str, purpose: Purpose, cases: &Cases) -> Self {
+    async fn start(file: &str, purpose: Purpose, effect: Effect, cases: &Cases) -> Self {
         let shipped = Shipped::read(file).unwrap();
         let mode = match purpose {
             Purpose::Inbound => "SERVER",
@@ -132,7 +170,7 @@ impl Loaded {
         let envoy = site.start("proxy", &setup).await.unwrap();
         Self {
             site,
-            shipped,
+            effect,
             _echo: echo,
             _envoy: envoy,
         }
@@ -142,7 +180,7 @@ impl Loaded {
     async fn check(&self, case: &Case, what: &str) {
         let lines = self.site.access_log.entries().unwrap().len();
         let denied = case.want.starts_with("DENY");
-        let refused = denied && !self.shipped.dry_run;
+        let refused = denied && self.effect == Effect::Refuses;
         if case.passthrough {
             self.say_hello(case).await;
         } else if case.tcp {
@@ -227,14 +265,14 @@ fn port(case: &Case) -> u16 {
     case.port.unwrap_or(SERVICE_PORT)
 }
 
-async fn check(file: &str, purpose: Purpose) -> (usize, usize) {
+async fn check(file: &str, purpose: Purpose, effect: Effect) -> (usize, usize) {
     if purpose == Purpose::ServerFirst {
         greets(file).await;
         return (1, 0);
     }
     let mut decided = (0, 0);
     for cases in Cases::beside(file).unwrap() {
-        let loaded = Loaded::start(file, purpose, &cases).await;
+        let loaded = Loaded::start(file, purpose, effect, &cases).await;
         for case in &cases.cases {
             let what = format!("{file}: {}", case.name);
             loaded.check(case, &what).await;
@@ -265,9 +303,9 @@ async fn greets(file: &str) {
 }
 
 async fn check_all(traffic_extensions: bool) {
-    for (file, purpose, wanted) in FILES {
+    for (file, purpose, effect, wanted) in FILES {
         if file.starts_with("traffic-extension/") == traffic_extensions {
-            assert_eq!(check(file, purpose).await, wanted, "{file}");
+            assert_eq!(check(file, purpose, effect).await, wanted, "{file}");
         }
     }
 }
@@ -284,9 +322,7 @@ async fn each_traffic_extension_decides_what_it_is_for() {
 
 #[test]
 fn no_file_is_left_out() {
-    let tried: BTreeMap<_, _> = FILES
-        .map(|(file, _, cases)| (file.to_owned(), cases))
-        .into();
+    let tried: BTreeSet<_> = FILES.map(|(file, ..)| file.to_owned()).into();
     let shipped = Shipped::files().unwrap();
-    assert_eq!(tried.into_keys().collect::<BTreeSet<_>>(), shipped);
+    assert_eq!(tried, shipped);
 }
