@@ -10,6 +10,8 @@ use crate::tools::{Tool, workspace};
 
 /// The plugin's name and root ID, as in the WasmPlugin resource.
 const NAME: &str = "crossmesh";
+/// The name of a network filter that is configured beside the HTTP filter: each needs one of its own.
+const NETWORK_NAME: &str = "crossmesh-tcp";
 const HTTP: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 const NETWORK: &str = "type.googleapis.com/envoy.extensions.filters.network.wasm.v3.Wasm";
 
@@ -62,25 +64,31 @@ impl Plugin {
     fn filter(&self, kind: &str) -> Result<Value> {
         Ok(match self {
             Self::Given(policy) => {
-                json!({"name": NAME, "typed_config": wasm(kind, &Module::filter(policy)?)})
+                json!({"name": NAME, "typed_config": wasm(NAME, kind, &Module::filter(policy)?)})
             }
-            Self::Module(module) => json!({"name": NAME, "typed_config": wasm(kind, module)}),
+            Self::Module(module) => json!({"name": NAME, "typed_config": wasm(NAME, kind, module)}),
             Self::Discovered(file) => {
-                discovered(kind, json!({"path_config_source": {"path": file}}))
+                discovered(NAME, kind, json!({"path_config_source": {"path": file}}))
             }
-            Self::FromControlPlane => discovered(kind, json!({"ads": {}})),
+            Self::FromControlPlane if kind == NETWORK => {
+                discovered(NETWORK_NAME, kind, json!({"ads": {}}))
+            }
+            Self::FromControlPlane => discovered(NAME, kind, json!({"ads": {}})),
         })
     }
 }
 
-fn discovered(kind: &str, mut source: Value) -> Value {
+fn discovered(name: &str, kind: &str, mut source: Value) -> Value {
     source["resource_api_version"] = json!("V3");
-    json!({"name": NAME, "config_discovery": {"config_source": source, "type_urls": [kind]}})
+    json!({"name": name, "config_discovery": {"config_source": source, "type_urls": [kind]}})
 }
 
-/// What discovery gives an HTTP plugin: the extension's name, and the filter's configuration, whose type is in `@type`.
-pub(crate) fn http_extension(policy: &str) -> Result<(&'static str, Value)> {
-    Ok((NAME, wasm(HTTP, &Module::filter(policy)?)))
+/// What a control plane gives the HTTP filter and the network filter: the extension's name, and the filter's configuration, whose
+/// type is in `@type`.
+pub(crate) fn extensions(policy: &str) -> Result<[(&'static str, Value); 2]> {
+    let module = Module::filter(policy)?;
+    Ok([(NAME, HTTP), (NETWORK_NAME, NETWORK)]
+        .map(|(name, kind)| (name, wasm(name, kind, &module))))
 }
 
 /// Writes (or replaces, in one step) the file of a discovered HTTP plugin.
@@ -90,7 +98,7 @@ pub fn write_discovery(file: &Path, version: &str, policy: &str) -> Result<()> {
 
 /// Likewise with another module than the filter.
 pub fn write_module_discovery(file: &Path, version: &str, module: &Module) -> Result<()> {
-    write(file, version, &wasm(HTTP, module))
+    write(file, version, &wasm(NAME, HTTP, module))
 }
 
 /// Likewise of a discovered network plugin.
@@ -100,7 +108,7 @@ pub fn write_network_discovery(file: &Path, version: &str, policy: &str) -> Resu
 
 /// Likewise with another module than the filter.
 pub fn write_module_network_discovery(file: &Path, version: &str, module: &Module) -> Result<()> {
-    write(file, version, &wasm(NETWORK, module))
+    write(file, version, &wasm(NAME, NETWORK, module))
 }
 
 fn write(file: &Path, version: &str, filter: &Value) -> Result<()> {
@@ -158,9 +166,9 @@ fn yaml(file: &Path) -> Result<Value> {
 }
 
 /// As Istio writes it: the configuration a string of JSON, the VM without an ID.
-fn wasm(kind: &str, module: &Module) -> Value {
+fn wasm(name: &str, kind: &str, module: &Module) -> Value {
     let mut config = json!({
-        "name": NAME,
+        "name": name,
         "root_id": NAME,
         "failure_policy": module.failure_policy,
         "vm_config": {

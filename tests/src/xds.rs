@@ -1,5 +1,5 @@
-//! A control plane: what Istio's is to Envoy, of which it delivers one extension's configuration over a stream of gRPC (ADS),
-//! and hears whether it was taken.
+//! A control plane: what Istio's is to Envoy, of which it delivers the configurations of two extensions over a stream of gRPC
+//! (ADS), and hears whether they were taken.
 //!
 //! <https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol>, the state-of-the-world variant.
 
@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::background::Background;
 use crate::grpc;
-use crate::plugin::http_extension;
+use crate::plugin::extensions;
 use crate::process::PATIENCE;
 use crate::roles::cluster;
 use messages::{DiscoveryRequest, DiscoveryResponse};
@@ -57,7 +57,8 @@ pub enum Answer {
 }
 
 impl ControlPlane {
-    /// Starts one at a free port of `ip`, which delivers the HTTP filter with this policy (JSON) as its first version.
+    /// Starts one at a free port of `ip`, which delivers HTTP filter and network filter with this policy (JSON) as
+    /// its first version.
     pub fn start(ip: IpAddr, version: &str, policy: &str) -> Result<Self> {
         let listener =
             std::net::TcpListener::bind((ip, 0)).with_context(|| format!("xDS at {ip}"))?;
@@ -123,10 +124,11 @@ impl ControlPlane {
 
 /// The nonce, which tells what an answer is about, is the version.
 fn delivery(version: &str, policy: &str) -> Result<DiscoveryResponse> {
-    let (name, filter) = http_extension(policy)?;
+    let extensions = extensions(policy)?.into_iter();
+    let resources = extensions.map(|(name, filter)| messages::extension(name, filter));
     Ok(DiscoveryResponse {
         version_info: version.to_owned(),
-        resources: vec![messages::extension(name, filter)?],
+        resources: resources.collect::<Result<_>>()?,
         type_url: messages::EXTENSION.to_owned(),
         nonce: version.to_owned(),
     })

@@ -3,10 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use crossmesh_e2e::names::{BATCH, FRONTEND, STRANGER};
+use crossmesh_e2e::caller::Request;
+use crossmesh_e2e::names::{BATCH, CATALOG, FRONTEND, STRANGER};
 use crossmesh_e2e::pki::Root;
-use crossmesh_e2e::plugin::policy_of_scenario;
+use crossmesh_e2e::plugin::{policy_of_scenario, scenario};
+use crossmesh_e2e::roles::protocols::Protocols;
 use crossmesh_e2e::stand::Stand;
+use serde_json::json;
 
 const REQUESTS: &str = "crossmesh_requests_total";
 const CART: &str = "spiffe://bar.com/ns/shop/sa/cart";
@@ -137,4 +140,62 @@ async fn an_audit_rule_counts_and_decides_nothing() {
         audits,
         BTreeMap::from([(r#"{rule="watched"}"#.to_owned(), 2)])
     );
+}
+
+/// By protocol, whether it is served or refused: bytes, and how often a duration was recorded.
+#[tokio::test]
+async fn bytes_and_durations_are_told_of_what_is_refused_too() {
+    let mut policy = scenario("matrix.yaml").unwrap();
+    policy["telemetry"] = json!({"bytes": true, "duration": true});
+    let stand = Protocols::start(&policy.to_string()).await.unwrap();
+    for id in [FRONTEND, BATCH] {
+        let identity = stand.pki.sign(Root::East, "caller", &[id]).unwrap();
+        let (http, tcp) = (
+            stand.http(Some(identity.clone())),
+            stand.tcp(Some(identity)),
+        );
+        let request = Request {
+            method: "GET",
+            host: CATALOG,
+            path: "/",
+            headers: &[],
+        };
+        http.http1(&request).await.unwrap();
+        http.http2(&request).await.unwrap();
+        http.grpc(CATALOG, "/shop.Catalog/Read", "which?", &[])
+            .await
+            .unwrap();
+        tcp.say("hello").await.unwrap();
+    }
+    let pair = |metric: &str, verdict: &str| {
+        format!(
+            r#"crossmesh_{metric}{{source_mesh="east",destination_mesh="west",verdict="{verdict}"}}"#
+        )
+    };
+    let wanted = BTreeMap::from([
+        (pair("request_duration_milliseconds_count", "ALLOW"), 3),
+        (pair("request_duration_milliseconds_count", "DENY"), 3),
+        (pair("connection_duration_milliseconds_count", "ALLOW"), 1),
+        (pair("connection_duration_milliseconds_count", "DENY"), 1),
+        // Of the call: its message, and five bytes before it.
+        (pair("request_bytes_total", "ALLOW"), 11),
+        (pair("connection_received_bytes_total", "ALLOW"), 5),
+        (pair("connection_sent_bytes_total", "ALLOW"), 5),
+    ]);
+    let scraped = async || {
+        let text = stand.envoy.get("/stats/prometheus?filter=crossmesh").await;
+        let text = text.unwrap();
+        let samples = text.lines().filter_map(|line| line.rsplit_once(' '));
+        let wanted = samples.filter(|(name, _)| wanted.contains_key(*name));
+        let counts = wanted.map(|(name, count)| (name.to_owned(), count.parse().unwrap()));
+        counts.collect::<BTreeMap<_, u64>>()
+    };
+    // Envoy merges its workers' histograms every few seconds.
+    let told = async || (scraped().await == wanted).then_some(());
+    if let Err(error) = stand.envoy.until("every metric", told).await {
+        panic!(
+            "{error:#}\nscraped: {:#?}\nwanted: {wanted:#?}",
+            scraped().await
+        );
+    }
 }

@@ -262,29 +262,3 @@ async fn grpc_headers_over_http_1_read_permission_denied_too() {
     assert_eq!((reply.status, reply.body.as_str()), (200, ""));
     assert_eq!(reply.header("grpc-status"), Some("7"), "{reply:?}");
 }
-
-#[tokio::test]
-async fn a_dry_run_serves_what_it_would_refuse_and_says_so() {
-    let stand = Stand::start(&policy_of_scenario("dry-run.yaml").unwrap())
-        .await
-        .unwrap();
-    for (identity, decision) in [
-        (Some(FRONTEND), "ALLOW rule:readers"),
-        (Some(BATCH), "DENY default:peerMesh"),
-        (
-            Some("spiffe://baz.example/ns/web/sa/frontend"),
-            "DENY default:unknownTrustDomain",
-        ),
-        (None, "DENY default:plaintext"),
-    ] {
-        let certificate = identity.map(|id| certificate(&stand, id));
-        let request = stand.request(certificate.as_ref(), "/v1/items").unwrap();
-        let (reply, entry) = stand.send(request).await.unwrap();
-        assert_eq!(
-            (reply.status, entry.decision.as_deref()),
-            (200, Some(decision))
-        );
-        let enforced = decision.starts_with("DENY").then_some("false");
-        assert_eq!(entry.enforced.as_deref(), enforced, "{decision}");
-    }
-}
