@@ -15,8 +15,6 @@ pub(crate) struct Facts<'a> {
     pub(crate) source: &'a Source,
     pub(crate) source_ip: Option<IpAddr>,
     pub(crate) port: Option<u16>,
-    /// The port as a key of the index.
-    pub(crate) port_bytes: Option<[u8; 2]>,
     pub(crate) sni: Option<Cow<'a, [u8]>>,
     http: Option<HttpFacts<'a>>,
 }
@@ -41,7 +39,6 @@ impl<'a> Facts<'a> {
             source,
             source_ip: request.source_ip,
             port: request.port,
-            port_bytes: request.port.map(u16::to_be_bytes),
             sni: request.sni.and_then(named),
             http,
         }
@@ -88,6 +85,11 @@ impl<'a> Facts<'a> {
                 .collect();
             Some(values).filter(|values| !values.is_empty())
         })
+    }
+
+    /// The names of all header lines.
+    pub(crate) fn header_names(&self) -> Fact<impl Iterator<Item = &[u8]>> {
+        self.http(|http| Some(http.request.headers.iter().map(|(name, _)| *name)))
     }
 
     fn http<'s, T>(&'s self, read: impl FnOnce(&'s HttpFacts<'a>) -> Option<T>) -> Fact<T> {

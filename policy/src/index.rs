@@ -1,18 +1,29 @@
 //! Where to look for the rules that may apply, so that ten thousand rules cost about what ten do.
 //!
-//! A tree. Each node splits its rules by the one dimension (an account, a path, a port …) that leaves the fewest to
-//! look at in the worst case; a rule that does not constrain the dimension goes to the node's rest, which is always
-//! visited. A visit reaches every rule that may apply, and others too: who visits still asks each rule. The
-//! dimensions are taken by value, from the policy: a client cannot choose the keys, so the hash need not be a
-//! defence.
+//! A tree. Each node splits its rules by the one dimension (an account, a path, a header …) that leaves the fewest to look at
+//! in the worst case; a rule that does not constrain the dimension goes to the node's rest, which is always visited. Many
+//! rules that no such split tells apart differ by their `not…` lists at most: of those a node leaves out the ones that the
+//! request's own values rule out, see `unless`. A visit reaches every rule that may apply, and others too: who visits still
+//! asks each rule, and says after which no more are wanted. The dimensions are taken by value, from the policy: a client
+//! cannot choose the keys, so the hash need not be a defence.
 //!
 //! Of a connection much is unknown: it has trees of its own, see `connections`.
 
+mod build;
 mod connections;
+mod exceptions;
 mod keys;
+mod set;
 mod table;
+mod unless;
+mod visit;
 
+use build::{Builder, LIMITS, Limits};
+use connections::Connections;
+use keys::Dimension;
 use table::Table;
+use unless::Unless;
+use visit::Visit;
 
 use crate::facts::Facts;
 use crate::policy::{Common, Needs};
@@ -20,13 +31,6 @@ use crate::rule::Rule;
 use crate::source::Source;
 use crate::spec::Action;
 use crate::truth::{Doubt, Fact};
-use connections::Connections;
-use keys::{Dimension, Key};
-
-/// A node with no more rules than this is not worth a look-up.
-const LEAF: usize = 4;
-/// How many times a node's rules may be entered, over all keys, before a dimension counts as too crowded.
-const MOST_ENTRIES: usize = 4;
 
 /// The rules of one action by what they are about.
 #[derive(Clone, Debug)]
@@ -44,40 +48,67 @@ struct Node {
 
 #[derive(Clone, Debug)]
 enum Rules {
-    /// To be looked at one by one.
+    /// To be looked at one by one, in written order.
     Few(Box<[usize]>),
     /// To be told apart by one dimension.
     Split(Box<Split>),
+    /// Too many to be looked at one by one, and told apart by what they do not match.
+    Unless(Box<Unless>),
 }
 
 #[derive(Clone, Debug)]
 struct Split {
     dimension: Dimension,
+    /// The first of all the rules.
+    first: usize,
     by_key: Table<Node>,
     /// The rules that do not constrain the dimension.
     rest: Node,
+    /// Those that do, for when the value is not known; none where that cannot be.
+    unknown: Option<Node>,
 }
 
 impl Index {
     /// An index of these rules, which are all of this action, and are then known by their numbers.
     pub(crate) fn build(rules: &[Rule], action: Action, common: &Common) -> Self {
+        Self::build_within(rules, action, common, LIMITS)
+    }
+
+    /// An index as it would be of many rules, of few.
+    #[cfg(test)]
+    pub(crate) fn build_deep(rules: &[Rule], action: Action, common: &Common) -> Self {
+        let limits = Limits {
+            leaf: 1,
+            worth: 1,
+            many: 1,
+        };
+        Self::build_within(rules, action, common, limits)
+    }
+
+    fn build_within(rules: &[Rule], action: Action, common: &Common, limits: Limits) -> Self {
         let all = (0..rules.len()).collect();
-        let root = build(rules, all, &Dimension::ALL, common);
+        let root = Builder::new(rules, action, common, &Dimension::ALL, limits).tree(all);
         Self {
-            connections: Connections::build(rules, action, common, &root),
+            connections: Connections::build(rules, action, common, limits, &root),
             root,
         }
     }
 
-    /// Calls with the number of every rule that may apply, doubtful ones included or not, in no order; with some more
-    /// than once. Of ALLOW and DENY rules that come to the same for a connection it calls with the first alone.
-    pub(crate) fn visit(&self, facts: &Facts<'_>, doubt: Doubt, each: &mut impl FnMut(usize)) {
+    /// Calls with the number of every rule that may count, in no order; with some more than once. The call answers before
+    /// which number rules are still wanted. Of ALLOW and DENY rules that come to the same for a connection it calls with the
+    /// first alone.
+    pub(crate) fn visit(
+        &self,
+        facts: &Facts<'_>,
+        doubt: Doubt,
+        each: &mut impl FnMut(usize) -> usize,
+    ) {
         let root = if facts.is_connection() {
             self.connections.root(doubt)
         } else {
             None
         };
-        visit(root.unwrap_or(&self.root), facts, each);
+        Visit::new(facts, doubt, each).node(root.unwrap_or(&self.root));
     }
 
     /// What the rules ask for that a source can meet.
@@ -86,23 +117,13 @@ impl Index {
     }
 }
 
-fn visit(node: &Node, facts: &Facts<'_>, each: &mut impl FnMut(usize)) {
-    match &node.rules {
-        Rules::Few(rules) => rules.iter().for_each(|rule| each(*rule)),
-        Rules::Split(split) => {
-            visit(&split.rest, facts, each);
-            match split.dimension.of(facts) {
-                // No positive matcher matches what is absent, and these rules have one.
-                Fact::Absent => {}
-                Fact::Unknown => split.by_key.all().for_each(|node| visit(node, facts, each)),
-                Fact::Is(values) => {
-                    for value in values.iter().flatten() {
-                        split
-                            .by_key
-                            .matching(value, &mut |node| visit(node, facts, each));
-                    }
-                }
-            }
+impl Node {
+    /// The first of its rules; none if it has none.
+    fn first(&self) -> Option<usize> {
+        match &self.rules {
+            Rules::Few(rules) => rules.first().copied(),
+            Rules::Split(split) => Some(split.first),
+            Rules::Unless(unless) => unless.first(),
         }
     }
 }
@@ -122,70 +143,6 @@ fn needs(node: &Node, source: &Source) -> Needs {
             all
         }
     }
-}
-
-fn build(rules: &[Rule], of: Vec<usize>, left: &[Dimension], common: &Common) -> Node {
-    let asked = of.iter().filter_map(|at| rules.get(*at));
-    let needs = asked.fold(Needs::default(), |needs, rule| needs.or(Needs::of(rule)));
-    let best = if of.len() > LEAF {
-        best_split(rules, &of, left, common)
-    } else {
-        None
-    };
-    let rules = match best {
-        None => Rules::Few(of.into()),
-        Some(dimension) => {
-            let left: Vec<Dimension> = left.iter().copied().filter(|d| *d != dimension).collect();
-            let mut by_key: Table<Vec<usize>> = Table::default();
-            let mut rest = Vec::new();
-            for at in of {
-                match rules.get(at).and_then(|rule| dimension.keys(rule, common)) {
-                    None => rest.push(at),
-                    Some(keys) => keys.into_iter().for_each(|key| by_key.entry(key).push(at)),
-                }
-            }
-            Rules::Split(Box::new(Split {
-                dimension,
-                by_key: by_key.map(|of| build(rules, of, &left, common)),
-                rest: build(rules, rest, &left, common),
-            }))
-        }
-    };
-    Node { needs, rules }
-}
-
-/// The dimension whose fullest key, with the rest, leaves the fewest rules; none if no dimension halves them.
-fn best_split(
-    rules: &[Rule],
-    of: &[usize],
-    left: &[Dimension],
-    common: &Common,
-) -> Option<Dimension> {
-    let crowded = of.len().saturating_mul(MOST_ENTRIES).saturating_add(64);
-    let cost = |dimension: Dimension| {
-        let mut sizes: Table<usize> = Table::default();
-        let (mut rest, mut entries) = (0usize, 0usize);
-        for at in of {
-            match rules.get(*at).and_then(|rule| dimension.keys(rule, common)) {
-                None => rest = rest.saturating_add(1),
-                Some(keys) => {
-                    for key in keys {
-                        let size = sizes.entry(key);
-                        *size = size.saturating_add(1);
-                        entries = entries.saturating_add(1);
-                    }
-                }
-            }
-            if entries > crowded {
-                return None;
-            }
-        }
-        let fullest = sizes.all().copied().max().unwrap_or(0);
-        Some(rest.saturating_add(fullest))
-    };
-    let costs = left.iter().filter_map(|d| Some((cost(*d)?, *d)));
-    let (cost, best) = costs.min_by_key(|(cost, _)| *cost)?;
-    (cost.saturating_mul(2) <= of.len().saturating_add(1)).then_some(best)
 }
 
 #[cfg(test)]

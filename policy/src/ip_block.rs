@@ -51,6 +51,13 @@ impl IpBlock {
         address.is_ipv4() == self.network.is_ipv4() && self.masked(address) == bits(self.network)
     }
 
+    /// What the [`bits_of`] every address in the block begin with, and of no other.
+    pub(crate) fn leading_bits(&self) -> Vec<u8> {
+        let mut bits = bits_of(self.network);
+        bits.truncate(usize::from(self.prefix).saturating_add(1));
+        bits
+    }
+
     fn masked(&self, address: IpAddr) -> u128 {
         let shift = u32::from(width(self.network).saturating_sub(self.prefix));
         bits(address)
@@ -64,6 +71,19 @@ impl fmt::Display for IpBlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.network, self.prefix)
     }
+}
+
+/// An address as text: its family, then a byte for each of its bits.
+pub(crate) fn bits_of(address: IpAddr) -> Vec<u8> {
+    let address = address.to_canonical();
+    let family = if address.is_ipv4() { b'4' } else { b'6' };
+    let all = bits(address);
+    let bit = |place: u8| match all.checked_shr(place.into()).unwrap_or(0) & 1 {
+        0 => b'0',
+        _ => b'1',
+    };
+    let bits = (0..width(address)).rev().map(bit);
+    std::iter::once(family).chain(bits).collect()
 }
 
 fn width(address: IpAddr) -> u8 {
@@ -127,10 +147,12 @@ mod tests {
             ("::1", "::1", true),
         ] {
             let parsed = IpBlock::parse(block).expect(block);
+            let parsed_address = address.parse().expect(address);
+            assert_eq!(parsed.contains(parsed_address), want, "{block} {address}");
             assert_eq!(
-                parsed.contains(address.parse().expect(address)),
+                bits_of(parsed_address).starts_with(&parsed.leading_bits()),
                 want,
-                "{block} {address}"
+                "{block} {address}, by bits"
             );
         }
     }

@@ -209,6 +209,23 @@ impl Template {
         prefix
     }
 
+    /// What every matching path ends with: all behind the last operator.
+    pub(crate) fn literal_ending(&self) -> String {
+        if let Some(ending) = &self.rest {
+            return ending.to_string();
+        }
+        let literals = self
+            .segments
+            .iter()
+            .rev()
+            .map_while(|segment| match segment {
+                Segment::One => None,
+                Segment::Literal(literal) => Some(format!("/{literal}")),
+            });
+        let literals: Vec<String> = literals.collect();
+        literals.into_iter().rev().collect()
+    }
+
     fn matches(&self, path: &[u8]) -> bool {
         let mut left = path;
         for segment in &self.segments {

@@ -84,10 +84,10 @@ impl Indexed {
         }
         let mut first: Option<(usize, &Rule)> = None;
         self.index.visit(facts, doubt, &mut |at| {
-            let earlier = first.is_none_or(|(found, _)| at < found);
-            if earlier && let Some(rule) = self.counting(at, facts, doubt) {
+            if let Some(rule) = self.counting(at, facts, doubt) {
                 first = Some((at, rule));
             }
+            first.map_or(usize::MAX, |(at, _)| at)
         });
         first.map(|(_, rule)| rule)
     }
@@ -102,6 +102,7 @@ impl Indexed {
             if self.counting(at, facts, doubt).is_some() {
                 found.push(at);
             }
+            usize::MAX
         });
         found.sort_unstable();
         found.dedup();

@@ -55,6 +55,11 @@ impl SpiffeId {
         &self.text
     }
 
+    /// All but the scheme: trust domain, slash, path.
+    pub(crate) fn without_scheme(&self) -> &str {
+        self.text.strip_prefix(SCHEME).unwrap_or(&self.text)
+    }
+
     /// The trust domain, without scheme or path.
     #[must_use]
     pub fn trust_domain(&self) -> &str {

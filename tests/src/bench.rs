@@ -3,6 +3,7 @@
 
 pub mod changes;
 mod decide;
+mod dimensions;
 mod fleet;
 mod http;
 mod load;
@@ -19,6 +20,9 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 
 pub use report::Report;
+
+/// How many rules are few, where few and many are compared.
+const FEW: usize = 10;
 
 /// What is measured.
 #[derive(Clone, Debug, Serialize)]
@@ -50,6 +54,7 @@ pub async fn run(plan: Plan) -> Result<Report> {
     );
     let report = Report {
         engine: decide::measure(&plan.rules, most).await?,
+        engine_by: decide::measure_each(&[most.min(FEW), most]).await?,
         starts: vm::measure(&plan.rules, most).await?,
         requests: http::measure(&plan).await?,
         plan,

@@ -102,6 +102,28 @@ async fn a_short_slice_measures_every_variant_and_every_request_is_answered() {
             assert!(row[figure].as_f64().unwrap() > 0.0, "{row}");
         }
     }
+    let by: Vec<_> = rows("engine_by")
+        .into_iter()
+        .map(|row| {
+            assert!(row["decide_ns"].as_f64().unwrap() > 0.0, "{row}");
+            (
+                row["by"].as_str().unwrap().to_owned(),
+                row["decision"].clone(),
+            )
+        })
+        .collect();
+    assert!(by.len() > 20, "{by:?}");
+    for (by, decision) in &by {
+        let wanted = if by.starts_with("what it is not, by none") {
+            "DENY default:peerMesh"
+        } else if by.starts_with("what it is not") {
+            "ALLOW rule:rule-00001"
+        } else {
+            "ALLOW rule:rule-00010"
+        };
+        assert_eq!(decision, wanted, "{by}");
+        assert!(table.contains(&format!("\n{by}  ")), "{by}\n{table}");
+    }
     let starts: Vec<_> = rows("starts")
         .into_iter()
         .map(|row| (title(row["filter"].as_str().unwrap()), row["rules"].clone()))

@@ -12,7 +12,7 @@ use std::hash::BuildHasherDefault;
 
 use super::keys::Dimension;
 use super::table::Fnv;
-use super::{Node, Rules, build};
+use super::{Builder, Limits, Node, Rules};
 use crate::pattern::Pattern;
 use crate::policy::Common;
 use crate::rule::{Among, From, Rule};
@@ -33,7 +33,13 @@ pub(super) struct Connections {
 
 impl Connections {
     /// For these rules of one action, whose tree of requests is `requests`.
-    pub(super) fn build(rules: &[Rule], action: Action, common: &Common, requests: &Node) -> Self {
+    pub(super) fn build(
+        rules: &[Rule],
+        action: Action,
+        common: &Common,
+        limits: Limits,
+        requests: &Node,
+    ) -> Self {
         // Otherwise than for good it is decided only where the HTTP filter follows.
         let asked = |doubt| {
             let for_good = doubt == Doubt::settled(action);
@@ -52,7 +58,8 @@ impl Connections {
             if of.len() == rules.len() && !splits_by_http(requests) {
                 return None;
             }
-            Some(build(rules, of, &Dimension::of_connections(), common))
+            let dimensions = Dimension::of_connections();
+            Some(Builder::new(rules, action, common, &dimensions, limits).tree(of))
         };
         Self {
             doubt_excluded: tree(Doubt::Excluded),
@@ -111,11 +118,12 @@ impl<'r> Left<'r> {
 
 fn splits_by_http(node: &Node) -> bool {
     match &node.rules {
-        Rules::Few(_) => false,
+        Rules::Few(_) | Rules::Unless(_) => false,
         Rules::Split(split) => {
             split.dimension.is_http()
                 || splits_by_http(&split.rest)
                 || split.by_key.all().any(splits_by_http)
+                || split.unknown.iter().any(splits_by_http)
         }
     }
 }

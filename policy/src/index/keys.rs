@@ -1,25 +1,41 @@
 //! The dimensions by which rules are told apart: what a rule wants of each, and what a request has.
 
+use std::sync::Arc;
+
 use crate::facts::Facts;
+use crate::ip_block::{IpBlock, bits_of};
 use crate::path::PathPattern;
 use crate::pattern::Pattern;
 use crate::policy::Common;
-use crate::rule::{From, Rule, To};
+use crate::rule::{From, Header, Rule, To};
 use crate::source::Source;
+use crate::spec::Action;
 use crate::truth::Fact;
 
 /// One thing that rules are about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Dimension {
     /// The path of the SPIFFE ID: one account, whatever its trust domain.
     Workload,
+    /// The whole SPIFFE ID.
+    Principal,
     Namespace,
+    /// The name of the service account, whatever its namespace.
+    Account,
     TrustDomain,
     Path,
+    /// The same, for templates that begin alike.
+    PathEnding,
     Host,
     Sni,
     Port,
     Method,
+    /// The address that the connection comes from, as a string of bits: a block is what such a string begins with.
+    Address,
+    /// Which headers there are.
+    HeaderNames,
+    /// The values of one header.
+    Header(Arc<str>),
 }
 
 /// What a rule wants of a dimension: one of these.
@@ -31,8 +47,8 @@ pub(super) enum Key {
 }
 
 impl Dimension {
-    /// All, the likelier ones first.
-    pub(super) const ALL: [Self; 8] = [
+    /// All but the single headers, which only the rules name; the likelier ones first.
+    pub(super) const ALL: [Self; 13] = [
         Self::Workload,
         Self::Path,
         Self::Host,
@@ -41,6 +57,11 @@ impl Dimension {
         Self::Sni,
         Self::Port,
         Self::Method,
+        Self::Account,
+        Self::Principal,
+        Self::PathEnding,
+        Self::Address,
+        Self::HeaderNames,
     ];
 
     /// Those of which a connection has a value, or is known to have none; the others are unknown for all of it.
@@ -50,66 +71,139 @@ impl Dimension {
     }
 
     /// Whether only HTTP tells its value.
-    pub(super) fn is_http(self) -> bool {
+    pub(super) fn is_http(&self) -> bool {
         match self {
-            Self::Path | Self::Host | Self::Method => true,
-            Self::Workload | Self::Namespace | Self::TrustDomain | Self::Sni | Self::Port => false,
+            Self::Path
+            | Self::PathEnding
+            | Self::Host
+            | Self::Method
+            | Self::HeaderNames
+            | Self::Header(_) => true,
+            Self::Workload
+            | Self::Principal
+            | Self::Namespace
+            | Self::Account
+            | Self::TrustDomain
+            | Self::Sni
+            | Self::Port
+            | Self::Address => false,
         }
     }
 
-    /// What the rule wants; none if it can apply whatever the value is.
-    pub(super) fn keys(self, rule: &Rule, common: &Common) -> Option<Vec<Key>> {
+    /// What the rule wants; none if it can apply whatever the value is. `uses` counts the rules that ask for a header.
+    pub(super) fn keys(
+        &self,
+        rule: &Rule,
+        common: &Common,
+        uses: &dyn Fn(&str) -> usize,
+    ) -> Option<Vec<Key>> {
         match self {
-            Self::Workload => of_items(&rule.from, workloads),
-            Self::Namespace => of_items(&rule.from, namespaces),
-            Self::TrustDomain => of_items(&rule.from, |from| trust_domains(from, common)),
-            Self::Path => of_items(&rule.to, |to: &To| each(&to.paths.any, path)),
-            Self::Host => of_items(&rule.to, |to: &To| each(&to.hosts.any, pattern)),
-            Self::Sni => of_items(&rule.to, |to: &To| each(&to.snis.any, pattern)),
-            Self::Method => of_items(&rule.to, |to: &To| each(&to.methods.any, pattern)),
-            Self::Port => of_items(&rule.to, |to: &To| {
-                each(&to.ports.any, |port| {
-                    Some(Key::Exact(port.to_be_bytes().into()))
+            Self::Workload => of_items(&rule.from, &workloads),
+            Self::Principal => of_items(&rule.from, &|from| {
+                each(&from.principals.any, &|principal| {
+                    whole(principal.trust_domain(), principal.path())
                 })
             }),
+            Self::Namespace => of_items(&rule.from, &namespaces),
+            Self::Account => of_items(&rule.from, &|from| {
+                each(&from.service_accounts.any, &|account| {
+                    pattern(&account.name)
+                })
+            }),
+            Self::TrustDomain => of_items(&rule.from, &|from| trust_domains(from, common)),
+            Self::Address => of_items(&rule.from, &|from| {
+                each(&from.ip_blocks.any, &|block| Some(address(block)))
+            }),
+            Self::Path => of_items(&rule.to, &|to: &To| each(&to.paths.any, &path)),
+            Self::PathEnding => of_items(&rule.to, &|to: &To| each(&to.paths.any, &path_ending)),
+            Self::Host => of_items(&rule.to, &|to: &To| each(&to.hosts.any, &pattern)),
+            Self::Sni => of_items(&rule.to, &|to: &To| each(&to.snis.any, &pattern)),
+            Self::Method => of_items(&rule.to, &|to: &To| each(&to.methods.any, &pattern)),
+            Self::Port => of_items(&rule.to, &|to: &To| {
+                each(&to.ports.any, &|port| Some(self::port(*port)))
+            }),
+            Self::HeaderNames => {
+                // All conditions must hold, so one of them suffices: the one that tells most.
+                let there = rule
+                    .when
+                    .iter()
+                    .filter(|header| must_be_there(header, rule));
+                let rarest = there.min_by_key(|header| uses(&header.name))?;
+                Some(vec![exact(&rarest.name)])
+            }
+            Self::Header(name) => {
+                let of_it = rule.when.iter().filter(|header| *header.name == **name);
+                of_it
+                    .filter_map(|header| each(&header.values.any, &pattern))
+                    .next()
+            }
         }
     }
 
-    /// What the request has: one value, or the two forms of a path.
-    pub(super) fn of<'f>(self, facts: &'f Facts<'_>) -> Fact<[Option<&'f [u8]>; 2]> {
-        let one = |value: &'f [u8]| [Some(value), None];
+    /// Calls with what the request has: mostly one value, of a path its forms, of headers all. Not generic: it would be in the
+    /// filter once for each caller.
+    pub(super) fn each_of(&self, facts: &Facts<'_>, each: &mut dyn FnMut(&[u8])) -> Fact<()> {
         match self {
-            Self::Workload | Self::Namespace | Self::TrustDomain => {
-                self.of_source(facts.source).map(one)
-            }
-            Self::Path => facts.path().map(|path| {
-                let other = (*path.clean != *path.raw).then_some(&*path.clean);
-                [Some(path.raw), other]
+            Self::Workload
+            | Self::Principal
+            | Self::Namespace
+            | Self::Account
+            | Self::TrustDomain => self.of_source(facts.source).map(each),
+            Self::Path | Self::PathEnding => facts.path().map(|path| {
+                each(path.raw);
+                if *path.clean != *path.raw {
+                    each(&path.clean);
+                }
             }),
-            Self::Host => facts.host().map(one),
-            Self::Method => facts.method().map(one),
-            Self::Sni => Fact::from(facts.sni.as_deref()).map(one),
-            Self::Port => Fact::from(facts.port_bytes.as_ref()).map(|port| one(port)),
+            Self::Host => facts.host().map(each),
+            Self::Method => facts.method().map(each),
+            Self::Sni => Fact::from(facts.sni.as_deref()).map(each),
+            Self::Port => Fact::from(facts.port).map(|port| each(&port.to_be_bytes())),
+            Self::Address => match facts.source_ip {
+                // Not absent: every connection comes from somewhere.
+                None => Fact::Unknown,
+                Some(address) => {
+                    each(&bits_of(address));
+                    Fact::Is(())
+                }
+            },
+            Self::HeaderNames => facts.header_names().map(|names| names.for_each(each)),
+            Self::Header(name) => facts
+                .header(name)
+                .map(|values| values.into_iter().for_each(each)),
         }
     }
 
     /// What the source has; unknown for what only a request has.
-    pub(super) fn of_source(self, source: &Source) -> Fact<&[u8]> {
+    pub(super) fn of_source<'s>(&self, source: &'s Source) -> Fact<&'s [u8]> {
         let id = source.id.as_ref();
         match self {
             Self::Workload => id.map(|id| id.path().as_bytes()).into(),
+            Self::Principal => id.map(|id| id.without_scheme().as_bytes()).into(),
             Self::Namespace => source.namespace().map(str::as_bytes).into(),
+            Self::Account => source.service_account().map(str::as_bytes).into(),
             Self::TrustDomain => source.trust_domain().map(str::as_bytes).into(),
-            Self::Path | Self::Host | Self::Sni | Self::Port | Self::Method => Fact::Unknown,
+            Self::Path
+            | Self::PathEnding
+            | Self::Host
+            | Self::Sni
+            | Self::Port
+            | Self::Method
+            | Self::Address
+            | Self::HeaderNames
+            | Self::Header(_) => Fact::Unknown,
         }
     }
 }
 
 /// The keys of all items together; none if one item does not constrain the dimension, or there are no items.
-fn of_items<I>(items: &Option<Vec<I>>, keys: impl Fn(&I) -> Option<Vec<Key>>) -> Option<Vec<Key>> {
+///
+/// Neither this nor [`each`] is inlined: in the filter they would stand once for each list of the language.
+#[inline(never)]
+fn of_items<I>(items: &Option<Vec<I>>, keys: &dyn Fn(&I) -> Option<Vec<Key>>) -> Option<Vec<Key>> {
     let mut all: Vec<Key> = Vec::new();
     for item in items.as_ref()? {
-        all.extend(keys(item)?);
+        all.append(&mut keys(item)?);
     }
     all.sort_unstable();
     all.dedup();
@@ -117,65 +211,120 @@ fn of_items<I>(items: &Option<Vec<I>>, keys: impl Fn(&I) -> Option<Vec<Key>>) ->
 }
 
 /// The keys of a list; none if there is no list, or one of its values matches everything.
-fn each<P>(list: &Option<Box<[P]>>, key: impl Fn(&P) -> Option<Key>) -> Option<Vec<Key>> {
+#[inline(never)]
+fn each<P>(list: &Option<Box<[P]>>, key: &dyn Fn(&P) -> Option<Key>) -> Option<Vec<Key>> {
     list.as_ref()?.iter().map(key).collect()
 }
 
-fn pattern(pattern: &Pattern) -> Option<Key> {
+/// A header without which the rule does not hold.
+fn must_be_there(header: &Header, rule: &Rule) -> bool {
+    header.values.any.is_some() || rule.action == Action::Allow
+}
+
+pub(super) fn exact(text: &str) -> Key {
+    Key::Exact(text.as_bytes().into())
+}
+
+fn prefix(text: &str) -> Key {
+    Key::Prefix(text.as_bytes().into())
+}
+
+fn suffix(text: &str) -> Key {
+    Key::Suffix(text.as_bytes().into())
+}
+
+pub(super) fn port(port: u16) -> Key {
+    Key::Exact(port.to_be_bytes().into())
+}
+
+pub(super) fn address(block: &IpBlock) -> Key {
+    Key::Prefix(block.leading_bits().into())
+}
+
+pub(super) fn pattern(pattern: &Pattern) -> Option<Key> {
     Some(match pattern {
-        Pattern::Exact(text) => Key::Exact(text.as_bytes().into()),
-        Pattern::Prefix(text) => Key::Prefix(text.as_bytes().into()),
-        Pattern::Suffix(text) => Key::Suffix(text.as_bytes().into()),
+        Pattern::Exact(text) => exact(text),
+        Pattern::Prefix(text) => prefix(text),
+        Pattern::Suffix(text) => suffix(text),
         Pattern::Any => return None,
+    })
+}
+
+/// A whole SPIFFE ID, without its scheme.
+pub(super) fn whole(trust_domain: &str, path: &Pattern) -> Option<Key> {
+    Some(match path {
+        Pattern::Exact(path) => exact(&format!("{trust_domain}/{path}")),
+        Pattern::Prefix(path) => prefix(&format!("{trust_domain}/{path}")),
+        Pattern::Any => prefix(&format!("{trust_domain}/")),
+        Pattern::Suffix(_) => return None,
     })
 }
 
 fn path(path: &PathPattern) -> Option<Key> {
     match path {
         PathPattern::Plain(plain) => pattern(plain),
-        PathPattern::Template(template) => match template.literal_prefix() {
-            prefix if prefix.len() > 1 => Some(Key::Prefix(prefix.into_bytes().into())),
-            _ => None,
-        },
+        PathPattern::Template(template) => {
+            let start = template.literal_prefix();
+            // All paths begin with a slash.
+            (start.len() > 1).then(|| prefix(&start))
+        }
+    }
+}
+
+fn path_ending(path: &PathPattern) -> Option<Key> {
+    match path {
+        PathPattern::Plain(Pattern::Prefix(_)) => None,
+        PathPattern::Plain(plain) => pattern(plain),
+        PathPattern::Template(template) => {
+            let end = template.literal_ending();
+            (!end.is_empty()).then(|| suffix(&end))
+        }
     }
 }
 
 fn workloads(from: &From) -> Option<Vec<Key>> {
-    let by_account = each(&from.service_accounts.any, |account| {
-        match (&account.namespace, &account.name) {
-            (Pattern::Exact(ns), Pattern::Exact(sa)) => {
-                Some(Key::Exact(format!("ns/{ns}/sa/{sa}").into_bytes().into()))
-            }
-            (Pattern::Exact(ns), _) => {
-                Some(Key::Prefix(format!("ns/{ns}/sa/").into_bytes().into()))
-            }
-            _ => None,
-        }
+    let by_account = each(&from.service_accounts.any, &|account| match (
+        &account.namespace,
+        &account.name,
+    ) {
+        (Pattern::Exact(ns), Pattern::Exact(sa)) => Some(exact(&format!("ns/{ns}/sa/{sa}"))),
+        (Pattern::Exact(ns), Pattern::Prefix(sa)) => Some(prefix(&format!("ns/{ns}/sa/{sa}"))),
+        (Pattern::Exact(ns), _) => Some(prefix(&format!("ns/{ns}/sa/"))),
+        _ => None,
     });
-    by_account.or_else(|| each(&from.principals.any, |principal| pattern(principal.path())))
+    by_account.or_else(|| each(&from.principals.any, &|principal| pattern(principal.path())))
 }
 
 fn namespaces(from: &From) -> Option<Vec<Key>> {
-    let by_namespace = each(&from.namespaces.any, pattern);
+    let by_namespace = each(&from.namespaces.any, &pattern);
     by_namespace.or_else(|| {
-        each(&from.service_accounts.any, |account| {
+        each(&from.service_accounts.any, &|account| {
             pattern(&account.namespace)
         })
     })
 }
 
 fn trust_domains(from: &From, common: &Common) -> Option<Vec<Key>> {
-    let exact = |name: &str| Key::Exact(name.as_bytes().into());
-    let by_name = each(&from.trust_domains.any, pattern);
+    let by_name = each(&from.trust_domains.any, &pattern);
     let by_principal = || {
-        each(&from.principals.any, |principal| {
+        each(&from.principals.any, &|principal| {
             Some(exact(principal.trust_domain()))
         })
     };
     by_name.or_else(by_principal).or_else(|| {
         let meshes = from.meshes.any.as_ref()?;
-        let listed = common.trust_domains.iter();
-        let theirs = listed.filter(|(_, of)| meshes.iter().any(|mesh| mesh.index == of.index));
-        Some(theirs.map(|(name, _)| exact(name)).collect())
+        Some(
+            meshes
+                .iter()
+                .flat_map(|mesh| of_mesh(mesh.index, common))
+                .collect(),
+        )
     })
+}
+
+/// The trust domains of a mesh.
+pub(super) fn of_mesh(index: usize, common: &Common) -> impl Iterator<Item = Key> {
+    let listed = common.trust_domains.iter();
+    let theirs = listed.filter(move |(_, of)| of.index == index);
+    theirs.map(|(name, _)| exact(name))
 }

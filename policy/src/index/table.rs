@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
-use super::Key;
+use super::keys::Key;
 
 /// Values by key. A look-up costs one hash for the whole and one for each length that a prefix or suffix has.
 #[derive(Clone, Debug)]

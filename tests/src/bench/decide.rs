@@ -4,8 +4,9 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::dimensions::{self, Dimension};
 use super::rules;
 use crate::command::Command;
 use crate::names::SERVICE_PORT;
@@ -46,31 +47,69 @@ pub(super) struct Said {
     connection: String,
 }
 
+/// What it takes to decide a request by rules that one thing tells apart.
+#[derive(Debug, Serialize)]
+pub(super) struct Told {
+    /// What tells them apart.
+    pub(super) by: &'static str,
+    /// How many rules.
+    pub(super) rules: usize,
+    /// To decide one request, in nanoseconds.
+    pub(super) decide_ns: f64,
+    /// What was decided, and by what.
+    pub(super) decision: String,
+}
+
+/// Measures few rules and many, by each thing that can tell them apart.
+pub(super) async fn measure_each(sizes: &[usize]) -> Result<Vec<Told>> {
+    let mut told = Vec::new();
+    for Dimension { by, rule, request } in dimensions::ALL {
+        eprintln!("engine: rules by {by}");
+        for rules in sizes.iter().copied() {
+            let said = ask(&dimensions::policy(rules, rule), &request()).await?;
+            told.push(Told {
+                by,
+                rules,
+                decide_ns: said.decide_ns,
+                decision: said.decision,
+            });
+        }
+    }
+    Ok(told)
+}
+
+/// What the engine says of a request to a policy.
+async fn ask(policy: &Value, request: &Value) -> Result<Said> {
+    let folder = tempfile::tempdir().context("a folder for a policy")?;
+    let file = folder.path().join("policy.json");
+    fs::write(&file, policy.to_string()).with_context(|| format!("writing {}", file.display()))?;
+    let command = Command::decide()?.args([&*file.display().to_string(), &request.to_string()]);
+    let said = command.output().await?;
+    serde_json::from_str(&said).with_context(|| format!("`{command}` printed no such JSON: {said}"))
+}
+
 /// Measures the policies of these sizes.
 pub(super) async fn measure(sizes: &[usize], most: usize) -> Result<Vec<Engine>> {
-    let folder = tempfile::tempdir().context("a folder for policies")?;
-    let file = folder.path().join("policy.json");
-    let caller = rules::caller(most);
     let mut engines = Vec::new();
     for size in sizes.iter().copied() {
         eprintln!("engine: {size} rules");
         let ask = async |policy: &Value, port: u16, connection: &str| {
-            fs::write(&file, policy.to_string())
-                .with_context(|| format!("writing {}", file.display()))?;
-            let (file, port) = (file.display().to_string(), port.to_string());
-            let command = Command::decide()?;
-            let command = command.args([&*file, &caller, rules::HOST, rules::PATH, &port]);
-            let said = command.output().await?;
-            let said: Said = serde_json::from_str(&said)
-                .with_context(|| format!("`{command}` printed no such JSON: {said}"))?;
-            let request = format!("ALLOW rule:{}", rules::name(most));
-            for (wanted, decided) in [(&*request, &said.decision), (connection, &said.connection)] {
+            let request = json!({
+                "principal": rules::caller(most),
+                "host": rules::HOST,
+                "path": rules::PATH,
+                "port": port,
+            });
+            let said = ask(policy, &request).await?;
+            let decision = format!("ALLOW rule:{}", rules::name(most));
+            for (wanted, decided) in [(&*decision, &said.decision), (connection, &said.connection)]
+            {
                 ensure!(
                     wanted == decided,
-                    "`{command}` decided {decided}, not {wanted}"
+                    "{request} was decided {decided}, not {wanted}"
                 );
             }
-            Ok(said)
+            anyhow::Ok(said)
         };
         // Every rule asks for a path, so a connection is let in by none.
         const FINAL: &str = "DENY default:peerMesh";

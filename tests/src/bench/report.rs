@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use serde::Serialize;
 
 use super::Plan;
-use super::decide::Engine;
+use super::decide::{Engine, Told};
 use super::http::Row;
 use super::vm::Start;
 use crate::sender::Protocol;
@@ -19,6 +19,8 @@ pub struct Report {
     pub(super) requests: Vec<Row>,
     /// What the engine takes by itself.
     pub(super) engine: Vec<Engine>,
+    /// The same for each thing that can tell rules apart.
+    pub(super) engine_by: Vec<Told>,
     /// What an Envoy costs before the first request.
     pub(super) starts: Vec<Start>,
 }
@@ -96,6 +98,19 @@ impl fmt::Display for Report {
                 milliseconds(engine.said.parse_us),
                 milliseconds(engine.said.compile_us),
                 milliseconds(engine.said.bind_us),
+            ]
+        }));
+        f.write_str(&aligned(&lines))?;
+        writeln!(
+            f,
+            "\nThe engine by itself, natively, by what tells the rules apart; the rule that decides is the last"
+        )?;
+        let mut lines = vec![["RULES BY", "RULES", "DECIDE ns"].map(str::to_owned)];
+        lines.extend(self.engine_by.iter().map(|told| {
+            [
+                told.by.to_owned(),
+                count(told.rules),
+                format!("{:.0}", told.decide_ns),
             ]
         }));
         f.write_str(&aligned(&lines))?;

@@ -1,0 +1,255 @@
+//! How a tree is made of rules.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::keys::{Dimension, Key};
+use super::table::Table;
+use super::unless::{Filter, Unless};
+use super::{Node, Rules, Split};
+use crate::policy::{Common, Needs};
+use crate::rule::Rule;
+use crate::spec::Action;
+
+/// What is worth a look-up.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// No more rules than this are not.
+    pub(super) leaf: usize,
+    /// So many rules that need not be looked at are, however many are left.
+    pub(super) worth: usize,
+    /// More rules than this are not looked at one by one if anything keeps them away.
+    pub(super) many: usize,
+}
+
+/// What a look-up costs is what looking at some rules costs.
+pub(super) const LIMITS: Limits = Limits {
+    leaf: 4,
+    worth: 8,
+    many: 16,
+};
+/// How many times a tree's rules may be entered in all before it gets too large.
+const MOST_ENTRIES: usize = 4;
+/// The same for a tree of few rules with long lists.
+const FREE_ENTRIES: usize = 64;
+/// A header is considered that one of so many rules of a node asks for: rarer ones their names tell apart.
+const FREQUENT: usize = 8;
+/// How deep a tree may get. Few dimensions are ever worth it, but policies name headers without end.
+const DEEPEST: usize = 24;
+
+/// Makes trees of these rules, which are all of one action.
+pub(super) struct Builder<'r> {
+    rules: &'r [Rule],
+    action: Action,
+    common: &'r Common,
+    dimensions: &'r [Dimension],
+    limits: Limits,
+    /// How many conditions there are on each header.
+    header_uses: BTreeMap<&'r str, usize>,
+}
+
+/// What a split by a dimension would come to.
+struct Cost {
+    /// The rules that do not constrain the dimension.
+    rest: usize,
+    /// Those that it leaves in the worst case.
+    left: usize,
+    /// How often rules are entered.
+    entries: usize,
+}
+
+/// Rules by what they want of a dimension.
+#[derive(Default)]
+struct Grouped {
+    by_key: Table<Vec<usize>>,
+    /// All that want something of it.
+    keyed: Vec<usize>,
+    rest: Vec<usize>,
+}
+
+impl<'r> Builder<'r> {
+    /// Trees that split by these dimensions and, if the names of headers are among them, by headers.
+    pub(super) fn new(
+        rules: &'r [Rule],
+        action: Action,
+        common: &'r Common,
+        dimensions: &'r [Dimension],
+        limits: Limits,
+    ) -> Self {
+        let mut header_uses = BTreeMap::new();
+        if dimensions.contains(&Dimension::HeaderNames) {
+            count_headers(rules.iter(), &mut header_uses);
+        }
+        Self {
+            rules,
+            action,
+            common,
+            dimensions,
+            limits,
+            header_uses,
+        }
+    }
+
+    /// The tree of the rules with these numbers, which are in their order.
+    pub(super) fn tree(&self, of: Vec<usize>) -> Node {
+        let free = FREE_ENTRIES.checked_div(of.len()).unwrap_or(0);
+        self.node(of, &[], MOST_ENTRIES.saturating_add(free))
+    }
+
+    /// A node below splits by `used`, whose rules may be entered so many `times`.
+    fn node(&self, of: Vec<usize>, used: &[Dimension], times: usize) -> Node {
+        let asked = of.iter().filter_map(|at| self.rules.get(*at));
+        let needs = asked.fold(Needs::default(), |needs, rule| needs.or(Needs::of(rule)));
+        let best = if of.len() > self.limits.leaf && used.len() < DEEPEST {
+            self.best_split(&of, used, times)
+        } else {
+            None
+        };
+        let rules = match best {
+            Some((dimension, times)) => self.split(of, dimension, used, times),
+            None => self.leaf(of),
+        };
+        Node { needs, rules }
+    }
+
+    fn split(&self, of: Vec<usize>, by: Dimension, used: &[Dimension], times: usize) -> Rules {
+        let used = [used, std::slice::from_ref(&by)].concat();
+        let first = of.first().copied().unwrap_or(usize::MAX);
+        let Grouped {
+            by_key,
+            keyed,
+            rest,
+        } = self.grouped(&of, &by);
+        Rules::Split(Box::new(Split {
+            first,
+            by_key: by_key.map(|of| self.node(of, &used, times)),
+            rest: self.node(rest, &used, times),
+            unknown: may_be_unknown(&by).then(|| self.node(keyed, &used, times)),
+            dimension: by,
+        }))
+    }
+
+    /// Rules that no split tells apart.
+    fn leaf(&self, of: Vec<usize>) -> Rules {
+        if of.len() > self.limits.many {
+            let filter = |dimension: Dimension| {
+                let rules = of.iter().map(|at| {
+                    let rule = self.rules.get(*at)?;
+                    dimension.exceptions(rule, self.common)
+                });
+                Filter::new(dimension.clone(), self.action, rules, self.limits.many)
+            };
+            let filters: Vec<Filter> = self.left(&of, &[]).filter_map(filter).collect();
+            if !filters.is_empty() {
+                return Rules::Unless(Box::new(Unless::new(of, filters)));
+            }
+        }
+        Rules::Few(of.into())
+    }
+
+    /// The dimension whose fullest key, with the rest, leaves the fewest rules, and how often the rules below may be
+    /// entered; none if no dimension is worth it.
+    fn best_split(
+        &self,
+        of: &[usize],
+        used: &[Dimension],
+        times: usize,
+    ) -> Option<(Dimension, usize)> {
+        let all = of.len();
+        let Limits { worth, many, .. } = self.limits;
+        let most = all.saturating_mul(times);
+        let costs = self.left(of, used).filter_map(|dimension| {
+            let cost = self.cost(of, &dimension);
+            (cost.entries <= most).then_some((cost, dimension))
+        });
+        let costs: Vec<(Cost, Dimension)> = costs.collect();
+        let tells_apart = |cost: &Cost| {
+            cost.left.saturating_mul(2) <= all.saturating_add(1)
+                || cost.left.saturating_add(worth) <= all
+        };
+        // Where most rules want one and the same, all of them are kept from whoever has something else.
+        let keeps_away = |cost: &Cost| all > many && cost.rest.saturating_mul(2) <= all;
+        let best = costs.iter().filter(|(cost, _)| tells_apart(cost));
+        let best = best.min_by_key(|(cost, _)| cost.left).or_else(|| {
+            let best = costs.iter().filter(|(cost, _)| keeps_away(cost));
+            best.min_by_key(|(cost, _)| cost.rest)
+        });
+        let (cost, dimension) = best?;
+        let times = most.checked_div(cost.entries).unwrap_or(times);
+        Some((dimension.clone(), times))
+    }
+
+    fn cost(&self, of: &[usize], by: &Dimension) -> Cost {
+        let Grouped {
+            by_key,
+            keyed,
+            rest,
+        } = self.grouped(of, by);
+        let rest = rest.len();
+        let (mut fullest, mut entries) = (0, rest);
+        for of in by_key.all() {
+            fullest = of.len().max(fullest);
+            entries = entries.saturating_add(of.len());
+        }
+        if may_be_unknown(by) {
+            entries = entries.saturating_add(keyed.len());
+        }
+        Cost {
+            rest,
+            left: rest.saturating_add(fullest),
+            entries,
+        }
+    }
+
+    fn grouped(&self, of: &[usize], by: &Dimension) -> Grouped {
+        let mut grouped = Grouped::default();
+        for at in of.iter().copied() {
+            match self.keys(at, by) {
+                None => grouped.rest.push(at),
+                Some(keys) => {
+                    grouped.keyed.push(at);
+                    let enter = |key| grouped.by_key.entry(key).push(at);
+                    keys.into_iter().for_each(enter);
+                }
+            }
+        }
+        grouped
+    }
+
+    fn keys(&self, at: usize, dimension: &Dimension) -> Option<Vec<Key>> {
+        let uses = |name: &str| self.header_uses.get(name).copied().unwrap_or(0);
+        dimension.keys(self.rules.get(at)?, self.common, &uses)
+    }
+
+    /// The dimensions that these rules could be split by.
+    fn left(&self, of: &[usize], used: &[Dimension]) -> impl Iterator<Item = Dimension> {
+        let mut headers: BTreeMap<&str, usize> = BTreeMap::new();
+        if !self.header_uses.is_empty() {
+            let rules = of.iter().filter_map(|at| self.rules.get(*at));
+            count_headers(rules, &mut headers);
+        }
+        let often = of.len() / FREQUENT;
+        let headers = headers.into_iter().filter(|(_, uses)| *uses >= often);
+        let headers = headers.map(|(name, _)| Dimension::Header(Arc::from(name)));
+        let left: Vec<Dimension> = self
+            .dimensions
+            .iter()
+            .cloned()
+            .chain(headers)
+            .filter(|dimension| !used.contains(dimension))
+            .collect();
+        left.into_iter()
+    }
+}
+
+/// Whether there are requests of which it is not known, though only requests are looked up here.
+fn may_be_unknown(dimension: &Dimension) -> bool {
+    *dimension == Dimension::Address
+}
+
+fn count_headers<'r>(rules: impl Iterator<Item = &'r Rule>, uses: &mut BTreeMap<&'r str, usize>) {
+    for header in rules.flat_map(|rule| &rule.when) {
+        let uses = uses.entry(&header.name).or_default();
+        *uses = uses.saturating_add(1);
+    }
+}
