@@ -4,7 +4,7 @@
 //! the one ignores and the other tells.
 
 use crate::facts::Facts;
-use crate::path::PathPattern;
+use crate::path::{Operands, PathPattern};
 use crate::pattern::Pattern;
 use crate::request::Node;
 use crate::rule::{Among, From, Header, Label, Own, Rule, To, WithoutIdentity};
@@ -32,15 +32,14 @@ impl<P> Among<P> {
     }
 
     /// Both lists against a value that has several forms or parts: an ALLOW needs every one of them to match, a DENY
-    /// or AUDIT any.
+    /// or AUDIT any. `hit` is told whether it is better for the caller to be in the list than not.
     fn holds_for_each<T: Copy>(
         &self,
         fact: Fact<&[T]>,
         action: Action,
         fields: (Field, Field),
-        hit: impl Fn(&P, T) -> bool,
+        hit: impl Fn(&P, T, bool) -> bool,
     ) -> Match {
-        let among = |list: &[P], part: T| list.iter().any(|p| hit(p, part));
         let strict = action == Action::Allow;
         let each = |parts: &[T], test: &dyn Fn(T) -> bool| {
             if strict {
@@ -49,12 +48,13 @@ impl<P> Among<P> {
                 parts.iter().any(|part| test(*part))
             }
         };
+        let among = |list: &[P], part: T, helps: bool| list.iter().any(|p| hit(p, part, helps));
         self.judge(
             fact,
             action,
             fields,
-            |list, parts| each(parts, &|part| among(list, part)),
-            |list, parts| each(parts, &|part| !among(list, part)),
+            |list, parts| each(parts, &|part| among(list, part, strict)),
+            |list, parts| each(parts, &|part| !among(list, part, !strict)),
         )
     }
 
@@ -237,8 +237,19 @@ fn paths_hold(paths: &Among<PathPattern>, facts: &Facts<'_>, action: Action) -> 
         return Match::Yes;
     }
     let fields = (Field::Paths, Field::NotPaths);
-    let hit = |p: &PathPattern, form: &[u8]| p.matches(form);
-    let forms = facts.path().map(|path| [path.raw, &*path.clean]);
+    // Where a match helps the caller, a template takes what Envoy's would take of the path that Envoy sees; where it does not,
+    // no odd byte gets around it.
+    let hit = |p: &PathPattern, (form, given): (&[u8], bool), helps| {
+        let operands = if helps && given {
+            Operands::OfEnvoy
+        } else {
+            Operands::Any
+        };
+        p.matches(form, operands)
+    };
+    let forms = facts
+        .path()
+        .map(|path| [(path.raw, true), (&*path.clean, false)]);
     paths.holds_for_each(forms.as_slice(), action, fields, hit)
 }
 
@@ -290,7 +301,7 @@ fn labels_hold(labels: &Among<Label>, node: &Node, action: Action) -> Match {
 impl Header {
     fn holds(&self, facts: &Facts<'_>, action: Action) -> Match {
         let fields = (Field::HeaderValues, Field::HeaderNotValues);
-        let hit = |p: &Pattern, value: &[u8]| p.matches(value);
+        let hit = |p: &Pattern, value: &[u8], _| p.matches(value);
         let values = facts.header(&self.name);
         self.values
             .holds_for_each(values.as_slice(), action, fields, hit)

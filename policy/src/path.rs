@@ -102,6 +102,25 @@ fn resolved(path: &[u8]) -> Vec<u8> {
     out
 }
 
+/// What the operators of a template stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operands {
+    /// Only the characters that Envoy's `uri_template` takes: those of a path segment (RFC 3986 §3.3) but `*` and `=`.
+    OfEnvoy,
+    /// Any bytes.
+    Any,
+}
+
+impl Operands {
+    fn take(self, bytes: &[u8]) -> bool {
+        self == Self::Any || bytes.iter().all(|byte| is_template_byte(*byte))
+    }
+}
+
+fn is_template_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()+,;:@".contains(&byte)
+}
+
 /// A pattern for a path: a [`Pattern`], or a template with `{*}` (one segment) and `{**}` (the rest), as Envoy's
 /// `uri_template` reads them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -151,10 +170,10 @@ impl PathPattern {
 
     /// Whether one form of a path matches.
     #[must_use]
-    pub(crate) fn matches(&self, path: &[u8]) -> bool {
+    pub(crate) fn matches(&self, path: &[u8], operands: Operands) -> bool {
         match self {
             Self::Plain(pattern) => pattern.matches(path),
-            Self::Template(template) => template.matches(path),
+            Self::Template(template) => template.matches(path, operands),
         }
     }
 }
@@ -175,13 +194,14 @@ impl Template {
             if rest.contains(['{', '}', '*']) {
                 return Err(InvalidPath::Operator);
             }
+            check_literals(rest.split('/').skip(1))?;
         }
         let before = if rest.is_some() {
             before.strip_suffix('/').unwrap_or(before)
         } else {
             before
         };
-        let segments = before
+        let segments: Vec<Segment> = before
             .split('/')
             .skip(1)
             .map(|segment| match segment {
@@ -190,6 +210,12 @@ impl Template {
                 literal => Ok(Segment::Literal(literal.into())),
             })
             .collect::<Result<_, _>>()?;
+        let literals = segments.iter().map(|segment| match segment {
+            Segment::One => "{*}",
+            Segment::Literal(literal) => literal,
+        });
+        // Behind what stands before `{**}` comes more.
+        check_literals(literals.chain(rest.is_some().then_some("{**}")))?;
         Ok(Self {
             segments,
             rest: rest.map(Into::into),
@@ -226,7 +252,7 @@ impl Template {
         literals.into_iter().rev().collect()
     }
 
-    fn matches(&self, path: &[u8]) -> bool {
+    fn matches(&self, path: &[u8], operands: Operands) -> bool {
         let mut left = path;
         for segment in &self.segments {
             let Some(after_slash) = left.strip_prefix(b"/") else {
@@ -235,7 +261,7 @@ impl Template {
             let end = after_slash.iter().position(|b| *b == b'/');
             let (found, after) = after_slash.split_at(end.unwrap_or(after_slash.len()));
             let fits = match segment {
-                Segment::One => !found.is_empty(),
+                Segment::One => !found.is_empty() && operands.take(found),
                 Segment::Literal(literal) => found == literal.as_bytes(),
             };
             if !fits {
@@ -245,11 +271,31 @@ impl Template {
         }
         match &self.rest {
             None => left.is_empty(),
-            Some(ending) => left
-                .strip_prefix(b"/")
-                .is_some_and(|rest| rest.ends_with(ending.as_bytes())),
+            Some(ending) => left.strip_prefix(b"/").is_some_and(|rest| {
+                let covered = rest.strip_suffix(ending.as_bytes());
+                covered.is_some_and(|rest| {
+                    let mut segments = rest.split(|byte| *byte == b'/');
+                    segments.all(|segment| operands.take(segment))
+                })
+            }),
         }
     }
+}
+
+/// Refuses what Envoy's `uri_template` has no segments for. Only the last segment may be empty.
+fn check_literals<'t>(segments: impl Iterator<Item = &'t str>) -> Result<(), InvalidPath> {
+    let mut segments = segments.peekable();
+    while let Some(segment) = segments.next() {
+        let operator = matches!(segment, "{*}" | "{**}");
+        if segment.is_empty() && segments.peek().is_some() {
+            return Err(InvalidPath::EmptySegment);
+        }
+        let fits = |c: &char| u8::try_from(*c).is_ok_and(is_template_byte);
+        if let Some(c) = segment.chars().find(|c| !operator && !fits(c)) {
+            return Err(InvalidPath::Literal(c));
+        }
+    }
+    Ok(())
 }
 
 impl fmt::Display for PathPattern {
@@ -285,6 +331,10 @@ pub(crate) enum InvalidPath {
     Operator,
     /// An operator behind `{**}`.
     RestNotLast,
+    /// An empty segment of a template.
+    EmptySegment,
+    /// A character that no literal of a template has.
+    Literal(char),
 }
 
 impl fmt::Display for InvalidPath {
@@ -297,6 +347,8 @@ impl fmt::Display for InvalidPath {
                 f.write_str("'{*}' and '{**}' must each be a whole segment of a template")
             }
             Self::RestNotLast => f.write_str("'{**}' must be the last operator of a template"),
+            Self::EmptySegment => f.write_str("a template has no empty segment ('//')"),
+            Self::Literal(c) => write!(f, "a template cannot have {c:?}, as in Envoy"),
         }
     }
 }
@@ -313,6 +365,10 @@ impl InvalidPath {
             Self::Query(_) => "leave query and fragment out",
             Self::Operator => {
                 "write /items/{*} or /files/{**}, or a plain pattern such as /items/*"
+            }
+            Self::EmptySegment => "write single slashes",
+            Self::Literal(_) => {
+                "write {*} for that segment, or a plain pattern such as /items/*, which may have it"
             }
             Self::RestNotLast => "leave out what follows, such as in /items/{*}/{**}",
         }

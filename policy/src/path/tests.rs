@@ -41,7 +41,39 @@ fn the_clean_form_is_decoded_once_merged_and_resolved() {
 fn check(pattern: &str, path: &str, want: bool) {
     let parsed = PathPattern::parse(pattern).expect(pattern);
     assert_eq!(parsed.to_string(), pattern);
-    assert_eq!(parsed.matches(path.as_bytes()), want, "{pattern} on {path}");
+    for operands in [Operands::OfEnvoy, Operands::Any] {
+        let found = parsed.matches(path.as_bytes(), operands);
+        assert_eq!(found, want, "{pattern} on {path}, {operands:?}");
+    }
+}
+
+/// Envoy's `uri_template` (source/extensions/path/uri_template_lib) takes the characters of RFC 3986's pchar but `*` and `=`.
+#[test]
+fn operators_take_the_characters_that_envoy_takes() {
+    let one = PathPattern::parse("/a/{*}/b").unwrap();
+    let rest = PathPattern::parse("/a/{**}").unwrap();
+    let taken = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~%!$&'()+,;:@";
+    for byte in 0..=255u8 {
+        if byte == b'/' {
+            continue;
+        }
+        let envoy = taken.as_bytes().contains(&byte);
+        let segment = [&b"/a/x"[..], &[byte], b"/b"].concat();
+        for pattern in [&one, &rest] {
+            assert_eq!(
+                pattern.matches(&segment, Operands::OfEnvoy),
+                envoy,
+                "{byte}"
+            );
+            assert!(pattern.matches(&segment, Operands::Any), "{byte}");
+        }
+        // And of literals, which are text.
+        let literal = format!("/a{}/{{*}}", char::from(byte));
+        let plain = !matches!(byte, b'{' | b'}' | b'*' | b'?' | b'#');
+        if plain {
+            assert_eq!(PathPattern::parse(&literal).is_ok(), envoy, "{literal}");
+        }
+    }
 }
 
 #[test]
@@ -84,6 +116,12 @@ fn patterns_that_no_path_matches_are_refused() {
         ("/foo/{**}x", Operator),
         ("/{**}/foo/{*}", RestNotLast),
         ("/{**}/{**}", RestNotLast),
+        ("/a//{*}", EmptySegment),
+        ("//{**}", EmptySegment),
+        ("/{**}//", EmptySegment),
+        ("/a=b/{*}", Literal('=')),
+        ("/{*}/ä", Literal('ä')),
+        ("/{**}/a b", Literal(' ')),
         ("/a*b", Pattern(InvalidPattern::Star)),
         ("", Pattern(InvalidPattern::Empty)),
     ] {

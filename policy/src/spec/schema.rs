@@ -111,6 +111,8 @@ macro_rules! strings {
 
 /// What a segment of a SPIFFE ID's path is made of.
 const SEGMENT: &str = "[A-Za-z0-9._-]";
+/// What Envoy's `uri_template` takes in the text of a template.
+const IN_TEMPLATE: &str = "[a-zA-Z0-9._~%!$&'()+,;:@-]";
 const SPIFFE_PATH: &str = "[A-Za-z0-9._/-]";
 const TRUST_DOMAIN: &str = "[a-z0-9._-]";
 /// All of an HTTP token (RFC 9110 §5.6.2) but `*` and lower case.
@@ -148,7 +150,9 @@ strings! {
     Method: "A method such as GET, prefix*, *suffix or *.", pattern(METHOD);
     Path: "/exact, /prefix*, *suffix, *, or a template such as /items/{*} or /files/{**}; no query.", json!({
         "minLength": 1,
-        "pattern": "^(\\*[^*?#{}]*|/[^*?#{}]*\\*?|(/(\\{\\*\\}|[^/*?#{}]*))*(/\\{\\*\\*\\}(/[^*?#{}]*)?)?)$",
+        "pattern": format!(
+            "^(\\*[^*?#{{}}]*|/[^*?#{{}}]*\\*?|(/(\\{{\\*\\}}|{IN_TEMPLATE}+))*(/\\{{\\*\\*\\}}(/{IN_TEMPLATE}+)*)?/?)$"
+        ),
     });
     LabelValue: "A value, prefix*, *suffix or *.", pattern("[^*]");
     HeaderName: "A header's name, such as x-tier.", json!({
