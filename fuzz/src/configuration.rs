@@ -191,13 +191,7 @@ fn decide(
         source_ip: request.source_ip.filter(|_| needs.source_ip),
         port: request.port.filter(|_| needs.port),
         sni: request.sni.filter(|_| needs.sni),
-        protocol: match request.protocol {
-            Protocol::Http(http) if !needs.headers => Protocol::Http(HttpRequest {
-                headers: &[],
-                ..http
-            }),
-            protocol => protocol,
-        },
+        protocol: request.protocol,
     };
     assert_eq!(
         policy.decide(&source, &read),

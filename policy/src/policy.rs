@@ -240,7 +240,8 @@ pub struct Policy {
     pub(crate) candidate: Option<RuleSet>,
 }
 
-/// What the rules ask for beyond source, host, method and path; what nothing asks for need not be read.
+/// What the rules ask for of the connection beside its source; what nothing asks for need not be read. The headers a filter has
+/// to read in any case: what pretends to be its own is among them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
     /// The workload's port.
@@ -249,8 +250,6 @@ pub struct Needs {
     pub sni: bool,
     /// The address of the direct peer.
     pub source_ip: bool,
-    /// Further headers.
-    pub headers: bool,
 }
 
 impl Needs {
@@ -258,7 +257,6 @@ impl Needs {
     pub(crate) fn of(rule: &Rule) -> Self {
         let mut from = rule.from.iter().flatten();
         let mut needs = Self {
-            headers: !rule.when.is_empty(),
             source_ip: from.any(|from| from.ip_blocks.is_given()),
             ..Self::default()
         };
@@ -275,7 +273,6 @@ impl Needs {
             port: self.port || other.port,
             sni: self.sni || other.sni,
             source_ip: self.source_ip || other.source_ip,
-            headers: self.headers || other.headers,
         }
     }
 }

@@ -26,8 +26,12 @@ fn a_source_needs_only_what_its_own_rules_ask_for() {
         |i| json!({"name": format!("r{i}"), "action": "ALLOW", "from": [{"meshes": ["west"], "namespaces": [format!("n{i}")]}]}),
     );
     rules[7]["to"] = json!([{"ports": [80]}]);
-    rules[8]["when"] = json!([{"header": "x-a", "values": ["b"]}]);
-    let policy = program(rules).bind(&Proxy::default()).expect("a mesh");
+    rules[8]["to"] = json!([{"namespaces": ["*"], "snis": ["a"]}]);
+    let proxy = Proxy {
+        namespace: Some("shop".into()),
+        ..Proxy::default()
+    };
+    let policy = program(rules).bind(&proxy).expect("a mesh");
     let needs = |san: &str| {
         policy.needs(&policy.identify(&Peer::Certificate {
             uri_sans: &[san.as_bytes()],
@@ -41,10 +45,7 @@ fn a_source_needs_only_what_its_own_rules_ask_for() {
     );
     assert_eq!(
         needs("spiffe://bar.com/ns/n8/sa/a"),
-        Needs {
-            headers: true,
-            ..none
-        }
+        Needs { sni: true, ..none }
     );
     assert_eq!(needs("spiffe://bar.com/elsewhere"), none);
 }
