@@ -1,12 +1,13 @@
 //! All that is wrong with the shape of a document, where serde stops at the first.
 //!
 //! The items of the lists at the top are read one by one, and the rest without them. In each such part a field or an item
-//! that is wrong is told, taken out, and the part is read again, until nothing is wrong or the part itself is.
+//! that is wrong is told, taken out, and the part is read again, until nothing is wrong or the part itself is. In place of a
+//! field that is missing stands something, once that is told.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use serde_path_to_error::{Path, Segment};
 
 use super::found;
@@ -49,15 +50,36 @@ fn read<T: DeserializeOwned>(
     problems: &mut Vec<Problem>,
 ) {
     let mut taken = Vec::new();
+    let mut filled = Vec::new();
     let mut gaps = Gaps::default();
-    while taken.len() < MOST_TOLD
+    while taken.len().max(filled.len()) < MOST_TOLD
         && let Err(error) = serde_path_to_error::deserialize::<_, T>(&part)
     {
         let path = error.path();
+        let message = error.inner().to_string();
         let field = within(place, &gaps.written(path));
-        let missing = missing(&error.inner().to_string()).map(|name| within(&field, &name));
-        // What is missing because it was taken out was told of.
-        if missing.is_none_or(|name| !taken.contains(&name)) {
+        if let Some(name) = missing(&message) {
+            let lacks = within(&field, &name);
+            // What is missing because it was taken out was told of.
+            if !taken.contains(&lacks) {
+                problems.push(found(document, &part, field, path, error.inner()));
+            }
+            // What is wrong besides is told when nothing is missing any more.
+            let Some(Value::Object(holder)) = at(&mut part, path.iter()) else {
+                return;
+            };
+            holder.insert(name, Value::Null);
+            filled.push(lacks);
+            continue;
+        }
+        if filled.contains(&field)
+            && let Some(value) = at(&mut part, path.iter())
+            && value.is_null()
+        {
+            *value = something(&message);
+            continue;
+        }
+        if !filled.contains(&field) {
             problems.push(found(document, &part, field.clone(), path, error.inner()));
         }
         if gaps.take_out(&mut part, path).is_none() {
@@ -65,6 +87,31 @@ fn read<T: DeserializeOwned>(
         }
         taken.push(field);
     }
+}
+
+/// A value of the kind that serde expects in place of none, so that it reads on.
+fn something(message: &str) -> Value {
+    let expected = message
+        .split_once(", expected ")
+        .map(|(_, expected)| expected);
+    match expected.unwrap_or_default() {
+        expected if expected.starts_with("a sequence") => Value::Array(Vec::new()),
+        expected if expected.starts_with("an object") => Value::Object(Map::new()),
+        // A word, where words are listed.
+        expected => expected.split('`').nth(1).unwrap_or_default().into(),
+    }
+}
+
+/// What stands at a path.
+fn at<'v, 'p>(
+    part: &'v mut Value,
+    mut path: impl Iterator<Item = &'p Segment>,
+) -> Option<&'v mut Value> {
+    path.try_fold(part, |at, segment| match segment {
+        Segment::Seq { index } => at.get_mut(index),
+        Segment::Map { key } => at.get_mut(key),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    })
 }
 
 /// The path of a field of what stands at `place`.
@@ -123,11 +170,7 @@ impl Gaps {
         let written = self.written(path);
         let mut segments = path.iter();
         let last = segments.next_back()?;
-        let holder = segments.try_fold(part, |at, segment| match segment {
-            Segment::Seq { index } => at.get_mut(index),
-            Segment::Map { key } => at.get_mut(key),
-            Segment::Enum { .. } | Segment::Unknown => None,
-        })?;
+        let holder = at(part, segments)?;
         match last {
             Segment::Map { key } => holder.as_object_mut()?.remove(key),
             Segment::Seq { index } => {
