@@ -6,6 +6,7 @@
 //!   (`tests/tests/operators.rs`).
 //! - ```` ```console ```` is a session: each `$ crossmesh …`, with `\` at the end of a line that goes on, is run and must
 //!   answer what stands below it, standard output first.
+//! - ```` ```promql ```` is queries, one a line: each metric in them is in the table of metrics, and has the labels.
 //! - Between `<!-- errors -->` and `<!-- /errors -->` stands every error that the cases of the policy crate know.
 //!
 //! `CROSSMESH_BLESS=1 cargo test -p crossmesh-cli --test docs` writes down answers and errors as they are now.
@@ -22,6 +23,8 @@ use serde_json::Value;
 mod command;
 #[path = "session/page.rs"]
 mod page;
+#[path = "session/queries.rs"]
+mod queries;
 #[path = "session/refusals.rs"]
 mod refusals;
 #[path = "session/crossmesh.rs"]
@@ -43,30 +46,29 @@ fn checkout(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
 
-/// The document, and how many policies and commands there are at least.
-const DOCUMENTS: [(&str, usize, usize); 2] = [("docs/policy.md", 15, 5), ("docs/filter.md", 1, 0)];
+/// The document, and how many policies, commands and queries there are at least.
+const DOCUMENTS: [(&str, [usize; 3]); 2] = [
+    ("docs/policy.md", [16, 6, 0]),
+    ("docs/filter.md", [2, 1, 5]),
+];
 
 #[test]
 fn every_example_is_true() {
-    for (name, policies, commands) in DOCUMENTS {
+    for (name, least) in DOCUMENTS {
         let path = checkout(name);
         let written = fs::read_to_string(&path).unwrap();
-        let mut tried = Tried::new(name);
+        let mut tried = Tried::new(name, queries::Metrics::told(&written));
         let mut now = tried.document(&written);
         if written.contains(ERRORS.0) {
             now = with_errors(&now);
         }
         page::hold(name, &path, &written, &now);
-        assert!(
-            tried.policies > policies,
-            "{name}: {} policies",
-            tried.policies
-        );
-        assert!(
-            tried.commands > commands,
-            "{name}: {} commands",
-            tried.commands
-        );
+        let found = [tried.policies, tried.commands, tried.queries];
+        let enough = found
+            .iter()
+            .zip(least)
+            .all(|(found, least)| *found >= least);
+        assert!(enough, "{name}: {found:?} policies, commands and queries");
     }
 }
 
@@ -86,6 +88,20 @@ fn operators_find_every_name_of_the_contract() {
     // The module's file.
     assert!(told.remove("crossmesh_filter"));
     assert_eq!(told, of("ARCHITECTURE.md"));
+}
+
+/// What Istio and Envoy are told to make labels of is what the metrics are said to have.
+#[test]
+fn every_label_is_set_up() {
+    let page = fs::read_to_string(checkout("docs/filter.md")).unwrap();
+    let (_, set_up) = page.split_once("extraStatTags: [").unwrap();
+    let (istio, _) = set_up.split_once(']').unwrap();
+    let istio: BTreeSet<&str> = istio.split(", ").collect();
+    let envoy = page.split("{tag_name: ").skip(1);
+    let envoy: BTreeSet<&str> = envoy.filter_map(|tag| tag.split(',').next()).collect();
+    let metrics = queries::Metrics::told(&page);
+    assert_eq!(istio, metrics.labels());
+    assert_eq!(envoy, metrics.labels());
 }
 
 /// An author who looks for a field finds it.
@@ -122,15 +138,19 @@ struct Tried {
     dir: tempfile::TempDir,
     policies: usize,
     commands: usize,
+    queries: usize,
+    metrics: queries::Metrics,
 }
 
 impl Tried {
-    fn new(name: &'static str) -> Self {
+    fn new(name: &'static str, metrics: queries::Metrics) -> Self {
         Self {
             name,
             dir: tempfile::tempdir().unwrap(),
             policies: 0,
             commands: 0,
+            queries: 0,
+            metrics,
         }
     }
 
@@ -145,6 +165,13 @@ impl Tried {
                 }
                 ("yaml", name) => self.policy(text, name, place),
                 ("console", "") => self.session(&text, place),
+                ("promql", "") => {
+                    for query in text.lines() {
+                        self.metrics.answer(query, place);
+                        self.queries += 1;
+                    }
+                    text
+                }
                 ("text", "") => text,
                 _ => panic!("{place}: a block of the kind {kind:?}, which nothing tries"),
             }

@@ -155,6 +155,23 @@ pub fn documented(name: &str) -> Result<Value> {
     serde_saphyr::from_str(block.0).with_context(|| format!("the block {name} is no YAML"))
 }
 
+/// Every resource that a page shows in a block of YAML, with the block's name.
+pub fn documented_resources(page: &str) -> Result<Vec<(String, Value)>> {
+    let file = workspace()?.join(page);
+    let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+    let mut resources = Vec::new();
+    for block in text.split("\n```yaml ").skip(1) {
+        let (name, block) = block.split_once('\n').unwrap_or_default();
+        let (block, _) = block.split_once("\n```").context("a block ends")?;
+        let value: Value = serde_saphyr::from_str(block)
+            .with_context(|| format!("{page}: the block {name} is no YAML"))?;
+        if value.get("kind").is_some() {
+            resources.push((format!("{page}, {name}"), value));
+        }
+    }
+    Ok(resources)
+}
+
 /// A resource in `wasm-plugins`.
 pub fn resource(file: &str) -> Result<Value> {
     yaml(&workspace()?.join("wasm-plugins").join(file))

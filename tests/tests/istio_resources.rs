@@ -5,7 +5,7 @@ use std::fs;
 
 use crossmesh_e2e::kubernetes::alone::Alone;
 use crossmesh_e2e::kubernetes::objects::Objects;
-use crossmesh_e2e::plugin::{documented, resource};
+use crossmesh_e2e::plugin::{documented_resources, resource};
 use crossmesh_e2e::tools::{Tool, workspace};
 use serde_json::{Value, json};
 
@@ -27,13 +27,12 @@ async fn define(objects: &Objects) {
     assert_eq!(defined.len(), KINDS.len(), "{defined:?}");
 }
 
-/// Every file of `wasm-plugins` that is applied, and what the operators' page shows.
+/// Every file of `wasm-plugins` that is applied, and what the pages for authors and operators show.
 fn resources() -> Vec<(String, Value)> {
     let root = workspace().unwrap().join("wasm-plugins");
-    let mut found = vec![(
-        "docs/filter.md".to_owned(),
-        documented("istio:telemetry").unwrap(),
-    )];
+    let mut found = documented_resources("docs/policy.md").unwrap();
+    found.extend(documented_resources("docs/filter.md").unwrap());
+    assert!(found.len() > 3, "{found:?}");
     for folder in ["", "traffic-extension/"] {
         for entry in fs::read_dir(root.join(folder)).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
@@ -44,7 +43,7 @@ fn resources() -> Vec<(String, Value)> {
             }
         }
     }
-    assert!(found.len() > 11, "{found:?}");
+    assert!(found.len() > 14, "{found:?}");
     found
 }
 

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-/// The page with what `tried` gives for the text of every fenced block. It is told the block's kind (what stands behind the
-/// opening fence), its text, and its place.
+/// The page with what `tried` gives for the text of every fenced block, one in a list too, which is indented as a whole. It is
+/// told the block's kind (what stands behind the opening fence), its text, and its place.
 pub(crate) fn page(
     name: &str,
     written: &str,
@@ -15,16 +15,34 @@ pub(crate) fn page(
     while let Some((at, line)) = lines.next() {
         now += line;
         now.push('\n');
-        let Some(kind) = line.strip_prefix("```") else {
+        let Some((indent, kind)) = line.split_once("```") else {
             continue;
         };
-        let block = lines.by_ref().map(|(_, line)| line);
-        let text = block
-            .take_while(|line| *line != "```")
-            .map(|line| format!("{line}\n"));
-        let text: String = text.collect();
-        now += &tried(kind, text, &format!("{name}:{}", at + 2));
-        now += "```\n";
+        if !indent.trim().is_empty() {
+            continue;
+        }
+        let place = format!("{name}:{}", at + 2);
+        let mut text = String::new();
+        loop {
+            let (_, line) = lines.next().unwrap_or_else(|| panic!("{place}: ends"));
+            if line.trim() == "```" {
+                break;
+            }
+            let line = match line.strip_prefix(indent) {
+                Some(line) => line,
+                None if line.is_empty() => line,
+                None => panic!("{place}: is less indented than it began: {line}"),
+            };
+            text += line;
+            text.push('\n');
+        }
+        for line in tried(kind, text, &place).lines().chain(["```"]) {
+            if !line.is_empty() {
+                now += indent;
+            }
+            now += line;
+            now.push('\n');
+        }
     }
     now
 }
