@@ -81,8 +81,7 @@ impl Index {
     }
 
     /// With a resolver's search list, outside names are asked with our domain behind them, and services' names with the
-    /// domain behind them twice. Most of that can be denied here: no cluster can have such a name, or the namespace or
-    /// service that it would be in does not exist.
+    /// domain behind them twice. What of that is in no namespace, however many labels it has, can be denied here.
     fn standing_of_service(&self, below: &Below<'_>) -> Standing {
         if below.zonal {
             return Standing::Elsewhere;
@@ -98,13 +97,12 @@ impl Index {
         if part.is_some_and(|part| part.is_upstream()) {
             return Standing::Elsewhere;
         }
-        if !below.is_possible() {
-            return self.absent();
-        }
         if part.is_some() {
             return Standing::Unclaimed;
         }
-        if self.is_in_doubt(below) {
+        // Where no cluster can have such a name, whatever it is may still be the cluster's DNS's own.
+        let possible = below.is_possible();
+        if possible && self.is_in_doubt(below) {
             // Only names that look like a service: a failure would end the search of some resolvers (musl), and outside
             // names look like endpoints.
             return if below.is_of_service() {
@@ -113,14 +111,13 @@ impl Index {
                 Standing::Elsewhere
             };
         }
-        if self.is_in_doubt_if_here(below) {
+        if possible && self.is_in_doubt_if_here(below) {
             return Standing::InDoubtIfHere;
         }
         match here {
             None if self.context.local.is_none() => Standing::Elsewhere,
-            // The cluster's DNS may know of a service a moment before we do; an endpoint comes after its service.
-            Some(_) if below.is_of_service() => Standing::Unclaimed,
-            Some(_) => self.absent(),
+            // Of a namespace that exists the cluster's DNS may know more than catalogs do, and a moment before us.
+            Some(_) => Standing::Unclaimed,
             None if self.doubts.elsewhere || self.is_imported(namespace) => Standing::Unclaimed,
             None => self.absent(),
         }
