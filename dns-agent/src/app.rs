@@ -123,6 +123,9 @@ impl App {
             version = env!("CARGO_PKG_VERSION"),
             "starting"
         );
+        if let Some(what) = self.config.unguarded() {
+            warn!("cluster.ranges: {what}");
+        }
         let stop = CancellationToken::new();
         let mut tasks = Tasks::default();
         let shadow = (self.config.settings.mode == Mode::Shadow).then(|| {

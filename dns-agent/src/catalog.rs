@@ -11,6 +11,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+use crate::address_range::AddressRange;
 pub use gateway::{External, Gateway, GatewayHost, MeshGateway, MeshNetwork, MeshNetworks};
 pub use locality::{ELSEWHERE, Locality, REGION, ZONE};
 pub use service_import::{Imported, ImportedEndpoint, ServiceImport};
@@ -38,6 +39,8 @@ pub struct Catalog {
     pub mesh_unread: bool,
     /// Where the agent's own node is, if the cluster says so.
     pub node: Option<Locality>,
+    /// The ranges that the cluster gives its services' addresses from, as far as it says so.
+    pub service_ranges: Arc<[AddressRange]>,
 }
 
 /// The services of one namespace.

@@ -8,10 +8,11 @@ use crate::{
     upstream::read_resolv_conf,
 };
 
-/// One line for each file, the faults below it; and whether all are good.
+/// One line for each file, the faults below it, then what is good and may not be meant; and whether all are good.
 pub fn check(config: &Config) -> (String, bool) {
     let mut report = String::new();
     let mut good = true;
+    let mut warnings = Vec::new();
     let mut tell = |subject: String, result: Result<String, String>| {
         // Writing into a String cannot fail.
         let _ = match result {
@@ -23,6 +24,9 @@ pub fn check(config: &Config) -> (String, bool) {
         };
     };
     tell("configuration".into(), Ok(summary(config)));
+    if let Some(what) = config.unguarded() {
+        warnings.push(format!("warn   cluster.ranges: {what}\n"));
+    }
     for entry in &config.catalogs {
         let result = match &entry.source {
             Source::File(file) => check_file(config, entry, file),
@@ -44,6 +48,7 @@ pub fn check(config: &Config) -> (String, bool) {
             .map(|servers| format!("{} servers in {}", servers.len(), file.display()));
         tell("upstream servers".into(), result);
     }
+    report.extend(warnings);
     (report, good)
 }
 

@@ -235,6 +235,25 @@ impl Config {
         read::config(file, text)
     }
 
+    /// Where peers' addresses are not compared with the local cluster's, because the configuration does not say which these
+    /// are: what that means.
+    pub fn unguarded(&self) -> Option<&'static str> {
+        let has_peers = self.remote_secrets.is_some() || self.catalogs.len() > 1;
+        if !has_peers || !self.settings.local_ranges.is_empty() {
+            return None;
+        }
+        let local = self.catalogs.iter().find(|entry| entry.local);
+        let from_file = local.is_some_and(|local| matches!(local.source, Source::File(_)));
+        Some(if from_file {
+            "the list is empty: a peer's address that is a local one here would be given, and lead to somebody else; list the \
+             ranges of this cluster's services and pods"
+        } else {
+            "the list is empty: a peer's address that a pod has here would be given, and lead to that pod; one that a service \
+             has, only if the API server does not tell the services' ranges (ServiceCIDR, Kubernetes 1.33 and later); list \
+             the ranges of this cluster's services and pods"
+        })
+    }
+
     /// The network that a cluster must belong to: only of the local one the configuration knows it.
     pub fn network_of<'c>(&'c self, entry: &'c Entry) -> Option<&'c str> {
         if entry.local {

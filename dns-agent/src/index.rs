@@ -318,6 +318,19 @@ impl Index {
         self.namespaces.values().map(|of| of.overlaps).sum()
     }
 
+    /// The ranges of the local cluster's addresses that are known: those that the configuration gives, and those that the
+    /// cluster tells of its services.
+    pub fn local_ranges(&self) -> (&[AddressRange], &[AddressRange]) {
+        let given = &self.settings.local_ranges;
+        let told = self.context.local_ranges.get(given.len()..);
+        (given, told.unwrap_or_default())
+    }
+
+    /// Whether anything may be answered from a peer, so that it matters which addresses are local ones.
+    pub fn has_peers(&self) -> bool {
+        !self.discoveries.is_empty() || self.clusters.iter().any(|cluster| !cluster.local)
+    }
+
     /// The serial in that SOA.
     pub fn serial(&self) -> u32 {
         // It is followed by four more numbers.

@@ -9,7 +9,9 @@ use super::{
     gateways::gateways,
     table::{cluster, milliseconds},
 };
-use crate::{answer::Servers, gateway::of_clusters, upstream::LeadsTo};
+use crate::{
+    address_range::AddressRange, answer::Servers, gateway::of_clusters, upstream::LeadsTo,
+};
 
 /// Everything that a check of the node's set-up wants to know.
 pub(super) fn status(admin: &Admin) -> proto::Status {
@@ -71,8 +73,15 @@ pub(super) fn status(admin: &Admin) -> proto::Status {
             })
             .collect(),
         overlaps: u64::try_from(index.overlaps()).unwrap_or(u64::MAX),
+        given_ranges: ranges(index.local_ranges().0),
+        told_ranges: ranges(index.local_ranges().1),
+        has_peers: index.has_peers(),
         leads: admin.upstream.leads().into_iter().map(lead).collect(),
     }
+}
+
+fn ranges(all: &[AddressRange]) -> Vec<String> {
+    all.iter().map(ToString::to_string).collect()
 }
 
 fn lead(lead: LeadsTo) -> proto::LeadsTo {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{ClusterLocal, Families, Known, Settings, remote::Remote};
 use crate::{
+    address_range::AddressRange,
     catalog::{Catalog, ELSEWHERE, Import, Locality, MeshNetworks, Service},
     gateway::{self, Way},
 };
@@ -16,6 +17,8 @@ pub(super) struct Context {
     pub(super) families: Option<Families>,
     pub(super) peers: Vec<Peer>,
     pub(super) cluster_local: ClusterLocal,
+    /// The addresses that pods and services have here: what the configuration says, and what the cluster does.
+    pub(super) local_ranges: Vec<AddressRange>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -90,8 +93,14 @@ impl Context {
             families: settings.families.or_else(|| catalog.map(families_of)),
             peers: peers.collect(),
             cluster_local: cluster_local(settings, catalog),
+            local_ranges: local_ranges(settings, catalog),
         }
     }
+}
+
+fn local_ranges(settings: &Settings, catalog: Option<&Catalog>) -> Vec<AddressRange> {
+    let told = catalog.iter().flat_map(|of| &*of.service_ranges);
+    settings.local_ranges.iter().chain(told).copied().collect()
 }
 
 /// What is always so, then the mesh configuration, then our own.

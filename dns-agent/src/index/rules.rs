@@ -154,7 +154,7 @@ impl<'b> Rules<'b> {
         Asked {
             answer: self.settings.remote.answer(namespace, name).0,
             families: self.context.families.unwrap_or(Families::BOTH),
-            local_ranges: &self.settings.local_ranges,
+            local_ranges: &self.context.local_ranges,
             even_unhealthy: false,
         }
     }

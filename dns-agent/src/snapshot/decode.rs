@@ -12,6 +12,7 @@ use prost::Message as _;
 
 use super::{Restored, imports};
 use crate::{
+    address_range::AddressRange,
     catalog::{
         Catalog, Endpoint, External, Gateway, GatewayHost, Kind, Locality, MeshGateway,
         MeshNetwork, MeshNetworks, Namespace, Port, Protocol, Service,
@@ -35,6 +36,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(String, Restored), String> {
         every_namespace,
         cluster_local_hosts,
         node,
+        service_ranges,
     } = message;
     if id.is_empty() {
         return Err("it names no cluster".to_owned());
@@ -100,6 +102,10 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(String, Restored), String> {
                 .map(|host| (host.host, host.local))
                 .collect(),
             node: node.map(read_locality).transpose()?,
+            service_ranges: service_ranges
+                .iter()
+                .map(|text| read_range(text))
+                .collect::<Result<_, _>>()?,
         },
     };
     Ok((id, restored))
@@ -178,6 +184,10 @@ fn read_gateway(gateway: kept::Gateway) -> Result<Gateway, String> {
         port: number(gateway.port)?,
         locality: gateway.locality.map(read_locality).transpose()?,
     })
+}
+
+fn read_range(text: &str) -> Result<AddressRange, String> {
+    AddressRange::parse(text).ok_or_else(|| format!("\"{text}\" is no range"))
 }
 
 fn read_locality(locality: kept::Locality) -> Result<Locality, String> {

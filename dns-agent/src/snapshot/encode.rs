@@ -27,6 +27,7 @@ pub(super) fn encode(cluster: &Cluster, discovered: bool) -> Vec<u8> {
         // Such a catalog is not kept: it is not current.
         mesh_unread: _,
         node,
+        service_ranges,
     } = cluster.catalog.as_deref().unwrap_or(&nothing);
     let external = external
         .iter()
@@ -75,6 +76,7 @@ pub(super) fn encode(cluster: &Cluster, discovered: bool) -> Vec<u8> {
             })
             .collect(),
         node: node.as_ref().map(locality),
+        service_ranges: service_ranges.iter().map(ToString::to_string).collect(),
     };
     message.encode_to_vec()
 }

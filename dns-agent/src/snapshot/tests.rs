@@ -10,6 +10,7 @@ use crossmesh_proto::snapshot::v1 as kept;
 use prost::Message as _;
 
 use super::{decode::decode, encode::encode, imports};
+use crate::address_range::AddressRange;
 use crate::catalog::{
     Catalog, Cluster, Endpoint, External, Gateway, GatewayHost, Import, Kind, Locality,
     MeshGateway, MeshNetwork, MeshNetworks, Port, Protocol, Service, SyncState,
@@ -66,6 +67,8 @@ fn cluster() -> Cluster {
     catalog.every_namespace = true;
     catalog.cluster_local_hosts = [("*.vault.svc.cluster.local".to_owned(), true)].into();
     catalog.node = Locality::parse("eu");
+    let range = |text| AddressRange::parse(text).unwrap();
+    catalog.service_ranges = [range("10.96.0.0/12"), range("fd00:10:96::/108")].into();
     catalog.network = Some("network-1".to_owned());
     let named = Gateway {
         network: Some("network-2".into()),

@@ -21,6 +21,7 @@ mod offers;
 mod queue;
 mod reply;
 mod secrets;
+mod service_ranges;
 mod slices;
 mod token_file;
 mod view;

@@ -55,7 +55,10 @@ impl Publisher {
             serial,
             metrics,
         };
-        publisher.show(&publisher.published.load());
+        let first = publisher.published.load();
+        publisher.show(&first);
+        tell_overlaps(&first, 0);
+        drop(first);
         publisher
     }
 
@@ -118,10 +121,14 @@ impl Publisher {
             other
         });
         self.show(&index);
-        if index.overlaps() > before.overlaps() {
-            warn!(
-                addresses = index.overlaps(),
-                "remote addresses are also local ones here and are not given; see cluster.ranges"
+        tell_overlaps(&index, before.overlaps());
+        let (_, told) = index.local_ranges();
+        if told != before.local_ranges().1 {
+            let ranges: Vec<String> = told.iter().map(ToString::to_string).collect();
+            let ranges = ranges.join(", ");
+            info!(
+                ranges,
+                "the local cluster tells the ranges of its services' addresses"
             );
         }
         let names = index.name_count();
@@ -145,6 +152,17 @@ impl Publisher {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.metrics.names.set(number(index.name_count()));
         self.metrics.overlaps.set(number(index.overlaps()));
+    }
+}
+
+/// Tells how many remote addresses are refused for being local ones, if there are more than before.
+fn tell_overlaps(index: &Index, before: usize) {
+    let addresses = index.overlaps();
+    if addresses > before {
+        warn!(
+            addresses,
+            "remote addresses are also local ones here and are not given; see cluster.ranges"
+        );
     }
 }
 

@@ -261,6 +261,14 @@ async fn check_tells_of_every_file_and_exits_by_the_verdict() {
             .count(),
         3
     );
+    // Nothing is wrong, but what may not be meant is said.
+    let unguarded = "warn   cluster.ranges: the list is empty: ";
+    assert!(stdout.contains(unguarded), "{stdout}");
+    let text = std::fs::read_to_string(files.path("dns.yaml")).unwrap();
+    let ranges = text.replace("mesh: east}", "mesh: east, ranges: [10.1.0.0/16]}");
+    files.write("dns.yaml", &ranges);
+    let (code, stdout, _) = run(command(&files).arg("--check"));
+    assert_eq!((code, stdout.contains("warn")), (Some(0), false));
     files.write(
         "cluster-2.yaml",
         "schema: crossmesh-catalog/v1\ncluster: cluster-9\nservices: []\n",

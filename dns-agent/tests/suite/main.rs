@@ -17,6 +17,7 @@ mod messages;
 mod overlap;
 mod page;
 mod properties;
+mod ranges;
 mod relaying;
 mod reloading;
 mod said_by_clusters;

@@ -9,7 +9,10 @@ use crate::{
     kubernetes::{GATEWAY, World, name},
     support::{
         agent::{Agent, Files},
-        api::{EXPORTS, GATEWAYS, IMPORTS, MESH, NAMESPACES, NODES, SECRETS, SERVICES, SLICES},
+        api::{
+            EXPORTS, GATEWAYS, IMPORTS, MESH, NAMESPACES, NODES, SECRETS, SERVICE_CIDRS, SERVICES,
+            SLICES,
+        },
         message::{Draft, query},
         servers::Hickory,
     },
@@ -376,7 +379,7 @@ async fn of_each_cluster_only_what_it_has_and_what_answers_need_is_asked_for() {
         agent.readyz_says("catalog cluster-1: synced\n").await;
         agent
     };
-    let mut local = vec![NAMESPACES, MESH, SECRETS, SERVICES, SLICES];
+    let mut local = vec![NAMESPACES, MESH, SECRETS, SERVICES, SLICES, SERVICE_CIDRS];
     let mut peer = vec![NAMESPACES, SERVICES, SLICES];
     let agent = start(None).await;
     world.local.is_asked_for(&local).await;

@@ -444,6 +444,15 @@ pub struct Status {
     /// The upstream servers that lead to an agent, this one or another.
     #[prost(message, repeated, tag = "17")]
     pub leads: ::prost::alloc::vec::Vec<LeadsTo>,
+    /// The ranges of addresses that are local ones, as the configuration gives them (cluster.ranges), as ADDRESS/LENGTH.
+    #[prost(string, repeated, tag = "18")]
+    pub given_ranges: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// And those that the local cluster tells of its services.
+    #[prost(string, repeated, tag = "19")]
+    pub told_ranges: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whether there are peers, or a place where they are discovered.
+    #[prost(bool, tag = "20")]
+    pub has_peers: bool,
 }
 /// An upstream server that sends what it is asked to an agent.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -32,6 +32,9 @@ pub struct Cluster {
     /// Where the agent's node is.
     #[prost(message, optional, tag = "11")]
     pub node: ::core::option::Option<Locality>,
+    /// The ranges that services' addresses are from, as ADDRESS/LENGTH.
+    #[prost(string, repeated, tag = "12")]
+    pub service_ranges: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// The services that were local once, and are not answered from a peer since (failover: false): what the agent keeps in mind of
 /// itself. In a file of its own, behind the same header.

@@ -27,8 +27,41 @@ pub(super) fn check(status: &Status) -> Vec<Check> {
             ),
             "give these services by their gateways (remote.rules), or correct cluster.ranges",
         ));
+    } else if status.has_peers {
+        checks.push(ranges(status));
     }
     checks
+}
+
+/// Whether it is known which addresses are local ones, so that no peer's that is one of them is given.
+fn ranges(status: &Status) -> Check {
+    let (given, told) = (&status.given_ranges, &status.told_ranges);
+    let mend = "list the ranges of the cluster's services and pods in cluster.ranges";
+    match (given.is_empty(), told.is_empty()) {
+        (true, true) => Check::warning(
+            "ranges",
+            "which addresses are local ones is not known: a peer's that is one here would be given, and lead to somebody else",
+            mend,
+        ),
+        (true, false) => Check::warning(
+            "ranges",
+            format!(
+                "only those of services are known, as the API server tells them ({}); a peer's address that a pod has here \
+                 would be given",
+                told.join(", ")
+            ),
+            mend,
+        ),
+        (false, true) => Check::ok("ranges", given.join(", ")),
+        (false, false) => Check::ok(
+            "ranges",
+            format!(
+                "{}; of services, as the API server tells them, {}",
+                given.join(", "),
+                told.join(", ")
+            ),
+        ),
+    }
 }
 
 fn cluster(of: &Of) -> Check {

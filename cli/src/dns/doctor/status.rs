@@ -30,6 +30,11 @@ pub(super) struct Status {
     pub(super) clusters: Vec<Of>,
     pub(super) discoveries: Vec<wire::Discovery>,
     pub(super) overlaps: u64,
+    /// The ranges of local addresses that the configuration gives.
+    pub(super) given_ranges: Vec<String>,
+    /// And those that the local cluster tells of its services.
+    pub(super) told_ranges: Vec<String>,
+    pub(super) has_peers: bool,
     pub(super) leads: Vec<LeadsTo>,
 }
 
@@ -128,6 +133,9 @@ impl TryFrom<wire::Status> for Status {
             discoveries,
             overlaps,
             leads,
+            given_ranges,
+            told_ranges,
+            has_peers,
         } = status;
         Ok(Self {
             version,
@@ -149,6 +157,9 @@ impl TryFrom<wire::Status> for Status {
                 .collect::<Result<_, _>>()?,
             discoveries,
             overlaps,
+            given_ranges,
+            told_ranges,
+            has_peers,
             leads: leads
                 .into_iter()
                 .map(LeadsTo::try_from)

@@ -87,6 +87,9 @@ impl Default for Case {
                     cluster("cluster-1", true, wire::SyncState::Synced, ""),
                     cluster("cluster-2", false, wire::SyncState::Synced, ""),
                 ],
+                given_ranges: vec!["10.244.0.0/16".to_owned()],
+                told_ranges: vec!["10.96.0.0/12".to_owned()],
+                has_peers: true,
                 ..wire::Status::default()
             }),
             said: vec![
@@ -199,8 +202,9 @@ ok       loop                    no upstream server asks an agent
 ok       cluster cluster-1       synced, 2 services
 ok       cluster cluster-2       synced, 2 services
 ok       gateways cluster-2      203.0.113.7:15443 can be reached
+ok       ranges                  10.244.0.0/16; of services, as the API server tells them, 10.96.0.0/12
 
-12 checks: 0 problems, 0 warnings
+13 checks: 0 problems, 0 warnings
 ";
     let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     assert_eq!(squeezed(&text), squeezed(expected), "{text}");
@@ -427,6 +431,28 @@ fn clusters_and_gateways_are_told_by_their_state() {
         (Warning, "remote secrets", "forbidden"),
         (Warning, "ranges", "3 remote addresses"),
     ]);
+}
+
+#[test]
+fn without_ranges_it_is_told_that_nothing_is_compared() {
+    let ranges = |given: &'static [&'static str], told: &'static [&'static str]| {
+        Case::with(move |status| {
+            status.given_ranges = given.iter().map(ToString::to_string).collect();
+            status.told_ranges = told.iter().map(ToString::to_string).collect();
+        })
+    };
+    ranges(&["10.244.0.0/16"], &[]).check(&[]);
+    let services = "only those of services are known, as the API server tells them (10.96.0.0/12)";
+    ranges(&[], &["10.96.0.0/12"]).check(&[(Warning, "ranges", services)]);
+    let nothing = "which addresses are local ones is not known";
+    ranges(&[], &[]).check(&[(Warning, "ranges", nothing)]);
+    // Nobody's address is given where there are no peers.
+    Case::with(|status| {
+        status.given_ranges.clear();
+        status.told_ranges.clear();
+        status.has_peers = false;
+    })
+    .check(&[]);
 }
 
 #[test]

@@ -7,8 +7,8 @@ use tokio::{sync::watch::channel, time::sleep_until};
 
 use super::{
     cluster_set, node,
-    objects::{ConfigMap, EndpointSlice, GatewayObject, Namespace, Node, Service},
-    offers::{GATEWAYS, Offers},
+    objects::{ConfigMap, EndpointSlice, GatewayObject, Namespace, Node, Service, ServiceCidr},
+    offers::{GATEWAYS, Offers, SERVICE_RANGES},
     queue::queue,
     view::View,
     watch::{self, Event, Resource},
@@ -39,6 +39,7 @@ pub(super) enum Change {
     Mesh(Event<ConfigMap>),
     ClusterSet(cluster_set::Change),
     OwnNode(Event<Node>),
+    ServiceRanges(Event<ServiceCidr>),
 }
 
 /// Tells the seat everything that becomes known of a cluster. Ends only by being dropped.
@@ -76,7 +77,16 @@ pub(super) async fn follow(client: &Client, about: &About, seat: &Seat) {
         }
         std::future::pending::<()>().await;
     };
-    let offers = Offers::new(client);
+    let offers = Offers::new(client, about.local);
+    // Which addresses are local ones matters only where the agent is.
+    let follow_service_ranges = async {
+        if about.local {
+            offers
+                .follow(&SERVICE_RANGES, "", &send, Change::ServiceRanges)
+                .await;
+        }
+        std::future::pending::<()>().await;
+    };
     let labelled = "&labelSelector=topology.istio.io%2Fnetwork";
     let (select, mut selected) = channel(None);
     // Few clusters have gateways at nodes, and nodes are many and large.
@@ -125,6 +135,7 @@ pub(super) async fn follow(client: &Client, about: &About, seat: &Seat) {
         _ = cluster_set::follow(&offers, about.local, &send) => {}
         () = follow_mesh => {}
         () = follow_own_node => {}
+        () = follow_service_ranges => {}
         () = take => {}
     }
 }

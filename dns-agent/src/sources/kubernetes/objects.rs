@@ -264,6 +264,20 @@ pub(super) struct ListenerOptions {
     pub(super) protocol: Option<String>,
 }
 
+/// Ranges that services' addresses are from (`networking.k8s.io/v1`).
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct ServiceCidr {
+    pub(super) metadata: Metadata,
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(super) spec: ServiceCidrSpec,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct ServiceCidrSpec {
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub(super) cidrs: Vec<String>,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct ConfigMap {
     pub(super) metadata: Metadata,
@@ -309,7 +323,8 @@ objects!(
     Node,
     GatewayObject,
     ConfigMap,
-    Secret
+    Secret,
+    ServiceCidr
 );
 
 /// An absent list is written as `null` by some servers.

@@ -51,8 +51,16 @@ pub(super) const IMPORTS: Optional = Optional {
     name: "serviceimports",
     ..EXPORTS
 };
-/// All of them.
-const ALL: [&Optional; 3] = [&GATEWAYS, &EXPORTS, &IMPORTS];
+/// From where services have their addresses.
+pub(super) const SERVICE_RANGES: Optional = Optional {
+    group: "networking.k8s.io",
+    versions: &["v1", "v1beta1"],
+    name: "servicecidrs",
+};
+/// What is wanted of the cluster that the agent serves.
+const LOCAL: &[&Optional] = &[&GATEWAYS, &EXPORTS, &IMPORTS, &SERVICE_RANGES];
+/// And of a peer.
+const OF_PEERS: &[&Optional] = &[&GATEWAYS, &EXPORTS];
 
 /// How soon a server is asked again at first.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -92,16 +100,18 @@ type Words = BTreeMap<Which, Word>;
 /// What one server has, for whoever follows some of it.
 pub(super) struct Offers {
     client: Client,
+    wanted: &'static [&'static Optional],
     words: level::Sender<Words>,
     /// Told when something is not there that was.
     missing: Arc<Notify>,
 }
 
 impl Offers {
-    /// Of a server that was not asked yet.
-    pub(super) fn new(client: &Client) -> Self {
+    /// Of a server that was not asked yet; `local`: of the cluster that the agent serves.
+    pub(super) fn new(client: &Client, local: bool) -> Self {
         Self {
             client: client.clone(),
+            wanted: if local { LOCAL } else { OF_PEERS },
             words: level::channel(Words::new()).0,
             missing: Arc::default(),
         }
@@ -111,7 +121,7 @@ impl Offers {
     pub(super) async fn ask(&self) {
         let mut wait = FIRST_WAIT;
         loop {
-            let Offer(found) = Offer::of(&self.client).await;
+            let Offer(found) = Offer::of(&self.client, self.wanted).await;
             let answered = found
                 .values()
                 .all(|found| !matches!(found, Found::Unknown(_)));

@@ -16,6 +16,7 @@ use super::{
     namespaces::Namespaces,
     node,
     objects::{ConfigMap, EndpointSlice, MeshData, Namespace, Node, Service},
+    service_ranges::ServiceRanges,
     slices::Slices,
     watch::Event,
     word::Word,
@@ -36,13 +37,14 @@ pub(super) struct View {
     mesh: MeshConfiguration,
     cluster_set: ClusterSet,
     node: Option<Locality>,
+    service_ranges: ServiceRanges,
     listed: Listed,
     /// Whether anything was told: then there is always something to tell.
     told: bool,
     /// Since when all that answers need is known, and something that they can do without is not.
     lacking_since: Option<Instant>,
     /// What is wrong, by resource; those last that answers can do without.
-    problems: [Option<String>; 7],
+    problems: [Option<String>; 8],
     /// Namespaces that are not in `built` as they are now.
     changed: BTreeSet<Arc<str>>,
     built: BTreeMap<Arc<str>, Arc<catalog::Namespace>>,
@@ -78,6 +80,7 @@ const MESH: usize = 3;
 const GATEWAYS: usize = 4;
 const NODES: usize = 5;
 const OWN_NODE: usize = 6;
+const SERVICE_RANGES: usize = 7;
 
 impl View {
     /// Nothing is known yet but what the cluster said `before`.
@@ -100,6 +103,10 @@ impl View {
             node: before
                 .filter(|_| about.node.is_some())
                 .and_then(|before| before.node.clone()),
+            service_ranges: ServiceRanges::new(
+                about.local,
+                before.map(|before| Arc::clone(&before.service_ranges)),
+            ),
             told: false,
             lacking_since: None,
             problems: Default::default(),
@@ -137,6 +144,10 @@ impl View {
             Change::Nodes(event) => (NODES, self.gateways.take_nodes(event.believed(believed))),
             Change::Mesh(event) => (MESH, self.take_mesh(event.believed(believed))),
             Change::OwnNode(event) => (OWN_NODE, self.take_own_node(event)),
+            Change::ServiceRanges(event) => (
+                SERVICE_RANGES,
+                self.service_ranges.take(event.believed(believed)),
+            ),
             Change::ClusterSet(change) => {
                 let change = change.believed(believed);
                 self.changed.extend(self.cluster_set.take(change));
@@ -291,7 +302,10 @@ impl View {
     /// Tells what is known, if that is enough: all that answers need, and for a while also what they can do without, because
     /// most of the time it comes a moment later.
     pub(super) fn tell(&mut self, seat: &Seat) {
-        let has_rest = self.listed.mesh && self.gateways.known() && self.cluster_set.is_listed();
+        let has_rest = self.listed.mesh
+            && self.gateways.known()
+            && self.cluster_set.is_listed()
+            && self.service_ranges.is_listed();
         let lacks = self.listed.needed() && !has_rest;
         self.lacking_since = match self.lacking_since {
             Some(since) if lacks => Some(since),
@@ -343,6 +357,7 @@ impl View {
             cluster_local_hosts: self.mesh.cluster_local_hosts.clone().unwrap_or_default(),
             mesh_unread: self.mesh_unread(),
             node: self.node.clone(),
+            service_ranges: self.service_ranges.found(),
         }
     }
 

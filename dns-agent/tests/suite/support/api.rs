@@ -81,6 +81,7 @@ pub(crate) const GATEWAYS: &str = "/apis/gateway.networking.k8s.io/v1/gateways";
 pub(crate) const SECRETS: &str = "/api/v1/namespaces/istio-system/secrets";
 pub(crate) const MESH: &str = "/api/v1/namespaces/istio-system/configmaps";
 pub(crate) const NODES: &str = "/api/v1/nodes";
+pub(crate) const SERVICE_CIDRS: &str = "/apis/networking.k8s.io/v1/servicecidrs";
 pub(crate) const EXPORTS: &str = "/apis/multicluster.x-k8s.io/v1beta1/serviceexports";
 pub(crate) const IMPORTS: &str = "/apis/multicluster.x-k8s.io/v1beta1/serviceimports";
 

@@ -7,7 +7,7 @@ use kube::Client;
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
-use super::{ALL, Optional, Which};
+use super::{Optional, Which};
 use crate::sources::kubernetes::{
     access::{describe, one_line},
     objects::Groups,
@@ -92,8 +92,8 @@ impl Optional {
 }
 
 impl Offer {
-    /// What the server has now.
-    pub(super) async fn of(client: &Client) -> Self {
+    /// What the server has now of what is wanted.
+    pub(super) async fn of(client: &Client, wanted: &[&Optional]) -> Self {
         let groups = match get::<Groups>(client, "/apis").await {
             // Something in front of an API server may say anything; a server has groups.
             Ok(all) if all.kind != "APIGroupList" || all.groups.is_empty() => Err(No::from(
@@ -103,7 +103,7 @@ impl Offer {
         };
         let mut read: BTreeMap<String, Result<Resources, No>> = BTreeMap::new();
         let mut offer = BTreeMap::new();
-        for optional in ALL {
+        for optional in wanted {
             let found = match &groups {
                 Ok(all) => optional.among(client, all, &mut read).await,
                 Err(No::Code(403, _)) => optional.find(client).await,

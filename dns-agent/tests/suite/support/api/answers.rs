@@ -65,7 +65,11 @@ pub(super) async fn handle(State(world): State<Arc<World>>, request: Request) ->
         return status(code, reason, "not now");
     }
     if resource == "/apis" {
-        let mut groups = vec![json!({"name": "discovery.k8s.io"})];
+        let versions = json!([{"version": "v1"}]);
+        let mut groups = vec![
+            json!({"name": "discovery.k8s.io"}),
+            json!({"name": "networking.k8s.io", "versions": versions}),
+        ];
         if world.lock().multicluster {
             let versions = json!([{"version": "v1alpha1"}, {"version": "v1beta1"}]);
             groups.push(json!({"name": "multicluster.x-k8s.io", "versions": versions}));
@@ -81,6 +85,13 @@ pub(super) async fn handle(State(world): State<Arc<World>>, request: Request) ->
     if resource == "/apis/gateway.networking.k8s.io/v1" {
         let resources =
             json!([{"name": "gatewayclasses"}, {"name": "gateways"}, {"name": "gateways/status"}]);
+        return json!({"resources": resources}).to_string().into_response();
+    }
+    if resource == "/apis/networking.k8s.io/v1" {
+        let mut resources = vec![json!({"name": "ingresses"})];
+        if !world.lock().undefined.contains(SERVICE_CIDRS) {
+            resources.push(json!({"name": "servicecidrs"}));
+        }
         return json!({"resources": resources}).to_string().into_response();
     }
     if undefined {
