@@ -31,6 +31,8 @@ pub struct Key {
     pub cd: bool,
     /// DNSSEC records wanted.
     pub dnssec_ok: bool,
+    /// EDNS options: the answer may be for whoever sends these alone, such as clients of one network (RFC 7871).
+    options: Box<[u8]>,
 }
 
 impl Key {
@@ -46,6 +48,7 @@ impl Key {
             rd: query.flags.recursion_desired(),
             cd: query.flags.checking_disabled(),
             dnssec_ok: query.dnssec_ok(),
+            options: query.options.clone(),
         }
     }
 
@@ -59,12 +62,18 @@ impl Key {
             rd: true,
             cd: false,
             dnssec_ok: false,
+            options: Box::default(),
         }
     }
 
     /// The question as it travels, in lower case.
     pub fn question(&self) -> &[u8] {
         &self.question
+    }
+
+    /// The options that travel with it.
+    pub fn options(&self) -> &[u8] {
+        &self.options
     }
 
     /// The name asked for, in wire form and lower case.
@@ -158,7 +167,7 @@ impl Cache {
         };
         let Some(lifetime) = lifetime else { return };
         let message = kept.as_ref().map_or(0, |message| message.size());
-        let bytes = size_of::<(Key, Entry)>() + key.question.len() + message;
+        let bytes = size_of::<(Key, Entry)>() + key.question.len() + key.options.len() + message;
         let Some(mut entries) = self.lock().filter(|_| bytes <= self.max_bytes) else {
             return;
         };
@@ -216,7 +225,9 @@ impl Cache {
         const NOERROR: u16 = 0;
         const SERVFAIL: u16 = 2;
         const NXDOMAIN: u16 = 3;
-        if message.flags().truncated() {
+        // What is for one part of the network only is for those alone who said that they are in it.
+        let is_strangers = key.options.is_empty() && message.is_tailored();
+        if message.flags().truncated() || is_strangers {
             return None;
         }
         let seconds = |ttl: u32| Duration::from_secs(u64::from(ttl));

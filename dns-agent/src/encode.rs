@@ -1,6 +1,6 @@
 //! Writing an answer of our own as a message.
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
 use tokio::time::Instant;
 
@@ -8,8 +8,8 @@ use crate::{
     answer::{Reason, Records, Reply},
     gateway::Lifetimes,
     index::{Entry, Index, Location},
-    name::Name,
-    wire::{Owner, Query, Section, Writer, rtype},
+    name::{Name, labels},
+    wire::{Owner, Query, Section, Writer, in_case_of, rtype},
 };
 
 /// The data of the minimal reply to ANY (RFC 8482 §4.2): CPU `RFC8482`, no operating system.
@@ -51,7 +51,7 @@ pub fn encode(
         }
         Records::Srv(locations) => {
             for location in locations {
-                if !answer(&mut writer, rtype::SRV, &srv(location)) {
+                if !answer(&mut writer, rtype::SRV, &srv(query, location)) {
                     break;
                 }
             }
@@ -63,11 +63,12 @@ pub fn encode(
             }
         }
         Records::Soa => {
-            answer(&mut writer, rtype::SOA, index.soa());
+            answer(&mut writer, rtype::SOA, &soa(query, index.soa()));
         }
         Records::Ns => {
             let server = index.server();
-            answer(&mut writer, rtype::NS, server.as_wire());
+            let named = in_case_of(query.original.as_wire(), server.as_wire());
+            answer(&mut writer, rtype::NS, &named);
             glue(&mut writer, index, &server, ttl);
         }
         Records::Version => {
@@ -84,7 +85,8 @@ pub fn encode(
         && let Some(zone) = index.zone(query.name.as_wire())
     {
         let owner = Owner::QuestionEnd(zone.as_wire().len());
-        writer.record(Section::Authority, owner, rtype::SOA, ttl, index.soa());
+        let data = soa(query, index.soa());
+        writer.record(Section::Authority, owner, rtype::SOA, ttl, &data);
     }
     writer.finish();
 }
@@ -126,13 +128,27 @@ fn rotated<T>(all: &[T], first: usize) -> impl Iterator<Item = &T> {
 }
 
 /// The target is never compressed (RFC 2782).
-fn srv(location: &Location) -> Vec<u8> {
-    let mut data = Vec::with_capacity(6 + location.target.as_wire().len());
+fn srv(query: &Query, location: &Location) -> Vec<u8> {
+    let target = in_case_of(query.original.as_wire(), location.target.as_wire());
+    let mut data = Vec::with_capacity(6 + target.len());
     for number in [0, location.weight, location.port] {
         data.extend_from_slice(&number.to_be_bytes());
     }
-    data.extend_from_slice(location.target.as_wire());
+    data.extend_from_slice(&target);
     data
+}
+
+/// The data of an SOA, whose two names are written whole and stand first.
+fn soa<'d>(query: &Query, data: &'d [u8]) -> Cow<'d, [u8]> {
+    let question = query.original.as_wire();
+    if question == query.name.as_wire() {
+        return Cow::Borrowed(data);
+    }
+    let length = |data: &[u8]| 1 + labels(data).map(|label| label.len() + 1).sum::<usize>();
+    let (server, rest) = data.split_at(length(data).min(data.len()));
+    let (person, numbers) = rest.split_at(length(rest).min(rest.len()));
+    let names = [server, person].map(|name| in_case_of(question, name));
+    Cow::Owned([&names.concat(), numbers].concat())
 }
 
 /// A target's addresses.

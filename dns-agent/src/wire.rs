@@ -4,6 +4,7 @@
 //! rather than a library's, because an answer keeps the question's bytes and a relayed message its own, and because
 //! the hot path reads a name once into a fixed buffer and allocates nothing.
 
+mod options;
 mod query;
 mod reader;
 mod relay;
@@ -11,7 +12,7 @@ mod writer;
 
 pub use query::{Edns, Flags, Parsed, Query, QueryName, Rejection, Transport, parse};
 pub use relay::Message;
-pub use writer::{Ede, Owner, Section, Writer, ask, reject};
+pub use writer::{Ede, Owner, Section, Writer, ask, ask_with_options, in_case_of, reject};
 
 /// The size of a UDP message that we accept and send, in bytes: what passes every path unfragmented (DNS flag day
 /// 2020).

@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::{
     cache::Key,
-    wire::{HEADER, Message, Rcode, ask},
+    wire::{HEADER, Message, Rcode, ask_with_options},
 };
 
 /// Why a server gave no reply.
@@ -80,9 +80,7 @@ async fn over_udp(key: &Key, server: SocketAddr, edns: Option<bool>) -> Result<M
     let socket = UdpSocket::bind(local).await?;
     socket.connect(server).await?;
     let id = random_id()?;
-    socket
-        .send(&ask(key.question(), id, key.rd, key.cd, edns))
-        .await?;
+    socket.send(&query(key, id, edns)).await?;
     loop {
         let mut bytes = vec![0; BUFFER];
         let length = socket.recv(&mut bytes).await?;
@@ -100,7 +98,7 @@ async fn over_udp(key: &Key, server: SocketAddr, edns: Option<bool>) -> Result<M
 async fn over_tcp(key: &Key, server: SocketAddr, edns: Option<bool>) -> Result<Message, Failed> {
     let mut stream = TcpStream::connect(server).await?;
     let id = random_id()?;
-    let query = ask(key.question(), id, key.rd, key.cd, edns);
+    let query = query(key, id, edns);
     let length = u16::try_from(query.len()).map_err(io::Error::other)?;
     let mut framed = length.to_be_bytes().to_vec();
     framed.extend_from_slice(&query);
@@ -115,6 +113,10 @@ async fn over_tcp(key: &Key, server: SocketAddr, edns: Option<bool>) -> Result<M
         )
         .into()
     })
+}
+
+fn query(key: &Key, id: u16, edns: Option<bool>) -> Vec<u8> {
+    ask_with_options(key.question(), id, key.rd, key.cd, edns, key.options())
 }
 
 /// What is left of a datagram that did not fit: its header, marked as cut, and its question.

@@ -1,6 +1,6 @@
 //! Reading a query: the header, exactly one question, and EDNS.
 
-use super::{HEADER, Rcode, UDP_SIZE, reader::Reader, rtype};
+use super::{HEADER, Rcode, UDP_SIZE, options, reader::Reader, rtype};
 use crate::name::MAX_NAME;
 
 /// What a received datagram or TCP message is.
@@ -29,7 +29,8 @@ pub struct Rejection {
     pub rcode: Rcode,
 }
 
-/// One question with what is needed to reply to it. Owned and of fixed size: a query costs no allocation.
+/// One question with what is needed to reply to it. Owned and, but for options that few queries have, of fixed size: a query
+/// costs no allocation.
 #[derive(Clone, Debug)]
 pub struct Query {
     /// The identifier to repeat.
@@ -46,6 +47,8 @@ pub struct Query {
     pub class: u16,
     /// Present when the query has an OPT record.
     pub edns: Option<Edns>,
+    /// The options of that record that are not meant for us alone, as they travel.
+    pub options: Box<[u8]>,
 }
 
 /// What a query's OPT record says (RFC 6891 §6.1).
@@ -220,22 +223,12 @@ pub(super) fn header(reader: &mut Reader<'_>) -> Option<(u16, Flags, Counts)> {
     ))
 }
 
-/// Whether an OPT record's data is options and nothing else (RFC 6891 §6.1.2); which ones does not matter here.
-fn are_options(data: &[u8]) -> Option<()> {
-    let mut options = Reader::new(data);
-    while options.at() < data.len() {
-        options.u16()?;
-        let length = options.u16()?;
-        options.take(usize::from(length))?;
-    }
-    Some(())
-}
-
 fn body(reader: &mut Reader<'_>, id: u16, flags: Flags, counts: Counts) -> Option<Query> {
     let original = QueryName::new(reader.plain_name()?)?;
     let rtype = reader.u16()?;
     let class = reader.u16()?;
     let mut edns = None;
+    let mut options = Box::default();
     // IXFR puts a record into the authority section; whatever is there is only stepped over.
     let others = u32::from(counts.answers) + u32::from(counts.authorities);
     for at in 0..others + u32::from(counts.additionals) {
@@ -254,7 +247,7 @@ fn body(reader: &mut Reader<'_>, id: u16, flags: Flags, counts: Counts) -> Optio
         if edns.is_some() || !root || at < others {
             return None;
         }
-        are_options(data)?;
+        options = options::of_query(data)?;
         let [_, version, high, _] = extended;
         edns = Some(Edns {
             size,
@@ -270,5 +263,6 @@ fn body(reader: &mut Reader<'_>, id: u16, flags: Flags, counts: Counts) -> Optio
         rtype,
         class,
         edns,
+        options,
     })
 }

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::{
-    Flags, HEADER, Query, Rcode, Section,
+    Flags, HEADER, Query, Rcode, Section, options,
     query::{Counts, header},
     reader::Reader,
     rtype,
@@ -37,9 +37,6 @@ struct Opt {
     extended_rcode: u8,
     options: Box<[u8]>,
 }
-
-/// EDNS options that concern one hop only: cookie, TCP keepalive, padding (RFC 7873, 7828, 7830).
-const HOP_BY_HOP: [u16; 3] = [10, 11, 12];
 
 impl Message {
     /// Reads a reply; `None` when it is no reply with one question, or when its counts and lengths disagree with its
@@ -79,7 +76,7 @@ impl Message {
                 let [extended_rcode, ..] = ttl.to_be_bytes();
                 opt = Some(Opt {
                     extended_rcode,
-                    options: end_to_end(rdata)?,
+                    options: options::end_to_end(rdata)?,
                 });
             } else if opt.is_none() {
                 records.push(Record {
@@ -132,6 +129,13 @@ impl Message {
             return Rcode::ServFail as u16;
         }
         rcode
+    }
+
+    /// Whether it is for clients of one part of the network only (RFC 7871 §7.3.1).
+    pub fn is_tailored(&self) -> bool {
+        let options = self.opt.as_ref().map(|opt| &*opt.options);
+        let scope = options.and_then(options::client_subnet_scope);
+        scope.is_some_and(|bits| bits > 0)
     }
 
     /// How much memory it takes, in bytes.
@@ -323,22 +327,6 @@ fn sections(counts: &Counts) -> impl Iterator<Item = Section> + use<> {
     repeat(Section::Answer, counts.answers)
         .chain(repeat(Section::Authority, counts.authorities))
         .chain(repeat(Section::Additional, counts.additionals))
-}
-
-/// The options that are not meant for one hop only; `None` when their lengths are wrong.
-fn end_to_end(options: &[u8]) -> Option<Box<[u8]>> {
-    let mut kept = Vec::new();
-    let mut reader = Reader::new(options);
-    while reader.at() < options.len() {
-        let start = reader.at();
-        let code = reader.u16()?;
-        let length = reader.u16()?;
-        reader.take(usize::from(length))?;
-        if !HOP_BY_HOP.contains(&code) {
-            kept.extend_from_slice(options.get(start..reader.at())?);
-        }
-    }
-    Some(kept.into())
 }
 
 fn push_opt(out: &mut Vec<u8>, rcode: u16, dnssec_ok: bool, options: &[u8]) {

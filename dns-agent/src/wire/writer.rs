@@ -1,7 +1,7 @@
 //! Writing a reply: the question's own bytes, then whole records while they fit.
 
 use super::{CLASS_IN, Flags, HEADER, Query, Rcode, Rejection, UDP_SIZE, rtype};
-use crate::name::Name;
+use crate::name::{Name, labels};
 
 /// An extended DNS error (RFC 8914).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub enum Owner<'n> {
     Question,
     /// The last so many bytes of the name in the question, for an ancestor of it.
     QuestionEnd(usize),
-    /// Another name, written whole.
+    /// Another name; what it has in common with the one in the question has the sender's case.
     Other(&'n Name),
 }
 
@@ -102,7 +102,7 @@ impl<'o> Writer<'o> {
             Owner::QuestionEnd(length) => {
                 self.pointer(HEADER + self.name_length.saturating_sub(length));
             }
-            Owner::Other(name) => self.out.extend_from_slice(name.as_wire()),
+            Owner::Other(name) => self.other(name.as_wire()),
         }
         self.out.extend_from_slice(&record.to_be_bytes());
         self.out.extend_from_slice(&CLASS_IN.to_be_bytes());
@@ -142,6 +142,20 @@ impl<'o> Writer<'o> {
         put(self.out, 10, additionals);
     }
 
+    /// A name that ends as the question's does is written up to there (RFC 1035 §4.1.4).
+    fn other(&mut self, name: &[u8]) {
+        let question = self.out.get(HEADER..HEADER + self.name_length);
+        let common = common_end(name, question.unwrap_or_default());
+        // The root alone is shorter than what would point to it.
+        if common <= 1 {
+            self.out.extend_from_slice(name);
+            return;
+        }
+        let own = name.len() - common;
+        self.out.extend_from_slice(name.get(..own).unwrap_or(name));
+        self.pointer(HEADER + self.name_length - common);
+    }
+
     fn pointer(&mut self, to: usize) {
         // The question lies in the first 12 + 255 bytes, well within a pointer's 14 bits.
         let to = u16::try_from(to).unwrap_or(0) | 0xc000;
@@ -167,6 +181,31 @@ impl Opt {
     }
 }
 
+/// A name in lower case, written whole, with the case of `question` where both end alike (RFC 4343: the case of a name is the
+/// sender's to choose, and some senders look whether they get it back).
+pub fn in_case_of(question: &[u8], name: &[u8]) -> Vec<u8> {
+    let common = common_end(name, question);
+    let (own, _) = name.split_at(name.len() - common);
+    let (_, end) = question.split_at(question.len() - common);
+    [own, end].concat()
+}
+
+/// How many bytes two names have in common at the end, in whole labels, whatever their case.
+fn common_end(name: &[u8], other: &[u8]) -> usize {
+    let pairs = name.iter().rev().zip(other.iter().rev());
+    let same = pairs
+        .take_while(|(one, other)| one.eq_ignore_ascii_case(other))
+        .count();
+    let mut left = name.len();
+    for label in labels(name) {
+        if left <= same {
+            return left;
+        }
+        left = left.saturating_sub(label.len() + 1);
+    }
+    left.min(same)
+}
+
 /// Writes a refusal of a message that cannot be read: its header and nothing else.
 pub fn reject(out: &mut Vec<u8>, rejection: Rejection) {
     out.clear();
@@ -182,7 +221,19 @@ pub fn reject(out: &mut Vec<u8>, rejection: Rejection) {
 
 /// Writes a query of our own. `question` is a whole question as it travels. `edns` carries the DO bit.
 pub fn ask(question: &[u8], id: u16, rd: bool, cd: bool, edns: Option<bool>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(HEADER + question.len() + 11);
+    ask_with_options(question, id, rd, cd, edns, &[])
+}
+
+/// The same with these options, if it has EDNS.
+pub fn ask_with_options(
+    question: &[u8],
+    id: u16,
+    rd: bool,
+    cd: bool,
+    edns: Option<bool>,
+    options: &[u8],
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEADER + question.len() + 11 + options.len());
     out.resize(HEADER, 0);
     put(&mut out, 0, id);
     // AD says that we understand the bit in the reply (RFC 6840 §5.7); each client gets it only if it asked.
@@ -198,6 +249,9 @@ pub fn ask(question: &[u8], id: u16, rd: bool, cd: bool, edns: Option<bool>) -> 
     out.extend_from_slice(question);
     if let Some(dnssec_ok) = edns {
         push_opt(&mut out, 0, dnssec_ok);
+        let at = out.len() - 2;
+        put(&mut out, at, u16::try_from(options.len()).unwrap_or(0));
+        out.extend_from_slice(options);
         put(&mut out, 10, 1);
     }
     out

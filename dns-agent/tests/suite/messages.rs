@@ -6,7 +6,7 @@ use crossmesh_dns_agent::wire::{
 use hickory_proto::op::{self, ResponseCode};
 use proptest::{collection::vec, prelude::*};
 
-use crate::support::message::{QUESTION, name, query, record, reply, soa};
+use crate::support::message::{QUESTION, name, option, query, record, reply, soa};
 
 fn read(bytes: &[u8]) -> Query {
     match parse(bytes) {
@@ -227,6 +227,21 @@ fn edns_is_relayed_to_whom_it_was_asked_by_without_what_concerns_one_hop() {
 
     message.write(&mut out, &read(&query("a.b").bytes()), 512, 0);
     assert!(op::Message::from_vec(&out).unwrap().edns.is_none());
+}
+
+#[test]
+fn of_a_querys_options_those_are_passed_on_that_do_not_concern_one_hop() {
+    let subnet = [0, 1, 24, 0, 192, 0, 2];
+    let draft = query("a.b").option(10, &[7; 8]).option(8, &subnet);
+    let draft = draft.option(11, &[]).option(12, &[0; 100]);
+    let draft = draft.option(65_001, b"any");
+    let kept = [option(8, &subnet), option(65_001, b"any")].concat();
+    assert_eq!(*read(&draft.bytes()).options, *kept);
+    // Of what concerns one hop nothing is kept, nor of more than anybody needs.
+    let hop = query("a.b").option(10, &[7; 8]);
+    assert!(read(&hop.bytes()).options.is_empty());
+    let long = query("a.b").option(8, &subnet).option(65_001, &[1; 300]);
+    assert!(read(&long.bytes()).options.is_empty());
 }
 
 #[test]

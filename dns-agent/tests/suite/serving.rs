@@ -44,6 +44,75 @@ async fn the_question_and_the_owner_keep_their_case() {
     agent.stop().await;
 }
 
+/// As CoreDNS does (its `TestPreserveCase`): some resolvers choose the case by chance and look whether it comes back.
+#[tokio::test]
+async fn targets_their_addresses_and_the_soa_keep_the_questions_case() {
+    let local = "schema: crossmesh-catalog/v1\ncluster: cluster-1\nservices:\n  \
+        - {name: db, namespace: shop, ports: [{name: tcp-db, port: 5432}], \
+        endpoints: [{address: 10.1.5.1, hostname: db-0}, {address: 10.1.5.2, hostname: xdb}]}\n";
+    let files = Files::new(&upstream(nobody().await));
+    files.write("cluster-1.yaml", local);
+    let text = std::fs::read_to_string(files.path("dns.yaml")).unwrap();
+    files.write("dns.yaml", &format!("{text}mode: authoritative\n"));
+    let agent = Agent::start_with(files).await;
+    let ask = async |name: &str, rtype: u16| agent.ask(&query(name).rtype(rtype)).await;
+    let names = |records: &[hickory_proto::rr::Record]| -> Vec<String> {
+        records.iter().map(|of| of.name.to_string()).collect()
+    };
+
+    let reply = ask("_TCP-db._tCP.Db.ShOp.svc.CLUSTER.local", 33).await;
+    let targets = [
+        "xdb.Db.ShOp.svc.CLUSTER.local.",
+        "db-0.Db.ShOp.svc.CLUSTER.local.",
+    ];
+    assert_eq!(
+        data(&reply),
+        targets.map(|target| format!("0 50 5432 {target}"))
+    );
+    assert_eq!(names(&reply.additionals), targets);
+    assert_eq!(
+        names(&reply.answers),
+        ["_TCP-db._tCP.Db.ShOp.svc.CLUSTER.local."; 2]
+    );
+    // Of a name that does not end alike only what does.
+    let reply = ask("cLuster.local", 2).await;
+    assert_eq!(data(&reply), ["ns.dns.cLuster.local."]);
+    assert_eq!(names(&reply.additionals), ["ns.dns.cLuster.local."]);
+    let reply = ask("clusterset.LOCAL", 2).await;
+    assert_eq!(data(&reply), ["ns.dns.cluster.LOCAL."]);
+    let reply = ask("none.shop.SVC.cluster.Local", 1).await;
+    assert_eq!(names(&reply.authorities), ["cluster.Local."]);
+    let soa = reply.authorities[0].data.to_string();
+    assert!(
+        soa.starts_with("ns.dns.cluster.Local. hostmaster.cluster.Local. "),
+        "{soa}"
+    );
+    agent.stop().await;
+}
+
+/// What is not repeated whole leaves room for records: 512 bytes must do without EDNS.
+#[tokio::test]
+async fn the_addresses_of_targets_are_owned_by_compressed_names() {
+    let endpoints: Vec<String> = (0..5)
+        .map(|at| format!("{{address: 10.1.5.{at}, hostname: a-rather-long-name-{at}}}"))
+        .collect();
+    let local = format!(
+        "schema: crossmesh-catalog/v1\ncluster: cluster-1\nservices:\n  \
+         - {{name: db, namespace: shop, ports: [{{name: db, port: 1}}], endpoints: [{}]}}\n",
+        endpoints.join(", ")
+    );
+    let files = Files::new(&upstream(nobody().await));
+    files.write("cluster-1.yaml", &local);
+    let agent = Agent::start_with(files).await;
+    let reply = agent
+        .ask(&query("db.shop.svc.cluster.local").rtype(33))
+        .await;
+    assert_eq!(reply.answers.len(), 5, "{reply}");
+    // Of names written whole there would be room for two.
+    assert_eq!(reply.additionals.len(), 3, "{reply}");
+    agent.stop().await;
+}
+
 #[tokio::test]
 async fn a_reply_repeats_rd_and_cd_and_says_aa_and_ra() {
     let agent = agent().await;

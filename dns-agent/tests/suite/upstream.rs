@@ -2,6 +2,7 @@
 
 mod kept;
 mod odd;
+mod options;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

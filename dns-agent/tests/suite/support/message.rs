@@ -9,6 +9,7 @@ pub(crate) fn query(name: &str) -> Draft {
         rtype: 1,
         class: 1,
         edns: None,
+        options: Vec::new(),
     }
 }
 
@@ -20,6 +21,7 @@ pub(crate) struct Draft {
     rtype: u16,
     class: u16,
     edns: Option<(u16, u8, bool)>,
+    options: Vec<u8>,
 }
 
 impl Draft {
@@ -59,6 +61,13 @@ impl Draft {
         self
     }
 
+    /// One more option of EDNS.
+    pub(crate) fn option(mut self, code: u16, data: &[u8]) -> Self {
+        self.edns.get_or_insert((1232, 0, false));
+        self.options.extend(option(code, data));
+        self
+    }
+
     pub(crate) fn question(&self) -> Vec<u8> {
         let mut bytes = name(&self.name);
         bytes.extend(self.rtype.to_be_bytes());
@@ -76,7 +85,9 @@ impl Draft {
         if let Some((size, version, dnssec_ok)) = self.edns {
             bytes.extend([0, 0, 41]);
             bytes.extend(size.to_be_bytes());
-            bytes.extend([0, version, if dnssec_ok { 0x80 } else { 0 }, 0, 0, 0]);
+            bytes.extend([0, version, if dnssec_ok { 0x80 } else { 0 }, 0]);
+            bytes.extend(u16::try_from(self.options.len()).unwrap().to_be_bytes());
+            bytes.extend(&self.options);
         }
         bytes
     }
@@ -102,6 +113,12 @@ pub(crate) fn record(owner: &[u8], rtype: u16, ttl: u32, data: &[u8]) -> Vec<u8>
     bytes.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
     bytes.extend(data);
     bytes
+}
+
+/// An option of EDNS as it travels.
+pub(crate) fn option(code: u16, data: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(data.len()).unwrap();
+    [&code.to_be_bytes(), &length.to_be_bytes(), data].concat()
 }
 
 /// A pointer to the question's name.
