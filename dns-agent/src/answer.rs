@@ -55,19 +55,23 @@ impl Reply<'_> {
 pub enum Records<'i> {
     /// Nothing.
     None,
-    /// Addresses, from `first` on and then around.
+    /// Addresses, `count` of them, from `first` on and then around.
     A {
         /// All.
         addresses: &'i [Ipv4Addr],
         /// The place of the first to be given.
         first: usize,
+        /// How many are given.
+        count: usize,
     },
-    /// Addresses, from `first` on and then around.
+    /// Addresses, `count` of them, from `first` on and then around.
     Aaaa {
         /// All.
         addresses: &'i [Ipv6Addr],
         /// The place of the first to be given.
         first: usize,
+        /// How many are given.
+        count: usize,
     },
     /// Service locations; the targets' addresses go into the additional section.
     Srv(&'i [Location]),
@@ -279,6 +283,7 @@ fn addresses(host: &Host, rtype: u16, rotation: usize) -> Answer<'_> {
             Records::A {
                 addresses: &host.v4,
                 first: rotation % host.v4.len(),
+                count: host.given(host.v4.len()),
             },
             reason(host.origin),
         ),
@@ -286,6 +291,7 @@ fn addresses(host: &Host, rtype: u16, rotation: usize) -> Answer<'_> {
             Records::Aaaa {
                 addresses: &host.v6,
                 first: rotation % host.v6.len(),
+                count: host.given(host.v6.len()),
             },
             reason(host.origin),
         ),

@@ -35,15 +35,23 @@ pub fn encode(
     };
     match reply.records {
         Records::None => {}
-        Records::A { addresses, first } => {
-            for address in rotated(addresses, first) {
+        Records::A {
+            addresses,
+            first,
+            count,
+        } => {
+            for address in rotated(addresses, first).take(count) {
                 if !answer(&mut writer, rtype::A, &address.octets()) {
                     break;
                 }
             }
         }
-        Records::Aaaa { addresses, first } => {
-            for address in rotated(addresses, first) {
+        Records::Aaaa {
+            addresses,
+            first,
+            count,
+        } => {
+            for address in rotated(addresses, first).take(count) {
                 if !answer(&mut writer, rtype::AAAA, &address.octets()) {
                     break;
                 }

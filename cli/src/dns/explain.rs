@@ -100,6 +100,8 @@ enum Answer {
         reason: String,
         extended_error: Option<String>,
         ttl_seconds: u32,
+        /// How many of the records a client gets at a time, by turns; none: all.
+        at_a_time: Option<u32>,
     },
     /// Somebody else's.
     Forward {
@@ -218,12 +220,14 @@ impl TryFrom<wire::Answer> for Answer {
                 reason,
                 extended_error,
                 ttl_seconds,
+                at_a_time,
             }) => Self::Reply {
                 outcome,
                 records,
                 reason,
                 extended_error: some(extended_error),
                 ttl_seconds,
+                at_a_time: (at_a_time > 0).then_some(at_a_time),
             },
             wire::answer::Kind::Forward(wire::Forward {
                 to,

@@ -118,6 +118,12 @@ fn reply(index: &Index, lifetimes: &Lifetimes, reply: &Reply<'_>) -> proto::Repl
         Records::Version => vec!["the version of the specification".to_owned()],
         Records::Hinfo => vec!["HINFO RFC8482".to_owned()],
     };
+    let at_a_time = match reply.records {
+        Records::A { count, .. } | Records::Aaaa { count, .. } if count < records.len() => {
+            u32::try_from(count).unwrap_or(u32::MAX)
+        }
+        _ => 0,
+    };
     let ede = reply.ede.map_or("", |ede| ede.text);
     proto::Reply {
         outcome: Outcome::of(reply.rcode as u16, reply.has_records())
@@ -127,6 +133,7 @@ fn reply(index: &Index, lifetimes: &Lifetimes, reply: &Reply<'_>) -> proto::Repl
         reason: reply.reason.as_str().to_owned(),
         extended_error: ede.to_owned(),
         ttl_seconds: ttl(index, reply, lifetimes),
+        at_a_time,
     }
 }
 

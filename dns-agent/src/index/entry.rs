@@ -35,9 +35,15 @@ pub struct Host {
     pub locations: Box<[Location]>,
     /// Where the addresses come from.
     pub origin: Origin,
+    /// Whether each of the addresses does for all: then no answer has more than [`MOST_AT_A_TIME`] of them.
+    pub any_will_do: bool,
     /// The clusters that have the service, by their places in [`Index::clusters`](super::Index::clusters).
     pub clusters: Box<[usize]>,
 }
+
+/// So many addresses of gateways, or of services in peers, are given at a time. With the longest name and IPv6 that fits into
+/// the 512 bytes which do for everybody: 12 for the header, 259 for the question, 28 for each address.
+pub const MOST_AT_A_TIME: usize = 8;
 
 /// Where a host's addresses come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +69,15 @@ pub struct Location {
 }
 
 impl Host {
+    /// How many of so many addresses are given at a time; the others have their turn.
+    pub fn given(&self, all: usize) -> usize {
+        if self.any_will_do {
+            all.min(MOST_AT_A_TIME)
+        } else {
+            all
+        }
+    }
+
     /// The same with these addresses besides.
     #[must_use]
     pub(super) fn with(mut self, addresses: impl IntoIterator<Item = IpAddr>) -> Self {

@@ -162,7 +162,11 @@ impl Names {
             && found.only_gateways
             && found.gateway_ports.len() <= 1;
         let numbers = at_gateway.then_some(&found.gateway_ports);
-        self.add_service(name, host.with(addresses), &ports, numbers);
+        let host = Host {
+            any_will_do: true,
+            ..host.with(addresses)
+        };
+        self.add_service(name, host, &ports, numbers);
     }
 
     /// Endpoints whose addresses are of no use here: they exist all the same.

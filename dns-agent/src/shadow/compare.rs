@@ -185,6 +185,7 @@ mod tests {
             Records::A {
                 addresses: &two,
                 first: 1,
+                count: 2,
             },
         );
         let (one, other): (&[u8], &[u8]) = (&[10, 0, 0, 1], &[10, 0, 0, 2]);
@@ -201,6 +202,7 @@ mod tests {
         let found = || Records::A {
             addresses: &some,
             first: 0,
+            count: 1,
         };
         let address: &[u8] = &[10, 0, 0, 1];
         let (yes, empty) = (

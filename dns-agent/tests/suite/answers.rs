@@ -103,6 +103,35 @@ fn several_addresses_take_turns_at_being_first() {
     );
 }
 
+/// Without EDNS 512 bytes do for everybody, and some clients never ask over TCP.
+#[test]
+fn of_many_remote_addresses_a_few_are_given_and_each_has_its_turn() {
+    let worlds: Vec<World> = serde_saphyr::from_str(CASES).unwrap();
+    let about = "more gateways and addresses than fit into an answer";
+    let world = worlds.iter().find(|world| world.about == about).unwrap();
+    let index = index(world);
+    let long = "a".repeat(63);
+    for (asked, all) in [
+        ("A web.shop", 20),
+        ("AAAA web.shop", 20),
+        ("A db.shop", 12),
+        (&format!("AAAA web-{}.{long}", &long[..59]), 20),
+    ] {
+        let mut seen = std::collections::BTreeMap::new();
+        for rotation in 0..all {
+            let found = ask_with(&index, asked, rotation);
+            let (found, _) = found.rsplit_once(" (").unwrap();
+            let found: Vec<&str> = found.split(' ').collect();
+            assert_eq!(found.len(), 8, "{asked}: {found:?}");
+            for address in found {
+                *seen.entry(address.to_owned()).or_insert(0) += 1;
+            }
+        }
+        assert_eq!(seen.len(), all, "{asked}: {seen:?}");
+        assert!(seen.values().all(|times| *times == 8), "{asked}: {seen:?}");
+    }
+}
+
 pub(crate) fn config(world: &World) -> Config {
     let entries: Vec<String> = world
         .clusters

@@ -222,6 +222,9 @@ pub struct Reply {
     /// Seconds for which it may be kept.
     #[prost(uint32, tag = "5")]
     pub ttl_seconds: u32,
+    /// How many of the records a client gets at a time, by turns; 0: all.
+    #[prost(uint32, tag = "6")]
+    pub at_a_time: u32,
 }
 /// A question that others are asked.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

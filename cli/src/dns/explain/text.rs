@@ -112,9 +112,18 @@ impl fmt::Display for Explanation {
 pub(super) fn told(answer: &Answer) -> String {
     match answer {
         Answer::Reply {
-            outcome, records, ..
+            outcome,
+            records,
+            at_a_time,
+            ..
         } => match &**outcome {
-            "noerror" => printable(&records.join(" ")),
+            "noerror" => {
+                let all = printable(&records.join(" "));
+                match at_a_time {
+                    Some(count) => format!("{all} ({count} of them at a time, by turns)"),
+                    None => all,
+                }
+            }
             "nodata" => "no records (NOERROR)".to_owned(),
             other => printable(&other.to_ascii_uppercase()),
         },
