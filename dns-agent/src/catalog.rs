@@ -68,6 +68,8 @@ pub struct Service {
     pub exported: bool,
     /// Whether a ServiceExport gives it to the cluster set (KEP-1645).
     pub in_cluster_set: bool,
+    /// Whether it has no ready endpoint for sure; only known where an answer depends on it.
+    pub is_empty: bool,
 }
 
 /// What a service's name stands for.

@@ -135,6 +135,9 @@ struct Policy {
     answer_by: String,
     failover: bool,
     failover_by: String,
+    /// Whether a local service without a ready endpoint is answered from peers.
+    failover_when_empty: bool,
+    failover_when_empty_by: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -159,6 +162,8 @@ struct Service {
     exported: bool,
     /// Whether its cluster gives it to the cluster set.
     in_set: bool,
+    /// Whether it has no ready endpoint for sure; only known where an answer depends on it.
+    is_empty: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -304,12 +309,16 @@ impl From<wire::Policy> for Policy {
             answer_by,
             failover,
             failover_by,
+            failover_when_empty,
+            failover_when_empty_by,
         } = policy;
         Self {
             answer,
             answer_by,
             failover,
             failover_by,
+            failover_when_empty,
+            failover_when_empty_by,
         }
     }
 }
@@ -358,6 +367,7 @@ impl TryFrom<wire::Service> for Service {
             ports,
             exported,
             in_set,
+            is_empty,
         } = service;
         let port = |port: wire::ServicePort| {
             let wire::ServicePort {
@@ -377,6 +387,7 @@ impl TryFrom<wire::Service> for Service {
             ports: ports.into_iter().map(port).collect(),
             exported,
             in_set,
+            is_empty,
         })
     }
 }

@@ -214,6 +214,7 @@ fn import(import: &ServiceImport) -> proto::Import {
 fn policy(why: &Why) -> proto::Policy {
     let (answer, answer_by) = why.answer;
     let (failover, failover_by) = why.failover;
+    let (failover_when_empty, when_empty_by) = why.failover_when_empty;
     proto::Policy {
         answer: match answer {
             RemoteAnswer::Auto => "auto",
@@ -226,6 +227,8 @@ fn policy(why: &Why) -> proto::Policy {
         answer_by: scope(answer_by).to_owned(),
         failover,
         failover_by: scope(failover_by).to_owned(),
+        failover_when_empty,
+        failover_when_empty_by: scope(when_empty_by).to_owned(),
     }
 }
 
@@ -308,6 +311,7 @@ fn fate(fate: &Fate) -> &'static str {
         Fate::Unread => "unread",
         Fate::Absent => "absent",
         Fate::Local => "local",
+        Fate::GaveWay => "gave-way",
         Fate::Behind => "behind",
         Fate::BehindImport => "behind-import",
         Fate::LocalUnread => "local-unread",
@@ -348,5 +352,6 @@ fn service_of(service: &Service) -> proto::Service {
         ports: ports.collect(),
         exported: service.exported,
         in_set: service.in_cluster_set,
+        is_empty: service.is_empty,
     }
 }

@@ -130,6 +130,7 @@ pub(super) struct Snapshot {
 pub(super) struct Remote {
     pub(super) answer: Option<Answer>,
     pub(super) failover: Option<bool>,
+    pub(super) failover_when_empty: Option<Written<bool>>,
     #[serde(default)]
     pub(super) namespaces: Namespaces,
     #[serde(default, deserialize_with = "yaml::list")]
@@ -143,6 +144,7 @@ pub(super) struct Rule {
     pub(super) service: Option<Written<String>>,
     pub(super) answer: Option<Answer>,
     pub(super) failover: Option<bool>,
+    pub(super) failover_when_empty: Option<Written<bool>>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     net::{IpAddr, SocketAddr},
+    sync::Arc,
 };
 
 use super::{Families, Origin};
@@ -35,6 +36,8 @@ pub struct RemoteRule {
     pub answer: Option<RemoteAnswer>,
     /// Whether a service that was local once may become remote; `None`: as outside.
     pub failover: Option<bool>,
+    /// Whether a local service without a ready endpoint is answered as if it were not local; `None`: as outside.
+    pub failover_when_empty: Option<bool>,
 }
 
 /// The answers by namespace and service. A service's rule goes before its namespace's, that before the rest.
@@ -48,6 +51,15 @@ pub struct RemotePolicy {
     pub services: HashMap<(String, String), RemoteRule>,
     /// Whether a namespace is answered from peers only if its label says so.
     pub labelled_only: bool,
+}
+
+/// The services that a rule may concern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// All.
+    Everything,
+    /// Those of these namespaces.
+    Namespaces(BTreeSet<Arc<str>>),
 }
 
 /// Which part of the policy says something of a service.
@@ -72,6 +84,27 @@ impl RemotePolicy {
     /// Whether a service that was local once may become remote, and who says so.
     pub fn failover(&self, namespace: &str, name: &str) -> (bool, Scope) {
         self.first(namespace, name, true, |rule| rule.failover)
+    }
+
+    /// Whether a local service without a ready endpoint is answered from peers, and who says so.
+    pub fn failover_when_empty(&self, namespace: &str, name: &str) -> (bool, Scope) {
+        self.first(namespace, name, false, |rule| rule.failover_when_empty)
+    }
+
+    /// Of which services it matters whether they have a ready endpoint; `None`: of none.
+    pub fn reach_when_empty(&self) -> Option<Reach> {
+        let wants = |rule: &RemoteRule| rule.failover_when_empty == Some(true);
+        if wants(&self.everywhere) {
+            return Some(Reach::Everything);
+        }
+        let namespaces = self.namespaces.iter().map(|(of, rule)| (of, rule));
+        let services = self.services.iter().map(|((of, _), rule)| (of, rule));
+        let all: BTreeSet<Arc<str>> = namespaces
+            .chain(services)
+            .filter(|(_, rule)| wants(rule))
+            .map(|(of, _)| of.as_str().into())
+            .collect();
+        (!all.is_empty()).then_some(Reach::Namespaces(all))
     }
 
     /// Whether names of a namespace, as the local cluster has it, may be answered from peers. Its label says so, either

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{
     ClusterLocal, Context, Families, Inputs, Settings,
     context::Peer,
-    remote::{Asked, Remote},
+    remote::{Asked, Remote, find},
 };
 use crate::catalog::{Kind, Namespace, Service};
 
@@ -66,13 +66,44 @@ impl<'b> Rules<'b> {
         let Some(local) = self.context.local else {
             return Vec::new();
         };
-        if let Some(found) = service(inputs, local, name) {
-            return vec![(local, found)];
+        let here = service(inputs, local, name);
+        if let Some(here) = here.filter(|here| !self.may_give_way(here)) {
+            return vec![(local, here)];
         }
         let reached = self.reach(inputs);
         let counts =
             |peer: &Peer, service: &Service| self.left_out(peer, service, reached).is_none();
-        self.peers_with(name, inputs, counts).collect()
+        let peers: Vec<_> = self.peers_with(name, inputs, counts).collect();
+        match here {
+            Some(here) if !self.give_an_address(&peers) => vec![(local, here)],
+            _ => peers,
+        }
+    }
+
+    /// Whether a service that the local cluster has may be answered from peers, because it has no ready endpoint here.
+    fn may_give_way(&self, here: &Service) -> bool {
+        let Service {
+            namespace,
+            name,
+            kind,
+            is_empty,
+            ..
+        } = here;
+        let policy = &self.settings.remote;
+        *is_empty
+            && matches!(kind, Kind::ClusterIp(_))
+            && policy.failover_when_empty(namespace, name).0
+            && policy.failover(namespace, name).0
+    }
+
+    /// Whether anything can be reached by what these peers give together: otherwise the local address is no worse.
+    fn give_an_address(&self, peers: &[(usize, &Arc<Service>)]) -> bool {
+        let Some((_, first)) = peers.first() else {
+            return false;
+        };
+        let asked = self.asked(&first.namespace, &first.name);
+        let found = find(&self.remotes(peers), &asked);
+        !found.addresses.is_empty() || found.endpoints.iter().any(|endpoint| endpoint.ready)
     }
 
     /// The clusters that give a service to the cluster set.

@@ -21,6 +21,7 @@ fn service(key: &str, address: &str) -> Service {
         }],
         exported: true,
         in_cluster_set: false,
+        is_empty: false,
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Why {
     pub answer: (RemoteAnswer, Scope),
     /// Whether it may become remote once it was local, and who says so.
     pub failover: (bool, Scope),
+    /// Whether a local service without a ready endpoint is answered from peers, and who says so.
+    pub failover_when_empty: (bool, Scope),
     /// Of a name of the cluster set, what the local cluster itself says of it.
     pub import: Option<Arc<ServiceImport>>,
 }
@@ -67,6 +69,8 @@ pub enum Fate {
     Absent,
     /// It is local, and so the only one that counts; in the cluster set beside those of others, if it is headless.
     Local,
+    /// It is local and does not count: it has no ready endpoint, and the policy gives what peers have then.
+    GaveWay,
     /// It does not count, because the local cluster has a service of this name.
     Behind,
     /// It does not count, because the local cluster itself says what the name stands for in the cluster set.
@@ -120,6 +124,7 @@ impl Index {
                 Some(_) if cluster.local => Fate::Local,
                 Some(_) if kept => Fate::KeptLocal,
                 Some(remote) => counts(remote, class, &asked, &given),
+                None if cluster.local && local_has_it => Fate::GaveWay,
                 None if local_has_it => Fate::Behind,
                 None => Fate::LocalUnread,
             }
@@ -129,6 +134,7 @@ impl Index {
             class: (!parts.is_empty()).then_some(class),
             answer: self.settings.remote.answer(namespace, name),
             failover: self.settings.remote.failover(namespace, name),
+            failover_when_empty: self.settings.remote.failover_when_empty(namespace, name),
             import: None,
         }
     }

@@ -56,6 +56,7 @@ impl Index {
             class: (!of_peers.is_empty()).then_some(class),
             answer: self.settings.remote.answer(namespace, name),
             failover: (true, Scope::Default),
+            failover_when_empty: (false, Scope::Default),
             import,
         }
     }

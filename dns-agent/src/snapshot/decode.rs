@@ -145,6 +145,7 @@ fn read_service(service: kept::Service, namespace: &Arc<str>) -> Result<Service,
         ports: ports.into_iter().map(read_port).collect::<Result<_, _>>()?,
         exported,
         in_cluster_set,
+        is_empty: false,
     })
 }
 

@@ -89,6 +89,8 @@ fn service(service: &Service) -> kept::Service {
         ports,
         exported,
         in_cluster_set,
+        // Of the moment.
+        is_empty: _,
     } = service;
     use kept::service::Kind as K;
     kept::Service {

@@ -30,6 +30,7 @@ fn cluster() -> Cluster {
         ports,
         exported,
         in_cluster_set: exported,
+        is_empty: false,
     };
     let endpoints = vec![
         Endpoint {

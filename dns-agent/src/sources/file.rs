@@ -61,6 +61,8 @@ struct WrittenService {
     external_name: Option<Written<String>>,
     #[serde(default)]
     service_export: bool,
+    #[serde(default = "yes")]
+    ready: bool,
     #[serde(default, deserialize_with = "yaml::list")]
     ports: Vec<WrittenPort>,
 }
@@ -192,6 +194,7 @@ impl Reading<'_> {
             ports: self.ports(field, &written.ports),
             exported: true,
             in_cluster_set: written.service_export,
+            is_empty: !written.ready,
         }
     }
 

@@ -19,6 +19,7 @@ mod node;
 mod objects;
 mod offers;
 mod queue;
+mod ready;
 mod reply;
 mod secrets;
 mod service_ranges;
@@ -135,6 +136,12 @@ impl Kubernetes {
                 istio_namespace: self.config.settings.istio_namespace.clone(),
                 node: self.config.node.clone().filter(|_| local),
                 patience: patience(&self.config),
+                ready_of: self
+                    .config
+                    .settings
+                    .remote
+                    .reach_when_empty()
+                    .filter(|_| local),
             };
             let stop = stop.clone();
             tasks.spawn(format!("cluster {}", seat.id()), async move {

@@ -68,6 +68,14 @@ fn told(explanation: &Explanation) -> String {
         "" => "none",
         class => class,
     };
+    let when_empty = if policy.failover_when_empty {
+        format!(
+            ", from peers when empty by {}",
+            policy.failover_when_empty_by
+        )
+    } else {
+        String::new()
+    };
     let failover = if policy.failover {
         String::new()
     } else {
@@ -79,7 +87,7 @@ fn told(explanation: &Explanation) -> String {
         None => String::new(),
     };
     format!(
-        "{}; {class}; {} by {}{failover}{import}",
+        "{}; {class}; {} by {}{failover}{when_empty}{import}",
         views.join(", "),
         policy.answer,
         policy.answer_by

@@ -2,6 +2,7 @@
 //! ones of the tests'; real ones are in the end-to-end tests.
 
 mod access;
+mod empty;
 mod gateways;
 
 use std::{

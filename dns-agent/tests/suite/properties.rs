@@ -159,6 +159,7 @@ fn service(cluster: u8, (namespace, name): (&str, &str), drawn: &Drawn) -> Servi
         }],
         exported: drawn.exported,
         in_cluster_set: drawn.in_cluster_set,
+        is_empty: false,
     }
 }
 

@@ -298,6 +298,7 @@ pub struct View {
     #[prost(message, optional, tag = "3")]
     pub service: ::core::option::Option<Service>,
     /// What becomes of it: `unread`, `absent`, `local`, `behind` (the local cluster has one), `local-unread`,
+    /// `gave-way` (local, without a ready endpoint, where `failoverWhenEmpty` gives what peers have),
     /// `not-exported`, `external-name`, `not-imported`, `cluster-local`, `mesh-unread`, `not-labelled`, `kept-local`
     /// (`failover: false`),
     /// `counts`; of a name of the cluster set also `not-in-set` (its cluster does not export it) and `behind-import` (the
@@ -339,6 +340,9 @@ pub struct Service {
     /// Whether its cluster gives it to the cluster set.
     #[prost(bool, tag = "5")]
     pub in_set: bool,
+    /// Whether it has no ready endpoint for sure; only known where an answer depends on it.
+    #[prost(bool, tag = "6")]
+    pub is_empty: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ServicePort {
@@ -364,6 +368,11 @@ pub struct Policy {
     pub failover: bool,
     #[prost(string, tag = "4")]
     pub failover_by: ::prost::alloc::string::String,
+    /// Whether a local service without a ready endpoint is answered from peers.
+    #[prost(bool, tag = "5")]
+    pub failover_when_empty: bool,
+    #[prost(string, tag = "6")]
+    pub failover_when_empty_by: ::prost::alloc::string::String,
 }
 /// One gateway and what is known of it.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::why::{failover_rule, fate, rule};
+use super::why::{failover_rule, fate, rule, when_empty_rule};
 use super::{Answer, Explanation, Kept, Service, View};
 use crate::dns::columns::{columns, listed, printable};
 use crate::dns::gateway;
@@ -41,6 +41,9 @@ impl fmt::Display for Explanation {
             writeln!(f, "policy   {}", rule(self, policy))?;
             if !policy.failover {
                 writeln!(f, "         {}", failover_rule(self, policy))?;
+            }
+            if policy.failover_when_empty {
+                writeln!(f, "         {}", when_empty_rule(self, policy))?;
             }
         }
         if let Some(import) = &self.import {

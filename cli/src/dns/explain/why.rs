@@ -32,11 +32,13 @@ fn own(explanation: &Explanation, reason: &str, outcome: &str) -> String {
             _ => format!("It is of {service}, which the local cluster {local} has."),
         },
         "gateway" => format!(
-            "Only peers have {service} ({peers}); {}: the addresses are their gateways'.",
+            "{} ({peers}); {}: the addresses are their gateways'.",
+            whose(explanation),
             because(explanation, "gateways")
         ),
         "cluster-ip" => format!(
-            "Only peers have {service} ({peers}); {}: the addresses are its own there.",
+            "{} ({peers}); {}: the addresses are its own there.",
+            whose(explanation),
             because(explanation, "own")
         ),
         "nodata" => nothing(explanation),
@@ -57,6 +59,25 @@ fn own(explanation: &Explanation, reason: &str, outcome: &str) -> String {
         ),
         other => format!("The agent says {outcome} for the reason {other}."),
     }
+}
+
+/// Whose service it is, when peers' addresses are given.
+fn whose(explanation: &Explanation) -> String {
+    let service = service(explanation);
+    let mut views = explanation.clusters.iter();
+    if views.any(|view| view.fate == "gave-way") {
+        let local = &explanation.local_cluster;
+        return format!(
+            "{service} has no ready endpoint in the local cluster {local}, and peers have it"
+        );
+    }
+    format!("Only peers have {service}")
+}
+
+fn is_empty(view: &View) -> bool {
+    view.service
+        .as_ref()
+        .is_some_and(|service| service.is_empty)
 }
 
 /// The name exists and has nothing of this type.
@@ -108,7 +129,8 @@ fn nothing(explanation: &Explanation) -> String {
     };
     if counted().any(|view| !view.addresses.is_empty()) {
         return format!(
-            "Only peers have {service}, and no address of type {rtype} can be given for it."
+            "{}, and no address of type {rtype} can be given for it.",
+            whose(explanation)
         );
     }
     let reasons: Vec<String> = counted()
@@ -215,6 +237,13 @@ pub(super) fn rule(explanation: &Explanation, policy: &Policy) -> String {
     )
 }
 
+/// The same for `failoverWhenEmpty`.
+pub(super) fn when_empty_rule(explanation: &Explanation, policy: &Policy) -> String {
+    let value = policy.failover_when_empty.to_string();
+    let field = "remote.failoverWhenEmpty";
+    by(explanation, &policy.failover_when_empty_by, field, &value)
+}
+
 /// The same for `failover`.
 pub(super) fn failover_rule(explanation: &Explanation, policy: &Policy) -> String {
     let value = policy.failover.to_string();
@@ -296,7 +325,9 @@ pub(super) fn fate(view: &View) -> String {
     match &*view.fate {
         "unread" => "the cluster was never read".to_owned(),
         "absent" => "it has no such service".to_owned(),
+        "local" if is_empty(view) => "it is the local cluster, without a ready endpoint".to_owned(),
         "local" => "it is the local cluster".to_owned(),
+        "gave-way" => "it has no ready endpoint, and failoverWhenEmpty is true".to_owned(),
         "behind-import" => "the local cluster's ServiceImport decides".to_owned(),
         "not-in-set" => "it is not exported to the cluster set there (no ServiceExport)".to_owned(),
         "behind" => "the local cluster has it".to_owned(),

@@ -180,19 +180,26 @@ impl Reading<'_> {
 
     pub(super) fn remote(&mut self, written: &written::Remote) -> RemotePolicy {
         let mut policy = RemotePolicy {
-            everywhere: rule(written.answer, written.failover),
+            everywhere: self.rule(
+                written.answer,
+                written.failover,
+                written.failover_when_empty.as_ref(),
+                "remote",
+            ),
             labelled_only: written.namespaces == written::Namespaces::Labelled,
             ..RemotePolicy::default()
         };
         for (at, entry) in written.rules.iter().enumerate() {
             let field = format!("remote.rules[{at}]");
-            let found = rule(entry.value.answer, entry.value.failover);
+            let of = &entry.value;
+            let when_empty = of.failover_when_empty.as_ref();
+            let found = self.rule(of.answer, of.failover, when_empty, &field);
             if found == RemoteRule::default() {
                 self.faults.add(
                     line(entry),
                     field.as_str(),
                     "says nothing",
-                    "add answer or failover, or remove the rule",
+                    "add answer, failover or failoverWhenEmpty, or remove the rule",
                 );
             }
             let before = match (&entry.value.namespace, &entry.value.service) {
@@ -251,17 +258,32 @@ impl Reading<'_> {
             }
         }
     }
-}
 
-fn rule(answer: Option<written::Answer>, failover: Option<bool>) -> RemoteRule {
-    RemoteRule {
-        answer: answer.map(|answer| match answer {
-            written::Answer::Auto => RemoteAnswer::Auto,
-            written::Answer::Gateway => RemoteAnswer::Gateway,
-            written::Answer::ClusterIp => RemoteAnswer::ClusterIp,
-            written::Answer::NoData => RemoteAnswer::NoData,
-            written::Answer::Upstream => RemoteAnswer::Upstream,
-        }),
-        failover,
+    fn rule(
+        &mut self,
+        answer: Option<written::Answer>,
+        failover: Option<bool>,
+        when_empty: Option<&Written<bool>>,
+        field: &str,
+    ) -> RemoteRule {
+        if let (Some(false), Some(when_empty)) = (failover, when_empty.filter(|of| of.value)) {
+            self.faults.add(
+                line(when_empty),
+                format!("{field}.failoverWhenEmpty"),
+                "true where failover is false: what is local stays local",
+                "remove one of the two",
+            );
+        }
+        RemoteRule {
+            answer: answer.map(|answer| match answer {
+                written::Answer::Auto => RemoteAnswer::Auto,
+                written::Answer::Gateway => RemoteAnswer::Gateway,
+                written::Answer::ClusterIp => RemoteAnswer::ClusterIp,
+                written::Answer::NoData => RemoteAnswer::NoData,
+                written::Answer::Upstream => RemoteAnswer::Upstream,
+            }),
+            failover,
+            failover_when_empty: when_empty.map(|of| of.value),
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! One cluster: what its resources say together, as a catalog.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use kube::Client;
 use tokio::{sync::watch::channel, time::sleep_until};
 
@@ -10,10 +11,11 @@ use super::{
     objects::{ConfigMap, EndpointSlice, GatewayObject, Namespace, Node, Service, ServiceCidr},
     offers::{GATEWAYS, Offers, SERVICE_RANGES},
     queue::queue,
+    ready,
     view::View,
     watch::{self, Event, Resource},
 };
-use crate::sources::board::Seat;
+use crate::{index::Reach, sources::board::Seat};
 
 /// What else decides what is read of a cluster.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub(super) struct About {
     pub(super) node: Option<String>,
     /// How long answers wait for what they could do without, once what they need is known.
     pub(super) patience: Duration,
+    /// Of which services it matters whether they have a ready endpoint.
+    pub(super) ready_of: Option<Reach>,
 }
 
 /// What became known.
@@ -39,6 +43,8 @@ pub(super) enum Change {
     Mesh(Event<ConfigMap>),
     ClusterSet(cluster_set::Change),
     OwnNode(Event<Node>),
+    /// Of a namespace, or of all.
+    ReadySlices(Option<Arc<str>>, Event<EndpointSlice>),
     ServiceRanges(Event<ServiceCidr>),
 }
 
@@ -67,14 +73,23 @@ pub(super) async fn follow(client: &Client, about: &About, seat: &Seat) {
     );
     let follow_mesh = async {
         if about.local {
-            watch::follow(client, &mesh, &send, Change::Mesh).await;
+            watch::follow(client, &mesh, &send, &Change::Mesh).await;
         }
         std::future::pending::<()>().await;
     };
     let follow_own_node = async {
         if let Some(name) = &about.node {
-            watch::follow(client, &node::resource(name), &send, Change::OwnNode).await;
+            watch::follow(client, &node::resource(name), &send, &Change::OwnNode).await;
         }
+        std::future::pending::<()>().await;
+    };
+    let ready = about.ready_of.as_ref().map(ready::resources);
+    let ready = ready.into_iter().flatten().map(async |(of, resource)| {
+        let wrap = move |event| Change::ReadySlices(of.clone(), event);
+        watch::follow(client, &resource, &send, &wrap).await
+    });
+    let follow_ready = async {
+        join_all(ready).await;
         std::future::pending::<()>().await;
     };
     let offers = Offers::new(client, about.local);
@@ -93,7 +108,7 @@ pub(super) async fn follow(client: &Client, about: &About, seat: &Seat) {
     let follow_nodes = async {
         while selected.wait_for(Option::is_some).await.is_ok() {
             tokio::select! {
-                _ = watch::follow(client, &nodes, &send, Change::Nodes) => {}
+                _ = watch::follow(client, &nodes, &send, &Change::Nodes) => {}
                 _ = selected.changed() => {}
             }
         }
@@ -126,9 +141,9 @@ pub(super) async fn follow(client: &Client, about: &About, seat: &Seat) {
         }
     };
     tokio::select! {
-        _ = watch::follow(client, &services, &send, Change::Services) => {}
-        _ = watch::follow(client, &namespaces, &send, Change::Namespaces) => {}
-        _ = watch::follow(client, &slices, &send, Change::Slices) => {}
+        _ = watch::follow(client, &services, &send, &Change::Services) => {}
+        _ = watch::follow(client, &namespaces, &send, &Change::Namespaces) => {}
+        _ = watch::follow(client, &slices, &send, &Change::Slices) => {}
         () = offers.ask() => {}
         _ = offers.follow(&GATEWAYS, labelled, &send, Change::Gateways) => {}
         () = follow_nodes => {}
@@ -136,6 +151,7 @@ pub(super) async fn follow(client: &Client, about: &About, seat: &Seat) {
         () = follow_mesh => {}
         () = follow_own_node => {}
         () = follow_service_ranges => {}
+        () = follow_ready => {}
         () = take => {}
     }
 }

@@ -56,6 +56,7 @@ pub(super) fn service(object: &objects::Service) -> Result<Kept, String> {
             exported: is_exported(metadata),
             // Another object says so: see `cluster_set`.
             in_cluster_set: false,
+            is_empty: false,
         }),
     })
 }

@@ -188,7 +188,7 @@ impl Offers {
                     let other = |words: &Words| words.get(&which) != word.as_ref();
                     told = None;
                     tokio::select! {
-                        unwanted = watch::follow(&self.client, &resource, send, wrap) => return unwanted,
+                        unwanted = watch::follow(&self.client, &resource, send, &wrap) => return unwanted,
                         _ = words.wait_for(other) => continue,
                     }
                 }

@@ -99,7 +99,8 @@ impl Secrets {
             missing: None,
         };
         let (send, mut events) = queue();
-        let mut watch = std::pin::pin!(watch::follow(client, &resource, &send, |event| event));
+        let wrap = |event| event;
+        let mut watch = std::pin::pin!(watch::follow(client, &resource, &send, &wrap));
         loop {
             tokio::select! {
                 _ = &mut watch => {}
@@ -210,6 +211,7 @@ impl Secrets {
             istio_namespace: self.config.settings.istio_namespace.clone(),
             node: None,
             patience: super::patience(&self.config),
+            ready_of: None,
         };
         let text = String::from_utf8(kubeconfig.to_vec());
         self.tasks.spawn(cluster, async move {

@@ -16,6 +16,7 @@ use super::{
     namespaces::Namespaces,
     node,
     objects::{ConfigMap, EndpointSlice, MeshData, Namespace, Node, Service},
+    ready::Ready,
     service_ranges::ServiceRanges,
     slices::Slices,
     watch::Event,
@@ -38,13 +39,14 @@ pub(super) struct View {
     cluster_set: ClusterSet,
     node: Option<Locality>,
     service_ranges: ServiceRanges,
+    ready: Ready,
     listed: Listed,
     /// Whether anything was told: then there is always something to tell.
     told: bool,
     /// Since when all that answers need is known, and something that they can do without is not.
     lacking_since: Option<Instant>,
     /// What is wrong, by resource; those last that answers can do without.
-    problems: [Option<String>; 8],
+    problems: [Option<String>; 9],
     /// Namespaces that are not in `built` as they are now.
     changed: BTreeSet<Arc<str>>,
     built: BTreeMap<Arc<str>, Arc<catalog::Namespace>>,
@@ -81,6 +83,7 @@ const GATEWAYS: usize = 4;
 const NODES: usize = 5;
 const OWN_NODE: usize = 6;
 const SERVICE_RANGES: usize = 7;
+const READY: usize = 8;
 
 impl View {
     /// Nothing is known yet but what the cluster said `before`.
@@ -107,6 +110,7 @@ impl View {
                 about.local,
                 before.map(|before| Arc::clone(&before.service_ranges)),
             ),
+            ready: Ready::default(),
             told: false,
             lacking_since: None,
             problems: Default::default(),
@@ -144,6 +148,9 @@ impl View {
             Change::Nodes(event) => (NODES, self.gateways.take_nodes(event.believed(believed))),
             Change::Mesh(event) => (MESH, self.take_mesh(event.believed(believed))),
             Change::OwnNode(event) => (OWN_NODE, self.take_own_node(event)),
+            Change::ReadySlices(of, event) => {
+                (READY, self.ready.take(of, event, &mut self.changed))
+            }
             Change::ServiceRanges(event) => (
                 SERVICE_RANGES,
                 self.service_ranges.take(event.believed(believed)),
@@ -374,6 +381,9 @@ impl View {
             } else {
                 Arc::clone(&kept.service)
             };
+            if !kept.headless && self.ready.is_empty(namespace, name) {
+                Arc::make_mut(&mut service).is_empty = true;
+            }
             if self.cluster_set.exports(namespace, name) {
                 Arc::make_mut(&mut service).in_cluster_set = true;
             }

@@ -92,6 +92,9 @@ impl<K> Event<K> {
 #[derive(Debug)]
 pub(super) struct Unwanted;
 
+/// Tells what an event is of.
+pub(super) type Wrap<'f, K, T> = &'f (dyn Fn(Event<K>) -> T + Sync);
+
 /// Why a watch ended.
 enum End {
     /// As watches do; from the last version on it can go on.
@@ -109,7 +112,7 @@ pub(super) async fn follow<K: Object, T>(
     client: &Client,
     resource: &Resource,
     send: &Sender<T>,
-    wrap: fn(Event<K>) -> T,
+    wrap: Wrap<'_, K, T>,
 ) -> Unwanted {
     let mut following = Following {
         client,
@@ -130,7 +133,7 @@ struct Following<'f, K, T> {
     client: &'f Client,
     resource: &'f Resource,
     send: &'f Sender<T>,
-    wrap: fn(Event<K>) -> T,
+    wrap: Wrap<'f, K, T>,
     /// Whether the last word was not of a problem.
     well: bool,
     /// Whether it was listed once.

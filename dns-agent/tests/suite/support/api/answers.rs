@@ -13,8 +13,8 @@ use futures_util::stream;
 use super::*;
 
 pub(super) async fn handle(State(world): State<Arc<World>>, request: Request) -> Response {
-    let resource = request.uri().path().to_owned();
-    let query: BTreeMap<String, String> = request
+    let mut resource = request.uri().path().to_owned();
+    let mut query: BTreeMap<String, String> = request
         .uri()
         .query()
         .unwrap_or_default()
@@ -35,6 +35,15 @@ pub(super) async fn handle(State(world): State<Arc<World>>, request: Request) ->
     let shown = request.headers().get(AUTHORIZATION);
     if token.is_some_and(|token| shown.is_none_or(|shown| shown != &format!("Bearer {token}"))) {
         return status(StatusCode::UNAUTHORIZED, "Unauthorized", "not this token");
+    }
+    // One namespace's, which are asked for by themselves.
+    let below = "/apis/discovery.k8s.io/v1/namespaces/";
+    let of = resource
+        .strip_prefix(below)
+        .and_then(|of| of.split_once('/'));
+    if let Some((namespace, "endpointslices")) = of {
+        query.insert("namespace".to_owned(), namespace.to_owned());
+        SLICES.clone_into(&mut resource);
     }
     match fault {
         Fault::None | Fault::NeverDone | Fault::Flood | Fault::Giant => {}
@@ -238,13 +247,16 @@ fn selected(object: &Value, query: &BTreeMap<String, String>) -> bool {
             .get("labelSelector")
             .is_none_or(|selector| match selector.split_once('=') {
                 Some((label, value)) => labels[label] == value,
+                None if selector.starts_with('!') => labels.get(&selector[1..]).is_none(),
                 None => labels.get(selector).is_some(),
             });
     let by_field = query.get("fieldSelector").is_none_or(|selector| {
         let name = selector.strip_prefix("metadata.name=").unwrap();
         object["metadata"]["name"] == name
     });
-    by_label && by_field
+    let namespace = &object["metadata"]["namespace"];
+    let by_namespace = query.get("namespace").is_none_or(|of| namespace == of);
+    by_label && by_field && by_namespace
 }
 
 fn status(code: StatusCode, reason: &str, message: &str) -> Response {
