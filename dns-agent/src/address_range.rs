@@ -22,6 +22,29 @@ impl AddressRange {
         fits.then_some(range)
     }
 
+    /// Reads `ADDRESS/LENGTH`, where the address may be any in the range.
+    pub fn containing(text: &str) -> Option<Self> {
+        let (address, length) = text.split_once('/')?;
+        let (address, length) = (address.parse().ok()?, length.parse().ok()?);
+        let (_, width) = bits(address);
+        let first: IpAddr = match address {
+            IpAddr::V4(v4) if length <= width => {
+                let kept = u32::try_from(mask(length, width)).unwrap_or(u32::MAX);
+                std::net::Ipv4Addr::from_bits(v4.to_bits() & kept).into()
+            }
+            IpAddr::V6(v6) if length <= width => {
+                std::net::Ipv6Addr::from_bits(v6.to_bits() & mask(length, width)).into()
+            }
+            _ => return None,
+        };
+        Some(Self { first, length })
+    }
+
+    /// How many bits its addresses have in common.
+    pub fn length(&self) -> u8 {
+        self.length
+    }
+
     /// The range of one address.
     pub fn of(address: IpAddr) -> Self {
         Self {
@@ -83,6 +106,20 @@ mod tests {
         check("fd00::/8", "fe00::1", false);
         check("::/0", "fe00::1", true);
         check("::1/128", "::1", true);
+    }
+
+    #[test]
+    fn a_range_may_be_told_by_any_of_its_addresses() {
+        let check = |text: &str, expected: Option<&str>| {
+            let found = AddressRange::containing(text).map(|range| range.to_string());
+            assert_eq!(found.as_deref(), expected, "{text}");
+        };
+        check("10.1.2.3/8", Some("10.0.0.0/8"));
+        check("10.1.2.3/32", Some("10.1.2.3/32"));
+        check("10.1.2.3/0", Some("0.0.0.0/0"));
+        check("fd00:1::7/16", Some("fd00::/16"));
+        check("10.1.2.3/33", None);
+        check("10.1.2.3", None);
     }
 
     #[test]

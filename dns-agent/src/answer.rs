@@ -245,6 +245,15 @@ pub fn answer<'i>(index: &'i Index, question: Question<'_>, rotation: usize) -> 
         };
     }
     match index.entry(question.name) {
+        // Of a peer's own domain others may know more.
+        None if index.is_in_other_domain(question.name) => {
+            let in_doubt = index.is_in_doubt_elsewhere(question.name);
+            Answer::Forward(Forward {
+                to: Servers::General,
+                doubt: if in_doubt { Doubt::Some } else { Doubt::None },
+                why: Elsewhere::Outside,
+            })
+        }
         Some(Entry::Upstream { .. }) => forward(Servers::Cluster, Elsewhere::Upstream),
         Some(_) if question.rtype == rtype::ANY => found(Records::Hinfo, Reason::Any),
         Some(Entry::Host(host)) if question.rtype == rtype::SRV => {

@@ -11,7 +11,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use crate::address_range::AddressRange;
+use crate::{address_range::AddressRange, name::Name};
 pub use gateway::{External, Gateway, GatewayHost, MeshGateway, MeshNetwork, MeshNetworks};
 pub use locality::{ELSEWHERE, Locality, REGION, ZONE};
 pub use service_import::{Imported, ImportedEndpoint, ServiceImport};
@@ -41,6 +41,8 @@ pub struct Catalog {
     pub node: Option<Locality>,
     /// The ranges that the cluster gives its services' addresses from, as far as it says so.
     pub service_ranges: Arc<[AddressRange]>,
+    /// East-west gateways that serve ambient meshes alone (HBONE), as people name them: they are not given.
+    pub hbone_gateways: Arc<[String]>,
 }
 
 /// The services of one namespace.
@@ -286,6 +288,8 @@ pub struct Cluster {
     pub local: bool,
     /// What may be taken from it.
     pub import: Import,
+    /// Its cluster domain, if that is another than the local cluster's: then its names are below that, and not below ours.
+    pub domain: Option<Name>,
     /// The network that the configuration puts it in; otherwise its catalog says.
     pub network: Option<Arc<str>>,
     /// The gateways that the configuration gives it, instead of those that are found.

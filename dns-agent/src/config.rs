@@ -16,6 +16,7 @@ use crate::{
     catalog::{Cluster, Gateway, Import, SyncState},
     fault::Faults,
     index::Settings,
+    name::Name,
 };
 
 /// The schema that a configuration names in its first field.
@@ -72,6 +73,8 @@ pub struct Entry {
     pub source: Source,
     /// What may be taken from it.
     pub import: Import,
+    /// Its cluster domain, if it is another than the local cluster's.
+    pub domain: Option<Name>,
     /// The network it belongs to, if the configuration says so.
     pub network: Option<String>,
     /// Its gateways, if the configuration gives them.
@@ -275,6 +278,7 @@ impl Config {
             local: false,
             source: Source::Discovered,
             import: Import::All,
+            domain: None,
             network: None,
             gateways: None,
         })
@@ -289,6 +293,7 @@ impl Entry {
             mesh: self.mesh.as_str().into(),
             local: self.local,
             import: self.import.clone(),
+            domain: self.domain.clone(),
             network: self.network.as_deref().map(Into::into),
             gateways: self.gateways.as_deref().map(Arc::from),
             catalog: None,

@@ -216,6 +216,7 @@ mod tests {
             mesh: "east".into(),
             local: id == "local",
             import: Import::All,
+            domain: None,
             network: None,
             gateways: None,
             catalog: Some(Arc::new(Catalog {
@@ -236,6 +237,7 @@ mod tests {
         let networks = networks.iter().map(|(name, clusters, gateway)| {
             let network = MeshNetwork {
                 clusters: clusters.iter().map(ToString::to_string).collect(),
+                ranges: Vec::new(),
                 gateways: vec![gateway.clone()],
             };
             ((*name).to_owned(), network)

@@ -53,6 +53,8 @@ pub struct Settings {
     pub families: Option<Families>,
     /// The domain of the cluster set, such as `clusterset.local`: neither below the cluster domain nor above it.
     pub cluster_set_domain: Name,
+    /// The cluster domains of peers that have another.
+    pub other_domains: Vec<Name>,
     /// Names below the cluster domain that are always the cluster's own DNS's to answer, and everything below them.
     pub passthrough: Vec<Name>,
     /// The addresses at which this agent answers, for whoever asks for the zone's servers.
@@ -166,10 +168,14 @@ pub struct Index {
     service_domain: Name,
     /// `svc` below the domain of the cluster set.
     set_domain: Name,
+    /// And below the domains of peers that have their own.
+    other_domains: Box<[Name]>,
     /// The zone's own names, where we speak for the whole zone.
     zone: Box<[(Name, Entry)]>,
     soa: Box<[u8]>,
     doubts: Doubts,
+    /// The same of names of the cluster set, which may be in any peer.
+    set_doubts: Doubts,
 }
 
 /// The names of one namespace.
@@ -181,6 +187,8 @@ struct Namespace {
     services: Parts,
     /// Below the domain of the cluster set, by the services' labels.
     set: Parts,
+    /// Below the domains of peers that have their own, in the order of these.
+    other: Box<[Parts]>,
     names: usize,
     overlaps: usize,
 }
@@ -252,7 +260,23 @@ impl Index {
     /// What a name in wire form and lower case is.
     pub fn entry(&self, name: &[u8]) -> Option<&Entry> {
         if let Some(below) = Below::read(name, &self.service_domain) {
-            return self.inside(name, &below, |namespace| Some(&namespace.services));
+            return self.inside(name, &below, |namespace| {
+                // Others are those of the cluster set, or of other domains.
+                let is_other = namespace.services.is_empty();
+                let is_here = || {
+                    let local = self.context.local.and_then(|at| namespace.inputs.get(at));
+                    local.is_some_and(Option::is_some)
+                };
+                (!is_other || is_here()).then_some(&namespace.services)
+            });
+        }
+        for (at, domain) in self.other_domains.iter().enumerate() {
+            let Some(below) = Below::read(name, domain) else {
+                continue;
+            };
+            // Of such a domain nothing is known but what peers have.
+            below.service?;
+            return self.inside(name, &below, |namespace| namespace.other.get(at));
         }
         if let Some(below) = Below::read(name, &self.set_domain) {
             let exists = |namespace: &Namespace| !namespace.set.is_empty();
@@ -288,7 +312,12 @@ impl Index {
     /// What a name of ours speaks of, in wire form and lower case; `None`: of nothing of ours.
     pub fn subject<'n>(&self, name: &'n [u8]) -> Option<Subject<'n>> {
         let of = |domain, in_set| Some((Below::read(name, domain)?, in_set));
-        let (below, in_set) = of(&self.service_domain, false).or(of(&self.set_domain, true))?;
+        let others = || self.other_domains.iter().enumerate();
+        let other = others().find_map(|(at, domain)| Some((at, Below::read(name, domain)?)));
+        let domain = other.map(|(at, _)| at);
+        let (below, in_set) = of(&self.service_domain, false)
+            .or(of(&self.set_domain, true))
+            .or(other.map(|(_, below)| (below, false)))?;
         Some(match (below.namespace, below.service) {
             (None, _) => Subject::Domain,
             (Some(namespace), None) => Subject::Namespace(namespace),
@@ -297,6 +326,7 @@ impl Index {
                 service,
                 below: below.count > 2,
                 in_set,
+                domain,
             },
         })
     }
@@ -304,7 +334,7 @@ impl Index {
     /// All names of services and below them, in no order.
     pub fn names(&self) -> impl Iterator<Item = (&Name, &Entry)> {
         let namespaces = self.namespaces.values();
-        let parts = namespaces.flat_map(|of| of.services.values().chain(of.set.values()));
+        let parts = namespaces.flat_map(|of| of.parts());
         parts.flat_map(|part| part.entries.iter().map(|(name, entry)| (name, entry)))
     }
 
@@ -359,7 +389,25 @@ impl Index {
         let settings = &self.settings;
         [&settings.cluster_domain, &settings.cluster_set_domain]
             .into_iter()
+            .chain(&settings.other_domains)
             .find(|zone| is_under(name, zone.as_wire()))
+    }
+
+    /// Whether a name is in the zone of a peer that has its own: of that we know only what the peer says.
+    pub fn is_in_other_domain(&self, name: &[u8]) -> bool {
+        let mut domains = self.settings.other_domains.iter();
+        domains.any(|domain| is_under(name, domain.as_wire()))
+    }
+
+    /// Whether a name of such a zone may be a service's of a peer that was never read.
+    pub fn is_in_doubt_elsewhere(&self, name: &[u8]) -> bool {
+        let mut domains = self.settings.other_domains.iter().zip(&self.other_domains);
+        domains.any(|(domain, services)| {
+            let of = |cluster: &&Cluster| cluster.domain.as_ref() == Some(domain);
+            let mut peers = self.clusters.iter().filter(of);
+            Below::read(name, services).is_some_and(|below| below.is_of_service())
+                && peers.any(|peer| peer.state == catalog::SyncState::Pending)
+        })
     }
 
     /// The names that were ours to answer in `before` and are others' now, so that what others said of them earlier counts
@@ -372,8 +420,12 @@ impl Index {
             let same = now.is_some_and(|now| Arc::ptr_eq(now, of));
             let of = (!same).then_some(of).into_iter();
             of.flat_map(move |of| {
+                let other = of.other.iter().enumerate().flat_map(move |(at, before)| {
+                    changed_part_pairs(now.and_then(|now| now.other.get(at)), before)
+                });
                 changed_part_pairs(now.map(|now| &now.services), &of.services)
                     .chain(changed_part_pairs(now.map(|now| &now.set), &of.set))
+                    .chain(other)
             })
         });
         changed.flat_map(move |(now, before)| {
@@ -404,7 +456,17 @@ impl Namespace {
         if Arc::ptr_eq(self, other) {
             return 0;
         }
-        changed_parts(&self.services, &other.services) + changed_parts(&self.set, &other.set)
+        let others = self.other.iter().zip(&other.other);
+        changed_parts(&self.services, &other.services)
+            + changed_parts(&self.set, &other.set)
+            + others
+                .map(|(now, before)| changed_parts(now, before))
+                .sum::<usize>()
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &Arc<Part>> {
+        let other = self.other.iter().flat_map(HashMap::values);
+        self.services.values().chain(self.set.values()).chain(other)
     }
 }
 

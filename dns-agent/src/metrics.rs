@@ -112,6 +112,7 @@ struct CatalogMetrics {
     state: Family<CatalogStateLabels, Gauge>,
     loaded: Family<CatalogLabels, Gauge<f64, AtomicU64>>,
     services: Family<CatalogLabels, Gauge>,
+    hbone_gateways: Family<CatalogLabels, Gauge>,
     refused: Family<CatalogLabels, Counter>,
     restored: Family<CatalogLabels, Gauge>,
     problem: Family<CatalogLabels, Gauge>,
@@ -245,6 +246,12 @@ impl Metrics {
                 .services
                 .get_or_create(&labels)
                 .set(i64::try_from(services).unwrap_or(i64::MAX));
+            let hbone = cluster.catalog.as_ref();
+            let hbone = hbone.map_or(0, |catalog| catalog.hbone_gateways.len());
+            self.catalogs
+                .hbone_gateways
+                .get_or_create(&labels)
+                .set(i64::try_from(hbone).unwrap_or(i64::MAX));
             let restored = self.catalogs.restored.get_or_create(&labels);
             restored.set(cluster.restored.into());
             drop(restored);
@@ -270,6 +277,7 @@ impl Metrics {
         self.catalogs.restored.remove(&labels);
         self.catalogs.problem.remove(&labels);
         self.catalogs.services.remove(&labels);
+        self.catalogs.hbone_gateways.remove(&labels);
         self.catalogs.loaded.remove(&labels);
         self.catalogs.age.remove(&labels);
         self.catalogs.lock().remove(cluster);
@@ -421,6 +429,11 @@ impl Metrics {
             "services",
             "Services in the catalog in use",
             self.catalogs.services.clone(),
+        );
+        catalogs.register(
+            "hbone_gateways",
+            "East-west gateways that are not given because they serve ambient meshes alone",
+            self.catalogs.hbone_gateways.clone(),
         );
         catalogs.register(
             "refused",

@@ -152,6 +152,8 @@ struct View {
     overlaps: u32,
     same_network: bool,
     gateways: Vec<Gateway>,
+    /// Those that are not given, because they serve ambient meshes alone.
+    hbone_gateways: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -338,6 +340,7 @@ impl TryFrom<wire::View> for View {
             overlaps,
             same_network,
             gateways,
+            hbone_gateways,
         } = view;
         Ok(Self {
             cluster: cluster.ok_or("a view names no cluster")?.into(),
@@ -349,6 +352,7 @@ impl TryFrom<wire::View> for View {
             addresses: all_addresses(addresses)?,
             overlaps,
             same_network,
+            hbone_gateways,
             gateways: gateways
                 .into_iter()
                 .map(Gateway::try_from)

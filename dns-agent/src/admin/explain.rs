@@ -3,7 +3,10 @@
 
 use crossmesh_proto::admin::v1 as proto;
 
-use super::{gateways::gateways, table::cluster};
+use super::{
+    gateways::{gateways, hbone},
+    table::cluster,
+};
 use crate::{
     answer::{Answer, Doubt, Forward, Question, Records, Reply, Servers, answer, in_shadow},
     cache::Key,
@@ -90,6 +93,7 @@ fn why(index: &Index, subject: Subject<'_>) -> Option<Why> {
         namespace,
         service,
         in_set,
+        domain,
         ..
     } = subject
     else {
@@ -97,10 +101,10 @@ fn why(index: &Index, subject: Subject<'_>) -> Option<Why> {
     };
     let text = |label| std::str::from_utf8(label).ok();
     let (namespace, service) = (text(namespace)?, text(service)?);
-    Some(if in_set {
-        index.why_in_set(namespace, service)
-    } else {
-        index.why(namespace, service)
+    Some(match domain {
+        Some(domain) => index.why_in_domain(domain, namespace, service),
+        None if in_set => index.why_in_set(namespace, service),
+        None => index.why(namespace, service),
     })
 }
 
@@ -193,6 +197,7 @@ fn subject_of(subject: Subject<'_>) -> proto::Subject {
             service,
             below,
             in_set,
+            domain: _,
         } => proto::Subject {
             kind: if below { "below" } else { "service" }.to_owned(),
             namespace: text(namespace),
@@ -268,6 +273,7 @@ fn views(index: &Index, report: &Report, why: &Why) -> Vec<proto::View> {
                 service: service.as_deref().map(service_of),
                 fate: self::fate(fate).to_owned(),
                 same_network: *same_network,
+                hbone_gateways: if of.local { Vec::new() } else { hbone(of) },
                 gateways: if of.local {
                     Vec::new()
                 } else {
@@ -321,6 +327,7 @@ fn fate(fate: &Fate) -> &'static str {
         Fate::LeftOut(LeftOut::NotImported) => "not-imported",
         Fate::LeftOut(LeftOut::ClusterLocal) => "cluster-local",
         Fate::LeftOut(LeftOut::MeshUnread) => "mesh-unread",
+        Fate::LeftOut(LeftOut::OtherDomain) => "other-domain",
         Fate::LeftOut(LeftOut::NotLabelled) => "not-labelled",
         Fate::KeptLocal => "kept-local",
         Fate::Counts { .. } => "counts",

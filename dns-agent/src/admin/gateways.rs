@@ -4,7 +4,7 @@ use crossmesh_proto::admin::v1 as proto;
 
 use super::table::milliseconds;
 use crate::{
-    catalog::GatewayHost,
+    catalog::{Cluster, GatewayHost},
     gateway::{Report, Seen, Target, Targets},
 };
 
@@ -38,4 +38,10 @@ pub(super) fn gateways(targets: &Targets, seen: &Seen, report: &Report) -> Vec<p
         }
     };
     targets.keys().map(gateway).collect()
+}
+
+/// The gateways of a cluster that are not given, because they serve ambient meshes alone.
+pub(super) fn hbone(cluster: &Cluster) -> Vec<String> {
+    let catalog = cluster.catalog.as_ref();
+    catalog.map_or_else(Vec::new, |catalog| catalog.hbone_gateways.to_vec())
 }

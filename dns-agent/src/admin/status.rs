@@ -7,6 +7,7 @@ use crossmesh_proto::admin::v1 as proto;
 use super::{
     Admin,
     gateways::gateways,
+    gateways::hbone,
     table::{cluster, milliseconds},
 };
 use crate::{
@@ -56,6 +57,7 @@ pub(super) fn status(admin: &Admin) -> proto::Status {
             .map(|(of, targets)| proto::ClusterStatus {
                 cluster: Some(cluster(of)),
                 local: of.local,
+                hbone_gateways: hbone(of),
                 gateways: if of.local {
                     Vec::new()
                 } else {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::Locality;
+use crate::address_range::AddressRange;
 
 /// One address of a gateway.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,6 +81,8 @@ pub struct MeshNetworks(pub BTreeMap<String, MeshNetwork>);
 pub struct MeshNetwork {
     /// The clusters whose endpoints are in it, by identifier.
     pub clusters: BTreeSet<String>,
+    /// The ranges of addresses whose endpoints are in it, whatever cluster they are of.
+    pub ranges: Vec<AddressRange>,
     /// Its gateways.
     pub gateways: Vec<MeshGateway>,
 }
@@ -101,6 +104,17 @@ pub enum MeshGateway {
 }
 
 impl MeshNetworks {
+    /// The network that an endpoint's address is in, if a range says so; the narrowest range counts.
+    pub fn of_address(&self, address: IpAddr) -> Option<&str> {
+        let ranges = self.0.iter().flat_map(|(name, network)| {
+            let ranges = network.ranges.iter();
+            ranges.map(move |range| (range, name))
+        });
+        let found = ranges.filter(|(range, _)| range.contains(address));
+        let narrowest = found.max_by_key(|(range, _)| range.length());
+        narrowest.map(|(_, name)| name.as_str())
+    }
+
     /// The network that a cluster's endpoints are in.
     pub fn of_cluster(&self, cluster: &str) -> Option<&str> {
         let all = self.0.iter();

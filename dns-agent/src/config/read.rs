@@ -80,7 +80,10 @@ impl Reading<'_> {
         let locality = self.locality(cluster.region.as_ref(), cluster.zone.as_ref(), "cluster");
         let families = self.families(&written.cluster);
         let local_ranges = self.ranges(&written.cluster.ranges, "cluster.ranges");
-        let (catalogs, remote_secrets) = self.catalogs(&written.catalogs, &written.cluster);
+        let (mut catalogs, mut remote_secrets) = self.catalogs(&written.catalogs, &written.cluster);
+        let discovered = remote_secrets.iter_mut().flat_map(|of| &mut of.clusters);
+        let peers = catalogs.iter_mut().chain(discovered);
+        let other_domains = zones.map(|zones| self.other_domains(peers, zones));
         let istio_namespace = self.istio_namespace(written.istio_namespace.as_ref());
         let by_default = remote_secrets.is_some()
             || catalogs
@@ -118,6 +121,7 @@ impl Reading<'_> {
             settings: Settings {
                 cluster_domain: domain?,
                 cluster_set_domain: set_domain?,
+                other_domains: other_domains?,
                 passthrough: passthrough?,
                 servers: listen.iter().map(SocketAddr::ip).collect(),
                 locality,

@@ -76,6 +76,7 @@ pub(super) struct Catalog {
     pub(super) remote_secrets: Option<Written<RemoteSecrets>>,
     pub(super) mesh: Option<Written<String>>,
     pub(super) import: Option<Written<Import>>,
+    pub(super) cluster_domain: Option<Written<String>>,
     pub(super) network: Option<Written<String>>,
     pub(super) gateways: Option<Written<Vec<Gateway>>>,
 }
@@ -94,6 +95,7 @@ pub(super) struct Discovered {
     pub(super) cluster: Written<String>,
     pub(super) mesh: Option<Written<String>>,
     pub(super) import: Option<Written<Import>>,
+    pub(super) cluster_domain: Option<Written<String>>,
     pub(super) network: Option<Written<String>>,
     pub(super) gateways: Option<Written<Vec<Gateway>>>,
 }
@@ -132,7 +134,9 @@ pub(super) struct Remote {
     pub(super) failover: Option<bool>,
     pub(super) failover_when_empty: Option<Written<bool>>,
     #[serde(default)]
-    pub(super) namespaces: Namespaces,
+    pub(super) namespaces: Which,
+    #[serde(default)]
+    pub(super) services: Which,
     #[serde(default, deserialize_with = "yaml::list")]
     pub(super) rules: Vec<Written<Rule>>,
 }
@@ -160,7 +164,7 @@ pub(super) enum Answer {
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Namespaces {
+pub(super) enum Which {
     #[default]
     All,
     Labelled,

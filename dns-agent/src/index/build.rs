@@ -28,10 +28,16 @@ pub(super) fn index(
     let domain = &settings.cluster_domain;
     let service_domain = below(domain, "svc");
     let set_domain = below(&settings.cluster_set_domain, "svc");
+    let other_domains: Box<[Name]> = settings
+        .other_domains
+        .iter()
+        .map(|domain| below(domain, "svc"))
+        .collect();
     let context = Context::of(&settings, &known);
     let local = context.local.and_then(|at| known.clusters.get(at));
     let local = local.and_then(|cluster| cluster.catalog.as_deref());
-    let doubts = Doubts::of(&known, local, &settings.remote);
+    let doubts = |counts: fn(&Cluster) -> bool| Doubts::of(&known, local, &settings.remote, counts);
+    let (doubts, set_doubts) = (doubts(|peer| peer.domain.is_none()), doubts(|_| true));
     let remembers = before.is_some_and(|before| before.remembered == known.once_local);
     let once_local = match before {
         Some(before) if remembers => Arc::clone(&before.once_local),
@@ -51,6 +57,13 @@ pub(super) fn index(
             service_domain: &set_domain,
             srv: settings.srv,
         },
+        other_builders: other_domains
+            .iter()
+            .map(|service_domain| Builder {
+                service_domain,
+                srv: settings.srv,
+            })
+            .collect(),
         rules: Rules::new(&settings, &context),
         once_local,
     };
@@ -83,7 +96,9 @@ pub(super) fn index(
         context,
         service_domain,
         set_domain,
+        other_domains,
         doubts,
+        set_doubts,
         settings,
     }
 }
@@ -92,6 +107,7 @@ struct Building<'b> {
     rules: Rules<'b>,
     builder: Builder<'b>,
     set_builder: Builder<'b>,
+    other_builders: Vec<Builder<'b>>,
     /// Whether remote names are built from what they were built from before.
     same_context: bool,
     once_local: Arc<OnceLocal>,
@@ -114,16 +130,18 @@ impl Building<'_> {
         let reached = self.rules.reach(&inputs);
         let comparable = before
             .filter(|before| self.same_context && self.rules.reach(&before.inputs) == reached);
-        let (names, mut services, mut set) = match comparable {
+        let (names, mut services, mut set, mut other) = match comparable {
             Some(before) => (
                 changed(&inputs, &before.inputs),
                 before.services.clone(),
                 before.set.clone(),
+                before.other.clone(),
             ),
             None => {
                 let all = inputs.iter().flatten();
                 let names = all.flat_map(|of| of.services().keys().chain(of.imports().keys()));
-                (names.collect(), Parts::new(), Parts::new())
+                let other = vec![Parts::new(); self.other_builders.len()];
+                (names.collect(), Parts::new(), Parts::new(), other.into())
             }
         };
         for name in names {
@@ -144,18 +162,36 @@ impl Building<'_> {
                 None => Arc::new(self.set_part(&found, import)),
             };
             put(&mut set, &label, part);
+            for ((at, builder), parts) in self.other_builders.iter().enumerate().zip(&mut other) {
+                let found = self.rules.clusters_of_domain(at, name, &inputs);
+                let known = before.and_then(|before| before.other.get(at)?.get(&label));
+                let part = match known.filter(|known| self.is_same(&found, None, known)) {
+                    Some(part) => Arc::clone(part),
+                    None => Arc::new(self.other_part(builder, &found)),
+                };
+                put(parts, &label, part);
+            }
         }
-        if services.is_empty() && set.is_empty() && self.rules.here(&inputs).is_none() {
+        let nothing_else = other.iter().all(Parts::is_empty);
+        if services.is_empty()
+            && set.is_empty()
+            && nothing_else
+            && self.rules.here(&inputs).is_none()
+        {
             return None;
         }
-        let parts = services.values().chain(set.values());
-        Some(Arc::new(Namespace {
-            names: 1 + parts.clone().map(|part| part.entries.len()).sum::<usize>(),
-            overlaps: parts.map(|part| part.overlaps).sum(),
+        let mut namespace = Namespace {
+            names: 0,
+            overlaps: 0,
             inputs,
             services,
             set,
-        }))
+            other,
+        };
+        let names = namespace.parts().map(|part| part.entries.len());
+        namespace.names = 1 + names.sum::<usize>();
+        namespace.overlaps = namespace.parts().map(|part| part.overlaps).sum();
+        Some(Arc::new(namespace))
     }
 
     fn is_same(
@@ -209,6 +245,26 @@ impl Building<'_> {
         let places = parts.iter().map(|(at, _)| *at).collect();
         let asked = self.rules.asked(&service.namespace, &service.name);
         if let Ok((entries, overlaps)) = self.builder.remote(places, &remotes, &asked) {
+            part.entries = entries;
+            part.overlaps = overlaps;
+        }
+        part
+    }
+
+    /// A service below the domain of the peers that have it.
+    fn other_part(&self, builder: &Builder<'_>, parts: &[(usize, &Arc<Service>)]) -> Part {
+        let inputs = parts.iter().map(|(at, service)| (*at, Arc::clone(service)));
+        let mut part = Part {
+            inputs: inputs.collect(),
+            ..Part::default()
+        };
+        let Some((_, first)) = parts.first() else {
+            return part;
+        };
+        let remotes = self.rules.remotes(parts);
+        let places = parts.iter().map(|(at, _)| *at).collect();
+        let asked = self.rules.asked(&first.namespace, &first.name);
+        if let Ok((entries, overlaps)) = builder.remote(places, &remotes, &asked) {
             part.entries = entries;
             part.overlaps = overlaps;
         }

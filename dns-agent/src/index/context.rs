@@ -1,6 +1,6 @@
 //! What remote names are built from besides the services themselves.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use super::{ClusterLocal, Families, Known, Settings, remote::Remote};
 use crate::{
@@ -26,10 +26,29 @@ pub(super) struct Peer {
     pub(super) id: Arc<str>,
     pub(super) local: bool,
     pub(super) import: Import,
+    /// The place of its domain in [`Settings::other_domains`], if it has its own.
+    pub(super) domain: Option<usize>,
     pub(super) same_network: bool,
+    /// Where nobody says which network it is on: its endpoints may each be on ours by their addresses.
+    pub(super) by_address: Option<Arc<ByAddress>>,
     pub(super) gateways: Vec<Way>,
     /// How far it is from the node.
     distance: u8,
+}
+
+/// Which addresses are on our own network, where the mesh configuration tells networks by ranges of addresses.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ByAddress {
+    mesh: Arc<MeshNetworks>,
+    /// Ours.
+    network: String,
+}
+
+impl ByAddress {
+    /// Whether an address is on our own network.
+    pub(super) fn is_near(&self, address: IpAddr) -> bool {
+        self.mesh.of_address(address) == Some(&*self.network)
+    }
 }
 
 impl Peer {
@@ -39,6 +58,7 @@ impl Peer {
             service,
             gateways: &self.gateways,
             same_network: self.same_network,
+            by_address: self.by_address.as_deref(),
             distance: self.distance,
         }
     }
@@ -72,18 +92,30 @@ impl Context {
         let node = catalog.and_then(|catalog| catalog.node.as_ref());
         let node: Option<&Locality> = settings.locality.as_ref().or(node);
         let targets = gateway::of_clusters(&known.clusters);
+        let by_address = catalog.zip(network).map(|(catalog, network)| {
+            Arc::new(ByAddress {
+                mesh: Arc::clone(&catalog.mesh_networks),
+                network: network.to_owned(),
+            })
+        });
         let peers = known
             .clusters
             .iter()
             .zip(targets)
             .map(|(cluster, targets)| {
                 let gateways = known.gateways.ways(&targets, node);
-                let same_network = network.is_some() && gateway::network(cluster, mesh) == network;
+                let its_network = gateway::network(cluster, mesh);
+                let same_network = network.is_some() && its_network == network;
                 Peer {
                     id: Arc::clone(&cluster.id),
                     local: cluster.local,
                     import: cluster.import.clone(),
+                    domain: cluster.domain.as_ref().and_then(|domain| {
+                        let mut domains = settings.other_domains.iter();
+                        domains.position(|other| other == domain)
+                    }),
                     same_network,
+                    by_address: by_address.clone().filter(|_| its_network.is_none()),
                     distance: distance(&gateways, same_network),
                     gateways,
                 }

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, str::from_utf8};
 
 use super::{Known, RemotePolicy};
-use crate::catalog::{Catalog, Import, SyncState};
+use crate::catalog::{Catalog, Cluster, Import, SyncState};
 
 /// A peer is needed only for namespaces that exist here or that its import names: with a resolver's search list every
 /// outside name is first asked with our domain behind it, and a failure there would be an outage of everything.
@@ -20,7 +20,13 @@ pub(super) struct Doubts {
 }
 
 impl Doubts {
-    pub(super) fn of(known: &Known, local: Option<&Catalog>, policy: &RemotePolicy) -> Self {
+    /// Of names that peers which count may have.
+    pub(super) fn of(
+        known: &Known,
+        local: Option<&Catalog>,
+        policy: &RemotePolicy,
+        counts: impl Fn(&Cluster) -> bool,
+    ) -> Self {
         let mut doubts = Self {
             elsewhere: known.discoveries.iter().any(|discovery| discovery.pending),
             ..Self::default()
@@ -32,7 +38,7 @@ impl Doubts {
             let here = local.and_then(|catalog| catalog.namespaces.get(namespace));
             policy.reaches(here.map(|namespace| &**namespace))
         };
-        let clusters = known.clusters.iter();
+        let clusters = known.clusters.iter().filter(|cluster| counts(cluster));
         for cluster in
             clusters.filter(|cluster| !cluster.local && cluster.state == SyncState::Pending)
         {

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Families, Origin};
+use super::{Families, Origin, context::ByAddress};
 use crate::{
     address_range::AddressRange,
     catalog::{Class, Endpoint, Kind, Namespace, Service},
@@ -51,6 +51,8 @@ pub struct RemotePolicy {
     pub services: HashMap<(String, String), RemoteRule>,
     /// Whether a namespace is answered from peers only if its label says so.
     pub labelled_only: bool,
+    /// Whether peers' services count only if a label says that they are given to other clusters.
+    pub only_exported: bool,
 }
 
 /// The services that a rule may concern.
@@ -142,8 +144,26 @@ pub(super) struct Remote<'c> {
     pub(super) gateways: &'c [Way],
     /// Its own addresses can be reached from here.
     pub(super) same_network: bool,
+    /// Or those of single endpoints.
+    pub(super) by_address: Option<&'c ByAddress>,
     /// How far it is from the node.
     pub(super) distance: u8,
+}
+
+impl Remote<'_> {
+    /// Whether an endpoint's own address can be reached from here.
+    fn is_near(&self, endpoint: &Endpoint) -> bool {
+        let by_address = self.by_address;
+        self.same_network || by_address.is_some_and(|of| of.is_near(endpoint.address))
+    }
+
+    /// Whether the service's own addresses can be reached from here, or any of its endpoints.
+    fn has_near(&self) -> bool {
+        match &self.service.kind {
+            Kind::Headless(pods) => pods.iter().any(|pod| self.is_near(pod)) || self.same_network,
+            Kind::ClusterIp(_) | Kind::ExternalName => self.same_network,
+        }
+    }
 }
 
 /// What a remote service is answered with.
@@ -245,7 +265,7 @@ impl Found {
         asked: &Asked<'_>,
     ) -> (Give, Because) {
         let answer = asked.answer;
-        let (give, because) = give(answer, class, remote.same_network);
+        let (give, because) = give(answer, class, remote.has_near());
         match give {
             Give::Nothing => return (give, because),
             Give::Gateways => {
@@ -267,11 +287,13 @@ impl Found {
                 }
             }
             // Pods' addresses mean nothing on another network.
-            Kind::Headless(pods) if remote.same_network => {
-                let usable = pods.iter().filter(|pod| asked.families.has(pod.address));
+            Kind::Headless(pods) => {
+                let usable = pods
+                    .iter()
+                    .filter(|pod| remote.is_near(pod) && asked.families.has(pod.address));
                 self.endpoints.extend(usable.cloned());
             }
-            Kind::Headless(_) | Kind::ExternalName => {}
+            Kind::ExternalName => {}
         }
         (give, because)
     }

@@ -33,6 +33,8 @@ pub enum LeftOut {
     ClusterLocal,
     /// That may be so: the mesh configuration that would say it could not be read yet.
     MeshUnread,
+    /// Its cluster's names are below another domain.
+    OtherDomain,
     /// Its namespace is answered from no peer: the label of the local one says so, or is missing where it is needed.
     NotLabelled,
 }
@@ -151,7 +153,43 @@ impl<'b> Rules<'b> {
         service: &Service,
         reached: bool,
     ) -> Option<LeftOut> {
+        if peer.domain.is_some() {
+            return Some(LeftOut::OtherDomain);
+        }
         left_out_by(&self.context.cluster_local, peer, service, reached)
+    }
+
+    /// Why a cluster's service has no name below the domain at `domain` of those that are peers' own; `None`: it has. Which
+    /// names are cluster-local by configuration says nothing of them: they are no names of this cluster.
+    pub(super) fn left_out_of_domain(
+        &self,
+        domain: usize,
+        peer: &Peer,
+        service: &Service,
+        reached: bool,
+    ) -> Option<LeftOut> {
+        if peer.domain != Some(domain) {
+            return Some(LeftOut::OtherDomain);
+        }
+        left_out_by(&self.always_local, peer, service, reached)
+    }
+
+    /// The peers whose services have a name below such a domain.
+    pub(super) fn clusters_of_domain<'i>(
+        &self,
+        domain: usize,
+        name: &str,
+        inputs: &'i Inputs,
+    ) -> Vec<(usize, &'i Arc<Service>)> {
+        if self.context.local.is_none() {
+            return Vec::new();
+        }
+        let reached = self.reach(inputs);
+        let counts = |peer: &Peer, service: &Service| {
+            let left_out = self.left_out_of_domain(domain, peer, service, reached);
+            left_out.is_none()
+        };
+        self.peers_with(name, inputs, counts).collect()
     }
 
     /// Why a cluster's service is not given to the cluster set; `None`: it is. Which names are cluster-local by configuration

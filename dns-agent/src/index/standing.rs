@@ -7,7 +7,7 @@ use super::{
     context::Peer, rules::Rules,
 };
 use crate::{
-    catalog::{Import, Service, SyncState},
+    catalog::{Cluster, Import, Service, SyncState},
     name::{Name, is_kubernetes_label, is_under},
 };
 
@@ -132,7 +132,7 @@ impl Index {
         let in_doubt = below.is_some_and(|below| {
             let service = below.service.zip(below.namespace);
             service.is_some_and(|(service, namespace)| {
-                self.doubts.contain(namespace, service)
+                self.set_doubts.contain(namespace, service)
                     || self.is_held_back(namespace, service, |rules, peer, service| {
                         rules.left_out_of_set(peer, service, true)
                     })
@@ -243,7 +243,8 @@ impl Index {
         let Ok(namespace) = from_utf8(namespace) else {
             return false;
         };
-        let mut peers = self.clusters.iter().filter(|cluster| !cluster.local);
+        let ours = |cluster: &&Cluster| !cluster.local && cluster.domain.is_none();
+        let mut peers = self.clusters.iter().filter(ours);
         peers.any(|peer| {
             let catalog = peer.catalog.as_ref();
             match &peer.import {

@@ -32,6 +32,7 @@ fn cluster(id: &str, services: &[(&str, &str)]) -> Cluster {
         mesh: "east".into(),
         local: id == "local",
         import: Import::All,
+        domain: None,
         network: None,
         gateways: Some(
             [Gateway {

@@ -29,6 +29,8 @@ pub enum Subject<'n> {
         below: bool,
         /// Whether it is a name of the cluster set.
         in_set: bool,
+        /// Below which of [`Settings::other_domains`](super::Settings::other_domains) it is, if it is below any.
+        domain: Option<usize>,
     },
 }
 
@@ -135,6 +137,36 @@ impl Index {
             answer: self.settings.remote.answer(namespace, name),
             failover: self.settings.remote.failover(namespace, name),
             failover_when_empty: self.settings.remote.failover_when_empty(namespace, name),
+            import: None,
+        }
+    }
+
+    /// Why a service below the domain of peers that have their own is answered as it is.
+    pub fn why_in_domain(&self, domain: usize, namespace: &str, name: &str) -> Why {
+        let rules = Rules::new(&self.settings, &self.context);
+        let inputs = inputs_of(&self.clusters, namespace);
+        let parts = rules.clusters_of_domain(domain, name, &inputs);
+        let remotes = rules.remotes(&parts);
+        let reached = rules.reach(&inputs);
+        let asked = rules.asked(namespace, name);
+        let given = find(&remotes, &asked).addresses;
+        let class = Class::of(parts.iter().map(|(_, service)| &***service));
+        let fate = |at: usize, _: &Cluster, peer: &Peer, service: &Arc<Service>| {
+            if let Some(why) = rules.left_out_of_domain(domain, peer, service, reached) {
+                return Fate::LeftOut(why);
+            }
+            let part = parts.iter().position(|(counted, _)| *counted == at);
+            match part.and_then(|part| remotes.get(part)) {
+                Some(remote) => counts(remote, class, &asked, &given),
+                None => Fate::LocalUnread,
+            }
+        };
+        Why {
+            views: self.views(name, &inputs, fate),
+            class: (!parts.is_empty()).then_some(class),
+            answer: self.settings.remote.answer(namespace, name),
+            failover: (true, Scope::Default),
+            failover_when_empty: (false, Scope::Default),
             import: None,
         }
     }

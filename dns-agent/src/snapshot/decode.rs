@@ -80,6 +80,11 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(String, Restored), String> {
             let gateways = network.gateways.into_iter().map(read_mesh_gateway);
             let read = MeshNetwork {
                 clusters: network.clusters.into_iter().collect(),
+                ranges: network
+                    .ranges
+                    .iter()
+                    .map(|text| read_range(text))
+                    .collect::<Result<_, _>>()?,
                 gateways: gateways.collect::<Result<_, String>>()?,
             };
             Ok((network.name, read))
@@ -97,6 +102,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(String, Restored), String> {
             mesh_networks: Arc::new(MeshNetworks(networks?)),
             every_namespace,
             mesh_unread: false,
+            hbone_gateways: Arc::default(),
             cluster_local_hosts: cluster_local_hosts
                 .into_iter()
                 .map(|host| (host.host, host.local))

@@ -28,6 +28,8 @@ pub(super) fn encode(cluster: &Cluster, discovered: bool) -> Vec<u8> {
         mesh_unread: _,
         node,
         service_ranges,
+        // Nothing is answered by them.
+        hbone_gateways: _,
     } = cluster.catalog.as_deref().unwrap_or(&nothing);
     let external = external
         .iter()
@@ -40,6 +42,7 @@ pub(super) fn encode(cluster: &Cluster, discovered: bool) -> Vec<u8> {
     let networks = mesh_networks.0.iter().map(|(name, network)| kept::Network {
         name: name.clone(),
         clusters: network.clusters.iter().cloned().collect(),
+        ranges: network.ranges.iter().map(ToString::to_string).collect(),
         gateways: network.gateways.iter().map(mesh_gateway).collect(),
     });
     let message = kept::Cluster {

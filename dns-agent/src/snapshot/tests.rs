@@ -92,6 +92,7 @@ fn cluster() -> Cluster {
     catalog.external = Arc::new([(key, external)].into());
     let network = MeshNetwork {
         clusters: ["cluster-2".to_owned()].into(),
+        ranges: vec![range("10.2.0.0/16")],
         gateways: vec![
             MeshGateway::At(addressed),
             MeshGateway::Service {
@@ -107,6 +108,7 @@ fn cluster() -> Cluster {
         mesh: "east".into(),
         local: true,
         import: Import::All,
+        domain: None,
         network: None,
         gateways: None,
         catalog: Some(Arc::new(catalog)),

@@ -136,6 +136,7 @@ impl Kubernetes {
                 istio_namespace: self.config.settings.istio_namespace.clone(),
                 node: self.config.node.clone().filter(|_| local),
                 patience: patience(&self.config),
+                only_labelled: self.config.settings.remote.only_exported,
                 ready_of: self
                     .config
                     .settings

@@ -271,7 +271,7 @@ fn render(index: &Index, name: &str, message: &Message) -> String {
         let RData::SOA(soa) = &record.data else {
             panic!("{record} is no SOA");
         };
-        let zones = ["cluster.local.", "clusterset.local."];
+        let zones = ["cluster.local.", "clusterset.local.", "cluster.remote."];
         let zone = zones.map(|zone| Name::from_ascii(zone).unwrap());
         let zone = zone.iter().find(|zone| zone.zone_of(&owner));
         assert_eq!(Some(&record.name), zone);

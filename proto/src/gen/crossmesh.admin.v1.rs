@@ -299,7 +299,8 @@ pub struct View {
     pub service: ::core::option::Option<Service>,
     /// What becomes of it: `unread`, `absent`, `local`, `behind` (the local cluster has one), `local-unread`,
     /// `gave-way` (local, without a ready endpoint, where `failoverWhenEmpty` gives what peers have),
-    /// `not-exported`, `external-name`, `not-imported`, `cluster-local`, `mesh-unread`, `not-labelled`, `kept-local`
+    /// `not-exported`, `external-name`, `not-imported`, `cluster-local`, `mesh-unread`, `other-domain` (its
+    /// names are below another domain), `not-labelled`, `kept-local`
     /// (`failover: false`),
     /// `counts`; of a name of the cluster set also `not-in-set` (its cluster does not export it) and `behind-import` (the
     /// local cluster's ServiceImport decides).
@@ -323,6 +324,9 @@ pub struct View {
     /// The gateways that stand for it; of a peer only.
     #[prost(message, repeated, tag = "10")]
     pub gateways: ::prost::alloc::vec::Vec<Gateway>,
+    /// Gateways that are not given, because they serve ambient meshes alone (HBONE), as KIND NAMESPACE/NAME.
+    #[prost(string, repeated, tag = "11")]
+    pub hbone_gateways: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// A service as one cluster has it.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -493,6 +497,9 @@ pub struct ClusterStatus {
     pub local: bool,
     #[prost(message, repeated, tag = "3")]
     pub gateways: ::prost::alloc::vec::Vec<Gateway>,
+    /// East-west gateways that are not given, because they serve ambient meshes alone (HBONE), as KIND NAMESPACE/NAME.
+    #[prost(string, repeated, tag = "4")]
+    pub hbone_gateways: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Discovery {

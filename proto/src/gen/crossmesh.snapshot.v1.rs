@@ -226,6 +226,9 @@ pub struct Network {
     pub clusters: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(message, repeated, tag = "3")]
     pub gateways: ::prost::alloc::vec::Vec<MeshGateway>,
+    /// The ranges whose endpoints are in it, as ADDRESS/LENGTH.
+    #[prost(string, repeated, tag = "4")]
+    pub ranges: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MeshGateway {

@@ -18,6 +18,7 @@ pub(super) fn check(status: &Status) -> Vec<Check> {
         )
     }));
     checks.extend(status.clusters.iter().filter_map(gateways));
+    checks.extend(status.clusters.iter().filter_map(hbone));
     if status.overlaps > 0 {
         checks.push(Check::warning(
             "ranges",
@@ -95,6 +96,21 @@ fn cluster(of: &Of) -> Check {
         ),
         State::Unknown => Check::warning(about, found, "take a crossmesh of the agent's version"),
     }
+}
+
+/// The gateways of a peer that nobody but an ambient mesh can use.
+fn hbone(of: &Of) -> Option<Check> {
+    if of.local || of.hbone_gateways.is_empty() {
+        return None;
+    }
+    Some(Check::warning(
+        format!("gateways {}", of.cluster.id),
+        format!(
+            "for HBONE only, and not given: {}",
+            of.hbone_gateways.join(", ")
+        ),
+        "expose 15443 (TLS passthrough) at the peer's gateway too, if pods with sidecars are to reach it",
+    ))
 }
 
 /// The gateways of a peer; `None` where none is needed or known.

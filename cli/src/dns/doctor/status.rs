@@ -56,6 +56,8 @@ pub(super) struct Of {
     pub(super) cluster: Cluster,
     pub(super) local: bool,
     pub(super) gateways: Vec<Gateway>,
+    /// Those that are not given, because they serve ambient meshes alone.
+    pub(super) hbone_gateways: Vec<String>,
 }
 
 /// Clocks that differ by more make certificates and tokens fail before their time.
@@ -197,10 +199,12 @@ impl TryFrom<wire::ClusterStatus> for Of {
             cluster,
             local,
             gateways,
+            hbone_gateways,
         } = of;
         Ok(Self {
             cluster: cluster.ok_or("a status names no cluster")?.into(),
             local,
+            hbone_gateways,
             gateways: gateways
                 .into_iter()
                 .map(Gateway::try_from)

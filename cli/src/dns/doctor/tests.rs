@@ -60,6 +60,7 @@ fn cluster(id: &str, local: bool, state: wire::SyncState, problem: &str) -> wire
             ..wire::Cluster::default()
         }),
         local,
+        hbone_gateways: Vec::new(),
         gateways: vec![wire::Gateway {
             host: "203.0.113.7".to_owned(),
             port: 15443,
@@ -431,6 +432,16 @@ fn clusters_and_gateways_are_told_by_their_state() {
         (Warning, "remote secrets", "forbidden"),
         (Warning, "ranges", "3 remote addresses"),
     ]);
+}
+
+#[test]
+fn gateways_for_hbone_only_are_told() {
+    let hbone = || vec!["Gateway istio-system/eastwest".to_owned()];
+    Case::with(move |status| status.clusters[1].hbone_gateways = hbone()).check(&[(
+        Warning,
+        "gateways cluster-2",
+        "for HBONE only, and not given: Gateway istio-system/eastwest",
+    )]);
 }
 
 #[test]

@@ -151,6 +151,10 @@ fn empty(view: &View) -> String {
     match view.gives.as_deref() {
         Some("nothing") => "the policy gives nothing".to_owned(),
         _ if view.because.as_deref() == Some("farther") => gift(view),
+        Some("gateways") if view.gateways.is_empty() && !view.hbone_gateways.is_empty() => {
+            "its gateways are for HBONE only, which clients reach through an ambient mesh alone"
+                .to_owned()
+        }
         Some("gateways") if view.gateways.is_empty() => "it has no gateway".to_owned(),
         Some("gateways") => {
             let mut all = view.gateways.iter().flat_map(|gateway| &gateway.addresses);
@@ -339,6 +343,9 @@ pub(super) fn fate(view: &View) -> String {
         "mesh-unread" => {
             "it may have to stay: the mesh configuration of the local cluster could not be read yet"
                 .to_owned()
+        }
+        "other-domain" => {
+            "its names are below another domain (clusterDomain of its entry)".to_owned()
         }
         "not-labelled" => {
             "the label of its namespace keeps peers away (remote.namespaces)".to_owned()

@@ -15,6 +15,7 @@ struct About<'w> {
     cluster: &'w Written<String>,
     mesh: Option<&'w Written<String>>,
     import: Option<&'w Written<written::Import>>,
+    domain: Option<&'w Written<String>>,
     network: Option<&'w Written<String>>,
     gateways: Option<&'w Written<Vec<written::Gateway>>>,
 }
@@ -59,6 +60,7 @@ impl Reading<'_> {
                 cluster,
                 mesh: entry.mesh.as_ref(),
                 import: entry.import.as_ref(),
+                domain: entry.cluster_domain.as_ref(),
                 network: entry.network.as_ref(),
                 gateways: entry.gateways.as_ref(),
             };
@@ -135,6 +137,7 @@ impl Reading<'_> {
                 ("cluster", written.cluster.as_ref().map(line)),
                 ("mesh", written.mesh.as_ref().map(line)),
                 ("import", written.import.as_ref().map(line)),
+                ("clusterDomain", written.cluster_domain.as_ref().map(line)),
                 ("network", written.network.as_ref().map(line)),
                 ("gateways", written.gateways.as_ref().map(line)),
             ];
@@ -201,6 +204,7 @@ impl Reading<'_> {
                 cluster: &entry.cluster,
                 mesh: entry.mesh.as_ref(),
                 import: entry.import.as_ref(),
+                domain: entry.cluster_domain.as_ref(),
                 network: entry.network.as_ref(),
                 gateways: entry.gateways.as_ref(),
             };
@@ -263,6 +267,9 @@ impl Reading<'_> {
                 );
             }
         }
+        let domain = about.domain.and_then(|domain| {
+            self.domain_of_peer(domain, &format!("{field}.clusterDomain"), is_local)
+        });
         let gateways = about
             .gateways
             .map(|gateways| self.gateways(gateways, &format!("{field}.gateways")));
@@ -294,6 +301,7 @@ impl Reading<'_> {
             local: is_local,
             source,
             import,
+            domain,
             network: about.network.map(|network| network.value.clone()),
             gateways,
         }

@@ -2,6 +2,7 @@
 
 use super::Reading;
 use crate::{
+    config::Entry,
     index::ClusterLocal,
     name::{Name, is_under},
     yaml::{Written, line},
@@ -47,6 +48,64 @@ impl Reading<'_> {
             return None;
         }
         Some(found)
+    }
+
+    /// The cluster domain of a peer, whose names are below it and nowhere else.
+    pub(super) fn domain_of_peer(
+        &mut self,
+        written: &Written<String>,
+        field: &str,
+        is_local: bool,
+    ) -> Option<Name> {
+        if is_local {
+            self.faults.add(
+                line(written),
+                field,
+                "is the local cluster's",
+                "write it as clusterDomain, at the top",
+            );
+            return None;
+        }
+        self.domain(Some(written), field, "", "the peer's cluster domain")
+    }
+
+    /// The cluster domains of peers that are others than the local cluster's. A name is below one of all domains at most.
+    pub(super) fn other_domains<'e>(
+        &mut self,
+        peers: impl Iterator<Item = &'e mut Entry>,
+        (domain, set_domain): (&Name, &Name),
+    ) -> Vec<Name> {
+        let mut all: Vec<Name> = Vec::new();
+        for peer in peers {
+            if peer.domain.as_ref() == Some(domain) {
+                peer.domain = None;
+            }
+            let Some(found) = &peer.domain else { continue };
+            if all.contains(found) {
+                continue;
+            }
+            let overlaps = |other: &&Name| {
+                let (one, other) = (found.as_wire(), other.as_wire());
+                is_under(one, other) || is_under(other, one)
+            };
+            let mut others = [domain, set_domain].into_iter().chain(&all);
+            let other = others.find(overlaps).cloned();
+            drop(others);
+            if let Some(other) = other {
+                self.faults.add(
+                    0,
+                    "catalogs",
+                    format!(
+                        "clusterDomain \"{found}\" of the cluster \"{}\" is \"{other}\", or above or below it",
+                        peer.cluster
+                    ),
+                    "no name may be below two domains; leave it out where the peer's domain is our own",
+                );
+                continue;
+            }
+            all.push(found.clone());
+        }
+        all
     }
 
     fn domain(

@@ -186,7 +186,8 @@ impl Reading<'_> {
                 written.failover_when_empty.as_ref(),
                 "remote",
             ),
-            labelled_only: written.namespaces == written::Namespaces::Labelled,
+            only_exported: written.services == written::Which::Labelled,
+            labelled_only: written.namespaces == written::Which::Labelled,
             ..RemotePolicy::default()
         };
         for (at, entry) in written.rules.iter().enumerate() {

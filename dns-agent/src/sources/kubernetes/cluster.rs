@@ -28,6 +28,8 @@ pub(super) struct About {
     pub(super) node: Option<String>,
     /// How long answers wait for what they could do without, once what they need is known.
     pub(super) patience: Duration,
+    /// Whether other clusters may have only services whose label says so.
+    pub(super) only_labelled: bool,
     /// Of which services it matters whether they have a ready endpoint.
     pub(super) ready_of: Option<Reach>,
 }

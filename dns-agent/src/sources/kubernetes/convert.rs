@@ -9,7 +9,7 @@ use crate::{
     catalog::{Endpoint, Kind, Port, Protocol, Service},
     name::is_kubernetes_label,
 };
-pub(super) use exposed::{Exposed, gateways, node_address};
+pub(super) use exposed::{Exposed, gateways, is_object_only_for_hbone, node_address};
 
 /// What is kept of a Service.
 #[derive(Clone, Debug)]
@@ -19,10 +19,13 @@ pub(super) struct Kept {
     pub(super) headless: bool,
     /// How it can be reached from outside the cluster, if it can.
     pub(super) exposed: Option<Box<Exposed>>,
+    /// Whether it is a gateway that serves ambient meshes alone.
+    pub(super) only_for_hbone: bool,
 }
 
 /// The kind of a service follows its cluster IPs, as in the Kubernetes DNS specification (1.1.0, §2.3 to §2.5).
-pub(super) fn service(object: &objects::Service) -> Result<Kept, String> {
+/// `only_labelled`: other clusters may have it only if a label says so.
+pub(super) fn service(object: &objects::Service, only_labelled: bool) -> Result<Kept, String> {
     let objects::Service { metadata, spec, .. } = object;
     label(&metadata.name)?;
     label(&metadata.namespace)?;
@@ -48,12 +51,13 @@ pub(super) fn service(object: &objects::Service) -> Result<Kept, String> {
     Ok(Kept {
         headless: matches!(kind, Kind::Headless(_)),
         exposed: exposed::of_service(object).map(Box::new),
+        only_for_hbone: exposed::is_only_for_hbone(object),
         service: Arc::new(Service {
             name: metadata.name.as_str().into(),
             namespace: metadata.namespace.as_str().into(),
             kind,
             ports: ports(&spec.ports)?,
-            exported: is_exported(metadata),
+            exported: is_exported(metadata, only_labelled),
             // Another object says so: see `cluster_set`.
             in_cluster_set: false,
             is_empty: false,
@@ -128,13 +132,22 @@ fn port(written: &objects::ServicePort) -> Result<Option<Port>, String> {
 
 /// What Istio shows to some namespaces only is not given to other clusters: the agent cannot tell its clients'
 /// namespaces apart.
-fn is_exported(metadata: &objects::Metadata) -> bool {
+///
+/// Of the labels our own goes before that of ambient meshes.
+fn is_exported(metadata: &objects::Metadata, only_labelled: bool) -> bool {
     let shown = metadata
         .annotations
         .export_to
         .as_deref()
         .is_none_or(|list| list.split(',').any(|namespace| namespace.trim() == "*"));
-    shown && metadata.labels.export.as_deref() != Some("false")
+    let labels = &metadata.labels;
+    let said = labels.export.as_deref().or(labels.global.as_deref());
+    shown
+        && if only_labelled {
+            said == Some("true")
+        } else {
+            said != Some("false")
+        }
 }
 
 /// What the label of a namespace says of remote answers. Anything but `true` keeps them away: whoever writes the label wants

@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use tracing::warn;
+
 use super::{
     convert::{self, Exposed},
     objects::{GatewayObject, Node, Service},
@@ -30,6 +32,8 @@ pub(super) struct Gateways {
     /// As `objects_known`.
     nodes_known: bool,
     before: Before,
+    /// Those that serve ambient meshes alone, and so are not given: the kind of the object, and its key.
+    only_for_hbone: BTreeSet<(&'static str, Key)>,
     /// The labels that selectors name; `None`: nodes do not matter.
     selected: Option<BTreeSet<String>>,
     changed: bool,
@@ -78,6 +82,7 @@ impl Gateways {
             objects_known: false,
             nodes: BTreeMap::new(),
             nodes_known: false,
+            only_for_hbone: BTreeSet::new(),
             selected: None,
             changed: before.is_some(),
             found: Arc::default(),
@@ -102,12 +107,41 @@ impl Gateways {
         }
     }
 
+    /// Takes whether a service is a gateway that serves ambient meshes alone.
+    pub(super) fn put_hbone_service(&mut self, key: &Key, only_for_hbone: bool) {
+        self.put_hbone("Service", key, only_for_hbone);
+    }
+
+    fn put_hbone(&mut self, kind: &'static str, key: &Key, only_for_hbone: bool) {
+        let entry = (kind, key.clone());
+        if !only_for_hbone {
+            self.only_for_hbone.remove(&entry);
+        } else if self.only_for_hbone.insert(entry) {
+            let (namespace, name) = key;
+            warn!(
+                kind,
+                namespace,
+                name,
+                "an east-west gateway for HBONE only, which no client but an ambient mesh's can use: its addresses are not given"
+            );
+        }
+    }
+
+    /// The gateways that are not given, because they serve ambient meshes alone.
+    pub(super) fn only_for_hbone(&self) -> impl Iterator<Item = String> {
+        let all = self.only_for_hbone.iter();
+        all.map(|(kind, (namespace, name))| format!("{kind} {namespace}/{name}"))
+    }
+
     /// Forgets all services but these, which are all that there are.
     pub(super) fn keep_services(&mut self, all: &[Service]) {
         let all: BTreeSet<(&str, &str)> = all
             .iter()
             .map(|object| (&*object.metadata.namespace, &*object.metadata.name))
             .collect();
+        self.only_for_hbone.retain(|(kind, (namespace, name))| {
+            *kind != "Service" || all.contains(&(&**namespace, &**name))
+        });
         let before = self.services.len();
         self.services
             .retain(|(namespace, name), _| all.contains(&(&**namespace, &**name)));
@@ -126,6 +160,7 @@ impl Gateways {
         match event {
             Event::Listed(objects) => {
                 self.objects.clear();
+                self.only_for_hbone.retain(|(kind, _)| *kind == "Service");
                 self.before.objects = None;
                 self.objects_known = true;
                 self.changed = true;
@@ -139,6 +174,7 @@ impl Gateways {
                 Word::None
             }
             Event::Gone(object) => {
+                self.put_hbone("Gateway", &key(&object), false);
                 self.changed |= self.objects.remove(&key(&object)).is_some();
                 Word::None
             }
@@ -196,6 +232,8 @@ impl Gateways {
     }
 
     fn put_object(&mut self, object: &GatewayObject) {
+        let only_for_hbone = convert::is_object_only_for_hbone(object);
+        self.put_hbone("Gateway", &key(object), only_for_hbone);
         let found = convert::gateways(object, self.local);
         let before = self.objects.insert(key(object), found.clone());
         self.changed |= before.as_ref() != Some(&found);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::access::one_line;
+use crate::address_range::AddressRange;
 use crate::catalog::{Gateway, GatewayHost, Locality, MeshGateway, MeshNetwork, MeshNetworks};
 
 #[derive(Debug, Default, Deserialize)]
@@ -25,6 +26,7 @@ struct WrittenNetwork {
 #[serde(rename_all = "camelCase")]
 struct WrittenEndpoint {
     from_registry: Option<String>,
+    from_cidr: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -36,8 +38,7 @@ struct WrittenGateway {
     locality: Option<String>,
 }
 
-/// Reads `meshNetworks`. Endpoints by address range are left out: a cluster is on one network here. Fields that Istio
-/// may add are not ours to refuse.
+/// Reads `meshNetworks`. Fields that Istio may add are not ours to refuse.
 pub(super) fn parse(text: &str) -> Result<MeshNetworks, String> {
     let written: Written = match text.trim() {
         "" => Written::default(),
@@ -52,11 +53,18 @@ pub(super) fn parse(text: &str) -> Result<MeshNetworks, String> {
             .filter_map(|written| gateway(written).transpose())
             .collect::<Result<Vec<_>, _>>()
             .map_err(|problem| format!("the network \"{name}\": {problem}"))?;
+        let ranges = endpoints.iter().filter_map(|of| of.from_cidr.as_deref());
+        let ranges = ranges
+            .map(|text| {
+                let range = AddressRange::containing(text);
+                range.ok_or_else(|| format!("\"{text}\" is no range of addresses"))
+            })
+            .collect::<Result<_, _>>()
+            .map_err(|problem| format!("the network \"{name}\": {problem}"))?;
+        let clusters = endpoints.into_iter().filter_map(|of| of.from_registry);
         let network = MeshNetwork {
-            clusters: endpoints
-                .into_iter()
-                .filter_map(|endpoint| endpoint.from_registry)
-                .collect(),
+            clusters: clusters.collect(),
+            ranges,
             gateways,
         };
         networks.insert(name, network);
@@ -110,6 +118,9 @@ mod tests {
         assert_eq!(found.of_cluster("cluster-2"), Some("west"));
         assert_eq!(found.of_cluster("cluster-3"), None);
         assert_eq!(found.0["west"].gateways.len(), 2);
+        let of = |text: &str| found.of_address(text.parse().unwrap());
+        assert_eq!(of("10.1.2.3"), Some("west"));
+        assert_eq!(of("11.1.2.3"), None);
         assert!(found.0["later"].gateways.is_empty());
         assert_eq!(parse("networks: {}").unwrap(), MeshNetworks::default());
         assert_eq!(parse("").unwrap(), MeshNetworks::default());
@@ -128,6 +139,11 @@ mod tests {
         check(
             "address: 10.0.0.7, port: 0",
             "the network \"west\": 0 is no port",
+        );
+        let text = "networks: {west: {endpoints: [{fromCidr: 10.0.0.0/33}]}}";
+        assert_eq!(
+            parse(text).unwrap_err(),
+            "the network \"west\": \"10.0.0.0/33\" is no range of addresses"
         );
         check(
             "port: 1",

@@ -83,6 +83,9 @@ pub(super) struct Labels {
     /// `false`: other clusters may not have the service.
     #[serde(rename = "crossmesh.io/export")]
     pub(super) export: Option<String>,
+    /// Whether an ambient mesh gives the service to other clusters.
+    #[serde(rename = "istio.io/global")]
+    pub(super) global: Option<String>,
     /// Whether names of the namespace may be answered from peers.
     #[serde(rename = "crossmesh.io/remote")]
     pub(super) remote: Option<String>,
@@ -249,6 +252,8 @@ pub(super) struct GatewayAddress {
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Listener {
     pub(super) port: u16,
+    #[serde(default)]
+    pub(super) protocol: String,
     pub(super) tls: Option<ListenerTls>,
 }
 

@@ -211,6 +211,7 @@ impl Secrets {
             istio_namespace: self.config.settings.istio_namespace.clone(),
             node: None,
             patience: super::patience(&self.config),
+            only_labelled: self.config.settings.remote.only_exported,
             ready_of: None,
         };
         let text = String::from_utf8(kubeconfig.to_vec());

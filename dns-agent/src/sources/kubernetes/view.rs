@@ -169,8 +169,10 @@ impl View {
     fn take_services(&mut self, event: Event<Service>) -> Word {
         match event {
             Event::Listed(objects) => {
-                let kept: Result<Vec<Kept>, String> =
-                    objects.iter().map(convert::service).collect();
+                let kept: Result<Vec<Kept>, String> = objects
+                    .iter()
+                    .map(|object| convert::service(object, self.about.only_labelled))
+                    .collect();
                 let kept = match kept {
                     Ok(kept) => kept,
                     Err(problem) => return Word::of("services", problem),
@@ -184,7 +186,7 @@ impl View {
                 self.listed.services = true;
                 Word::Well
             }
-            Event::Put(object) => match convert::service(&object) {
+            Event::Put(object) => match convert::service(&object, self.about.only_labelled) {
                 Ok(kept) => {
                     self.put_service(kept);
                     Word::None
@@ -201,6 +203,7 @@ impl View {
                 }
                 self.changed.insert(metadata.namespace.as_str().into());
                 let key = (metadata.namespace, metadata.name);
+                self.gateways.put_hbone_service(&key, false);
                 self.gateways.put_service(key, None);
                 Word::None
             }
@@ -213,6 +216,7 @@ impl View {
         let namespace = Arc::clone(&kept.service.namespace);
         let name = Arc::clone(&kept.service.name);
         let key = (namespace.to_string(), name.to_string());
+        self.gateways.put_hbone_service(&key, kept.only_for_hbone);
         let exposed = kept.exposed.take().map(|exposed| *exposed);
         self.gateways.put_service(key, exposed);
         let services = self.services.entry(Arc::clone(&namespace)).or_default();
@@ -365,6 +369,7 @@ impl View {
             mesh_unread: self.mesh_unread(),
             node: self.node.clone(),
             service_ranges: self.service_ranges.found(),
+            hbone_gateways: self.gateways.only_for_hbone().collect(),
         }
     }
 

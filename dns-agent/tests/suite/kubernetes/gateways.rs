@@ -177,3 +177,88 @@ async fn a_gateway_that_takes_connections_and_no_tls_leaves_the_answers_in_time_
     check_that_it_leaves_in_time(&probe, Gateway::be_mute).await;
     check_that_it_leaves_in_time(&probe, Gateway::be_a_hole).await;
 }
+
+#[tokio::test]
+async fn gateways_for_hbone_only_are_not_given_and_that_is_told() {
+    let world = World::new();
+    let agent = world.agent().await;
+    let catalog = name("catalog.shop");
+    let told = "crossmesh_dns_catalog_hbone_gateways{cluster=\"cluster-2\"}";
+    agent.metric_becomes(told, 0.0).await;
+    let service = |port: u16| {
+        json!({
+            "metadata": {"labels": {"topology.istio.io/network": "network-2"}},
+            "spec": {"clusterIP": "10.9.9.9", "ports": [{"name": "hbone", "port": 15008}, {"name": "tls", "port": port}]},
+            "status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.40"}]}}
+        })
+    };
+    let put = |of| world.peer.put(SERVICES, "istio-system", "eastwest", of);
+    put(service(15012));
+    agent.eventually(&catalog, &[]).await;
+    agent.metric_becomes(told, 1.0).await;
+    let object = json!({
+        "metadata": {"labels": {"topology.istio.io/network": "network-2"}},
+        "spec": {
+            "gatewayClassName": "istio-east-west",
+            "addresses": [{"value": "203.0.113.41"}],
+            "listeners": [{"name": "mesh", "port": 15008, "protocol": "HBONE", "tls": {"mode": "Terminate"}}]
+        }
+    });
+    world.peer.put(GATEWAYS, "istio-system", "ambient", object);
+    agent.metric_becomes(told, 2.0).await;
+    assert_eq!(agent.answers(&catalog).await, [""; 0]);
+    let (_, status) = agent.page("/v1/status").await;
+    let status = <crossmesh_proto::admin::v1::Status as prost::Message>::decode(&*status).unwrap();
+    assert_eq!(
+        status.clusters[1].hbone_gateways,
+        [
+            "Gateway istio-system/ambient",
+            "Service istio-system/eastwest"
+        ]
+    );
+    // One with the port for passthrough besides is one for everybody, at that port.
+    put(service(15443));
+    agent.eventually(&catalog, &["203.0.113.40"]).await;
+    agent.metric_becomes(told, 1.0).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn endpoints_are_on_our_network_by_their_addresses_where_nobody_else_says_so() {
+    let world = World::new();
+    // Of no network by its label.
+    world.peer.delete(SERVICES, "istio-system", "eastwest");
+    world.peer.put(NAMESPACES, "", "istio-system", json!({}));
+    let spec = json!({"clusterIP": "None", "ports": [{"name": "http", "port": 80}]});
+    world
+        .peer
+        .put(SERVICES, "shop", "pods", json!({"spec": spec}));
+    let slice = json!({
+        "metadata": {"labels": {"kubernetes.io/service-name": "pods", "service.kubernetes.io/headless": ""}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": ["10.2.5.1"], "hostname": "near"}, {"addresses": ["10.3.5.1"], "hostname": "far"}]
+    });
+    world.peer.put(SLICES, "shop", "pods-x", slice);
+    let own = json!({"metadata": {"labels": {"topology.istio.io/network": "network-1"}}});
+    world.local.put(NAMESPACES, "", "istio-system", own);
+    let agent = world.agent().await;
+    let pods = name("pods.shop");
+    assert_eq!(agent.answers(&pods).await, [""; 0]);
+    let networks = "networks: {network-1: {endpoints: [{fromCidr: 10.2.0.0/16}]}, \
+                    other: {endpoints: [{fromCidr: 10.0.0.0/8}]}}";
+    let mesh = |text: &str| json!({"data": {"meshNetworks": text}});
+    world
+        .local
+        .put(MESH, "istio-system", "istio", mesh(networks));
+    agent.eventually(&pods, &["10.2.5.1"]).await;
+    let far = agent.ask(&name("far.pods.shop")).await;
+    assert_eq!(far.metadata.response_code, ResponseCode::NoError);
+    assert!(far.answers.is_empty());
+    // The cluster's own network goes before ranges.
+    let of_registry = networks.replace("fromCidr: 10.0.0.0/8", "fromRegistry: cluster-2");
+    world
+        .local
+        .put(MESH, "istio-system", "istio", mesh(&of_registry));
+    agent.eventually(&pods, &[]).await;
+    agent.stop().await;
+}

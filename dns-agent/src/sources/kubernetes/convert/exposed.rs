@@ -13,6 +13,11 @@ use crate::{
     sources::file::GATEWAY_PORT,
 };
 
+/// Where gateways of ambient meshes listen.
+const HBONE_PORT: u16 = 15008;
+/// What the listeners for it have as their protocol.
+const HBONE: &str = "HBONE";
+
 /// How a service can be reached from outside its cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in super::super) struct Exposed {
@@ -70,6 +75,18 @@ fn gateway(object: &objects::Service) -> Option<(Arc<str>, u16)> {
     let has = |number: u16| object.spec.ports.iter().any(|port| port.port == number);
     let port = given_port(labels).unwrap_or(GATEWAY_PORT);
     has(port).then(|| (network.into(), port))
+}
+
+/// A service that has a network's label, and the port of HBONE instead of the one for passthrough (Istio, `controller/network.go`,
+/// getGatewayDetails): a gateway of an ambient mesh.
+pub(in super::super) fn is_only_for_hbone(object: &objects::Service) -> bool {
+    let labels = &object.metadata.labels;
+    let labelled = labels
+        .network
+        .as_deref()
+        .is_some_and(|name| !name.is_empty());
+    let has = |number: u16| object.spec.ports.iter().any(|port| port.port == number);
+    labelled && has(HBONE_PORT) && gateway(object).is_none()
 }
 
 fn locality(labels: &objects::Labels) -> Option<Locality> {
@@ -145,11 +162,10 @@ pub(in super::super) fn gateways(object: &objects::GatewayObject, local: bool) -
         given
     };
     let passthrough = given_port(labels).unwrap_or(GATEWAY_PORT);
-    let listeners = spec.listeners.iter().filter(|listener| {
-        let tls = listener.tls.as_ref();
-        tls.is_some_and(|tls| tls.options.protocol.as_deref() == Some("auto-passthrough"))
-            || tls.is_some() && listener.port == passthrough
-    });
+    let listeners = spec
+        .listeners
+        .iter()
+        .filter(|listener| is_passed_on(listener, passthrough));
     let ports = listeners.map(|listener| listener.port);
     let ports: BTreeSet<u16> = ports.filter(|port| *port > 0).collect();
     let at = |port: u16| {
@@ -162,6 +178,25 @@ pub(in super::super) fn gateways(object: &objects::GatewayObject, local: bool) -
         })
     };
     ports.into_iter().flat_map(at).collect()
+}
+
+/// A Gateway object that has a network's label and listeners for HBONE, and none that passes TLS on.
+pub(in super::super) fn is_object_only_for_hbone(object: &objects::GatewayObject) -> bool {
+    let labels = &object.metadata.labels;
+    let labelled = labels
+        .network
+        .as_deref()
+        .is_some_and(|name| !name.is_empty());
+    let listeners = &object.spec.listeners;
+    let passthrough = given_port(labels).unwrap_or(GATEWAY_PORT);
+    let passes_on = |listener: &objects::Listener| is_passed_on(listener, passthrough);
+    labelled && listeners.iter().any(|of| of.protocol == HBONE) && !listeners.iter().any(passes_on)
+}
+
+fn is_passed_on(listener: &objects::Listener, passthrough: u16) -> bool {
+    let tls = listener.tls.as_ref();
+    tls.is_some_and(|tls| tls.options.protocol.as_deref() == Some("auto-passthrough"))
+        || tls.is_some() && listener.port == passthrough
 }
 
 fn places(addresses: &[objects::GatewayAddress]) -> Vec<GatewayHost> {

@@ -5,7 +5,7 @@ fn read(metadata: &str, rest: &str) -> Result<Kept, String> {
     let text = format!(
         "{{\"metadata\": {{\"name\": \"web\", \"namespace\": \"shop\", \"managedFields\": [{{}}] {metadata}}} {rest}}}"
     );
-    service(&serde_json::from_str(&text).unwrap())
+    service(&serde_json::from_str(&text).unwrap(), false)
 }
 
 #[test]
@@ -110,6 +110,33 @@ fn of_an_object_only_what_answers_need_is_read() {
 }
 
 #[test]
+fn a_label_says_whether_a_service_is_exported() {
+    let check = |labels: &str, all: bool, labelled: bool| {
+        let text = format!(
+            r#"{{"metadata": {{"name": "web", "namespace": "shop", "labels": {{{labels}}}}},
+                "spec": {{"clusterIP": "10.0.0.1"}}}}"#
+        );
+        let object = serde_json::from_str(&text).unwrap();
+        let exported = |only| service(&object, only).unwrap().service.exported;
+        assert_eq!(
+            (exported(false), exported(true)),
+            (all, labelled),
+            "{labels}"
+        );
+    };
+    check("", true, false);
+    check(r#""crossmesh.io/export": "true""#, true, true);
+    check(r#""crossmesh.io/export": "false""#, false, false);
+    check(r#""istio.io/global": "true""#, true, true);
+    check(r#""istio.io/global": "false""#, false, false);
+    check(r#""istio.io/global": "other""#, true, false);
+    let both = r#""istio.io/global": "true", "crossmesh.io/export": "false""#;
+    check(both, false, false);
+    let both = r#""istio.io/global": "false", "crossmesh.io/export": "true""#;
+    check(both, true, true);
+}
+
+#[test]
 fn what_is_not_shown_to_all_namespaces_is_not_exported() {
     let check = |metadata: &str, expected: bool| {
         let kept = read(metadata, r#", "spec": {"clusterIP": "10.0.0.1"}"#).unwrap();
@@ -133,7 +160,7 @@ fn what_is_not_shown_to_all_namespaces_is_not_exported() {
 #[test]
 fn what_no_api_server_would_say_is_refused() {
     let check = |text: &str, expected: &str| {
-        let said = service(&serde_json::from_str(text).unwrap()).unwrap_err();
+        let said = service(&serde_json::from_str(text).unwrap(), false).unwrap_err();
         assert_eq!(said, expected);
     };
     check(

@@ -20,7 +20,7 @@ impl World {
             {more}}}}}"#
         );
         let object: Service = serde_json::from_str(&text).unwrap();
-        let kept = convert::service(&object).unwrap();
+        let kept = convert::service(&object, false).unwrap();
         let key = ("istio-system".to_owned(), name.to_owned());
         self.0
             .put_service(key, kept.exposed.map(|exposed| *exposed));

@@ -20,6 +20,7 @@ fn check(node: Option<&str>, before: bool, since: &[fn() -> Event<Node>], expect
         istio_namespace: "istio-system".to_owned(),
         node: node.map(str::to_owned),
         patience: Duration::from_secs(15),
+        only_labelled: false,
         ready_of: None,
     };
     let mut view = View::new(about, before.as_ref());
