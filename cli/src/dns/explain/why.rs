@@ -369,3 +369,97 @@ fn gift(view: &View) -> String {
         other => printable(other.unwrap_or("-")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crossmesh_proto::admin::v1 as wire;
+
+    use super::*;
+
+    fn explanation(views: Vec<wire::View>, reason: &str, records: &[&str]) -> Explanation {
+        let reply = wire::Reply {
+            outcome: if records.is_empty() {
+                "nodata"
+            } else {
+                "noerror"
+            }
+            .to_owned(),
+            records: records.iter().map(ToString::to_string).collect(),
+            reason: reason.to_owned(),
+            at_a_time: if records.len() > 1 { 1 } else { 0 },
+            ..wire::Reply::default()
+        };
+        let told = wire::Explanation {
+            name: "web.shop.svc.cluster.local".to_owned(),
+            r#type: "A".to_owned(),
+            local_cluster: "cluster-1".to_owned(),
+            answer: Some(wire::Answer {
+                kind: Some(wire::answer::Kind::Reply(reply)),
+            }),
+            subject: Some(wire::Subject {
+                kind: "service".to_owned(),
+                namespace: "shop".to_owned(),
+                service: "web".to_owned(),
+                in_set: false,
+            }),
+            policy: Some(wire::Policy {
+                answer: "auto".to_owned(),
+                answer_by: "default".to_owned(),
+                failover: true,
+                failover_by: "default".to_owned(),
+                failover_when_empty: true,
+                failover_when_empty_by: "namespace".to_owned(),
+            }),
+            views,
+            ..wire::Explanation::default()
+        };
+        Explanation::try_from(told).unwrap()
+    }
+
+    fn view(cluster: &str, fate: &str, gives: &str) -> wire::View {
+        wire::View {
+            cluster: Some(wire::Cluster {
+                id: cluster.to_owned(),
+                ..wire::Cluster::default()
+            }),
+            fate: fate.to_owned(),
+            gives: gives.to_owned(),
+            because: if gives.is_empty() { "" } else { "only-http" }.to_owned(),
+            service: Some(wire::Service {
+                kind: "cluster-ip".to_owned(),
+                is_empty: fate == "gave-way",
+                ..wire::Service::default()
+            }),
+            ..wire::View::default()
+        }
+    }
+
+    #[test]
+    fn a_local_service_that_gave_way_is_named() {
+        let peer = wire::View {
+            addresses: vec!["203.0.113.7".to_owned()],
+            ..view("cluster-2", "counts", "gateways")
+        };
+        let views = vec![view("cluster-1", "gave-way", ""), peer];
+        let said = explanation(views, "gateway", &["203.0.113.7", "203.0.113.8"]).to_string();
+        for part in [
+            "A: 203.0.113.7 203.0.113.8 (1 of them at a time, by turns)",
+            "shop/web has no ready endpoint in the local cluster cluster-1, and peers have it (cluster-2)",
+            "remote.rules {namespace: shop, failoverWhenEmpty: true}",
+            "it has no ready endpoint, and failoverWhenEmpty is true",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
+
+    #[test]
+    fn gateways_for_hbone_only_are_a_reason() {
+        let peer = wire::View {
+            hbone_gateways: vec!["Gateway istio-system/eastwest".to_owned()],
+            ..view("cluster-2", "counts", "gateways")
+        };
+        let said = explanation(vec![peer], "nodata", &[]).to_string();
+        let why = "its gateways are for HBONE only";
+        assert!(said.contains(why), "{said}");
+    }
+}

@@ -1,6 +1,6 @@
 use std::sync::{
     Mutex,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use tokio::{
@@ -22,6 +22,8 @@ struct World {
     names: Arc<Mutex<BTreeMap<String, Lookup>>>,
     seen: watch::Receiver<Seen>,
     lifetimes: SharedLifetimes,
+    /// How often a name was looked up.
+    asked: Arc<AtomicUsize>,
     _running: JoinSet<()>,
 }
 
@@ -35,8 +37,11 @@ impl World {
         let (wanted, receiver) = watch::channel(BTreeSet::new());
         let names: Arc<Mutex<BTreeMap<String, Lookup>>> = Arc::default();
         let all = Arc::clone(&names);
+        let asked: Arc<AtomicUsize> = Arc::default();
+        let count = Arc::clone(&asked);
         let look_up = move |name: Arc<str>| -> Pin<Box<dyn Future<Output = Lookup> + Send>> {
             let all = Arc::clone(&all);
+            count.fetch_add(1, Ordering::SeqCst);
             Box::pin(async move {
                 let all = all.lock().unwrap();
                 all.get(&*name)
@@ -59,6 +64,7 @@ impl World {
             names,
             seen,
             lifetimes,
+            asked,
             _running: running,
         }
     }
@@ -150,6 +156,27 @@ async fn of_a_family_that_cannot_be_looked_up_what_is_known_is_kept() {
             assert_eq!((ttl("192.0.2.1"), ttl("2001:db8::2")), (1, 10));
         }
         world.name("gw.example.com", told);
+    }
+}
+
+/// A name whose TTL is 0 is no reason to ask all the time.
+#[tokio::test(start_paused = true)]
+async fn between_two_look_ups_are_a_second_at_least_and_an_hour_at_most() {
+    for (ttl, seconds, least, most) in [
+        (0, 100, 90, 101),
+        (1, 100, 90, 101),
+        (10, 100, 9, 11),
+        (1_000_000, 3 * 3600, 3, 4),
+    ] {
+        let mut world = World::start(None);
+        world.name("gw.example.com", found(&["192.0.2.1"], ttl));
+        world.want(&[target("gw.example.com", 15443)]);
+        world
+            .until("looked up", |seen| usable(seen) == "192.0.2.1:15443")
+            .await;
+        sleep(Duration::from_secs(seconds)).await;
+        let asked = world.asked.load(Ordering::SeqCst);
+        assert!((least..=most).contains(&asked), "TTL {ttl}: {asked}");
     }
 }
 
