@@ -99,7 +99,7 @@ impl RemotePolicy {
         if wants(&self.everywhere) {
             return Some(Reach::Everything);
         }
-        let namespaces = self.namespaces.iter().map(|(of, rule)| (of, rule));
+        let namespaces = self.namespaces.iter();
         let services = self.services.iter().map(|((of, _), rule)| (of, rule));
         let all: BTreeSet<Arc<str>> = namespaces
             .chain(services)
