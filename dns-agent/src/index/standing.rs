@@ -97,7 +97,8 @@ impl Index {
         if part.is_some_and(|part| part.is_upstream()) {
             return Standing::Elsewhere;
         }
-        if part.is_some() {
+        // What one peer has of a service says nothing of what another may have of it.
+        if part.is_some_and(|part| part.local) {
             return Standing::Unclaimed;
         }
         // Where no cluster can have such a name, whatever it is may still be the cluster's DNS's own.

@@ -399,3 +399,29 @@ async fn of_each_cluster_only_what_it_has_and_what_answers_need_is_asked_for() {
     world.peer.is_asked_for(&peer).await;
     agent.stop().await;
 }
+
+/// Which services a peer gives is said by their labels.
+#[tokio::test]
+async fn with_labelled_services_only_those_are_taken_that_say_so() {
+    let world = World::new();
+    let labelled = |label: &str| {
+        json!({
+            "metadata": {"labels": {label: "true"}},
+            "spec": {"clusterIP": "10.2.0.7", "ports": [{"name": "http", "port": 80}]}
+        })
+    };
+    let put = |name: &str, of: Value| world.peer.put(SERVICES, "shop", name, of);
+    put("global", labelled("istio.io/global"));
+    put("exported", labelled("crossmesh.io/export"));
+    let hickory = Hickory::start().await;
+    let agent =
+        Agent::start_with(above(&hickory, &world, "remote: {services: labelled}\n").await).await;
+    agent.eventually(&name("global.shop"), &[GATEWAY]).await;
+    assert_eq!(agent.answers(&name("exported.shop")).await, [GATEWAY]);
+    let catalog = agent.ask(&name("catalog.shop")).await;
+    assert_eq!(catalog.metadata.response_code, ResponseCode::NXDomain);
+    // A label that comes counts at once.
+    put("catalog", labelled("istio.io/global"));
+    agent.eventually(&name("catalog.shop"), &[GATEWAY]).await;
+    agent.stop().await;
+}
