@@ -168,8 +168,13 @@ impl Upstream {
             if comes_back {
                 wait = wait.min(SOON);
             }
-            let lead = match self.make_sure(server, realm, found).await {
-                found @ (Found::Nothing | Found::Failure) => {
+            let found = self.make_sure(server, realm, found).await;
+            // Also of one that then gave no answer: what came back once takes that way.
+            if !matches!(&found, Found::Agent(lead) if lead.back) {
+                self.take_partly(server, realm, comes_back);
+            }
+            let lead = match found {
+                Found::Nothing | Found::Failure => {
                     if matches!(found, Found::Nothing) || server.leads_back(realm) {
                         wait = wait.min(SOON);
                     }
@@ -191,9 +196,6 @@ impl Upstream {
             };
             if lead.is_some() {
                 wait = wait.min(SOON);
-            }
-            if lead.as_ref().is_none_or(|lead| !lead.back) {
-                self.take_partly(server, realm, comes_back);
             }
             let before = server.set_lead(realm, lead.clone());
             if before != lead {

@@ -27,12 +27,21 @@ enum Ways {
     Routes(Routes),
     /// Those that look for loops now here, now there; every other first here, then there.
     InTurn([SocketAddr; 2]),
+    /// To the agent, but every other one that looks for loops is dropped, or answered by a failure.
+    BackOr(SocketAddr, Instead),
     /// Both ways: the first good answer counts, and the first of both is the quicker to answer what looks for loops.
     Both([SocketAddr; 2]),
     /// That way, but what looks for loops is dropped.
     Dropping(SocketAddr),
     /// Nowhere: all is answered by a failure.
     Failing,
+}
+
+/// What becomes of a question that is not sent on.
+#[derive(Clone, Copy, Debug)]
+enum Instead {
+    Silence,
+    Failure,
 }
 
 /// Sends every question on to where it is told, once it is told, as a resolver does.
@@ -92,6 +101,13 @@ impl Resolver {
                             };
                             if turns { second } else { first }
                         }
+                        Ways::BackOr(_, Instead::Silence) if is_look && number % 2 == 1 => return,
+                        Ways::BackOr(_, Instead::Failure) if is_look && number % 2 == 1 => {
+                            let failure = reply(&query, 0x8182, [&[], &[], &[]]);
+                            let _ = socket.send_to(&failure, client).await;
+                            return;
+                        }
+                        Ways::BackOr(agent, _) => agent,
                         Ways::Both([first, second]) => {
                             let quick = if is_look {
                                 ask_udp(first, &query).await
@@ -353,6 +369,25 @@ async fn a_server_that_sends_some_questions_back_and_some_elsewhere_is_asked_as_
     let names = ["d.example.com", "e.example.com", "f.example.com"];
     check_that_names_are_found(&resolver, &agent, names).await;
     agent.stop().await;
+}
+
+/// Half of a round's first looks come back, and the look after such a one gets no answer.
+#[tokio::test]
+async fn a_server_that_sends_some_questions_back_and_does_not_answer_others_is_named() {
+    for instead in [Instead::Silence, Instead::Failure] {
+        let (resolver, _good, agent) = behind(|[agent, _]| Ways::BackOr(agent, instead)).await;
+        let server = resolver.address;
+        let said = agent
+            .readyz_says(&format!(
+                "upstream {server}: sends some of our questions back to us"
+            ))
+            .await;
+        assert!(!said.contains("a forwarding loop"), "{instead:?}: {said}");
+        let partly = format!("crossmesh_dns_upstream_partial_loop{{server=\"{server}\"}}");
+        agent.metric_becomes(&partly, 1.0).await;
+        agent.metric_becomes(&resolver.metric(), 0.0).await;
+        agent.stop().await;
+    }
 }
 
 #[tokio::test]
