@@ -98,13 +98,19 @@ impl Builder<'_> {
             return 0;
         }
         let mut all = Pods::new();
+        let mut overlaps = 0;
         for exporter in exporters {
             let Ok(name) = exporter.name(name) else {
                 continue;
             };
             match &exporter.service().kind {
                 Kind::Headless(endpoints) if exporter.local => all.extend(pods(&name, endpoints)),
-                _ => all.extend(pods(&name, &find(&[exporter.remote], asked).endpoints)),
+                Kind::Headless(_) => {
+                    let found = find(&[exporter.remote], asked);
+                    all.extend(pods(&name, &found.endpoints));
+                    overlaps += found.overlaps;
+                }
+                Kind::ClusterIp(_) | Kind::ExternalName => {}
             }
         }
         let places = exporters.iter().map(|exporter| exporter.place).collect();
@@ -115,7 +121,7 @@ impl Builder<'_> {
                 ..Host::default()
             };
             names.add_headless(name, &host, all, [], &local.service().ports);
-            return 0;
+            return overlaps;
         }
         let remotes: Vec<Remote<'_>> = exporters.iter().map(|exporter| exporter.remote).collect();
         let found = find(&remotes, asked);

@@ -274,28 +274,35 @@ impl Found {
             }
             Give::Own => {}
         }
-        match &remote.service.kind {
-            Kind::ClusterIp(addresses) => {
-                let refused = self.add_own(remote.distance, addresses, asked);
-                let rescue = refused
-                    && answer == RemoteAnswer::Auto
-                    && class != Class::Tcp
-                    && !remote.same_network;
-                if rescue {
-                    self.add_gateways(remote, asked);
-                    return (Give::Gateways, Because::Overlap);
-                }
-            }
-            // Pods' addresses mean nothing on another network.
-            Kind::Headless(pods) => {
-                let usable = pods
-                    .iter()
-                    .filter(|pod| remote.is_near(pod) && asked.families.has(pod.address));
-                self.endpoints.extend(usable.cloned());
-            }
-            Kind::ExternalName => {}
+        let refused = match &remote.service.kind {
+            Kind::ClusterIp(addresses) => self.add_own(remote.distance, addresses, asked),
+            Kind::Headless(pods) => self.add_pods(remote, pods, asked),
+            Kind::ExternalName => false,
+        };
+        // What has none has no other way than its own addresses on our network.
+        let has_gateways = !remote.same_network || !remote.gateways.is_empty();
+        let by_gateways = answer == RemoteAnswer::Auto && class != Class::Tcp && has_gateways;
+        if refused && by_gateways {
+            self.add_gateways(remote, asked);
+            return (Give::Gateways, Because::Overlap);
         }
         (give, because)
+    }
+
+    /// Whether all were refused for being local addresses here: while there are others, those are the service's pods. Pods'
+    /// addresses mean nothing on another network.
+    fn add_pods(&mut self, remote: &Remote<'_>, pods: &[Endpoint], asked: &Asked<'_>) -> bool {
+        let usable =
+            |pod: &&Endpoint| pod.ready && remote.is_near(pod) && asked.families.has(pod.address);
+        let before = (self.overlaps, self.endpoints.len());
+        for pod in pods.iter().filter(usable) {
+            if asked.is_local(pod.address) {
+                self.overlaps += 1;
+            } else {
+                self.endpoints.push(pod.clone());
+            }
+        }
+        self.overlaps > before.0 && self.endpoints.len() == before.1
     }
 
     /// Whether any was refused for being a local address here.

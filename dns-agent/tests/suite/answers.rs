@@ -132,6 +132,15 @@ fn of_many_remote_addresses_a_few_are_given_and_each_has_its_turn() {
     }
 }
 
+#[test]
+fn every_remote_address_that_is_a_local_one_is_counted_whatever_it_is_of() {
+    let worlds: Vec<World> = serde_saphyr::from_str(CASES).unwrap();
+    let about = "a peer on our own network whose services have the same range as ours";
+    let world = worlds.iter().find(|world| world.about == about).unwrap();
+    // Five services' own, three endpoints, one of them in the cluster set, and a gateway.
+    assert_eq!(index(world).overlaps(), 9);
+}
+
 pub(crate) fn config(world: &World) -> Config {
     let entries: Vec<String> = world
         .clusters
