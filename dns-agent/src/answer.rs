@@ -74,7 +74,12 @@ pub enum Records<'i> {
         count: usize,
     },
     /// Service locations; the targets' addresses go into the additional section.
-    Srv(&'i [Location]),
+    Srv {
+        /// All.
+        locations: &'i [Location],
+        /// Chooses which of a target's addresses come first, and which are given.
+        rotation: usize,
+    },
     /// The SOA itself.
     Soa,
     /// The zone's server; its addresses go into the additional section.
@@ -257,10 +262,12 @@ pub fn answer<'i>(index: &'i Index, question: Question<'_>, rotation: usize) -> 
         Some(Entry::Upstream { .. }) => forward(Servers::Cluster, Elsewhere::Upstream),
         Some(_) if question.rtype == rtype::ANY => found(Records::Hinfo, Reason::Any),
         Some(Entry::Host(host)) if question.rtype == rtype::SRV => {
-            locations(index, &host.locations)
+            locations(index, &host.locations, rotation)
         }
         Some(Entry::Host(host)) => addresses(host, question.rtype, rotation),
-        Some(Entry::Service(found)) if question.rtype == rtype::SRV => locations(index, found),
+        Some(Entry::Service(found)) if question.rtype == rtype::SRV => {
+            locations(index, found, rotation)
+        }
         Some(Entry::Zone) if question.rtype == rtype::SOA => found(Records::Soa, Reason::Local),
         Some(Entry::Zone) if question.rtype == rtype::NS => found(Records::Ns, Reason::Local),
         Some(Entry::Version) if question.rtype == rtype::TXT => {
@@ -274,14 +281,17 @@ pub fn answer<'i>(index: &'i Index, question: Question<'_>, rotation: usize) -> 
 /// `in-addr.arpa` and `ip6.arpa`.
 pub(crate) const REVERSE: [&[u8]; 2] = [b"\x07in-addr\x04arpa\x00", b"\x03ip6\x04arpa\x00"];
 
-fn locations<'i>(index: &'i Index, locations: &'i [Location]) -> Answer<'i> {
+fn locations<'i>(index: &'i Index, locations: &'i [Location], rotation: usize) -> Answer<'i> {
     if locations.is_empty() {
         return no_data();
     }
     let mut all = locations.iter();
     let origin = all.find_map(|location| origin(index, location));
     found(
-        Records::Srv(locations),
+        Records::Srv {
+            locations,
+            rotation,
+        },
         origin.map_or(Reason::NoData, reason),
     )
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::{
     answer::{Reason, Records, Reply},
     gateway::Lifetimes,
-    index::{Entry, Index, Location},
+    index::{Entry, Host, Index, Location},
     name::{Name, labels},
     wire::{Owner, Query, Section, Writer, in_case_of, rtype},
 };
@@ -57,7 +57,10 @@ pub fn encode(
                 }
             }
         }
-        Records::Srv(locations) => {
+        Records::Srv {
+            locations,
+            rotation,
+        } => {
             for location in locations {
                 if !answer(&mut writer, rtype::SRV, &srv(query, location)) {
                     break;
@@ -67,7 +70,7 @@ pub fn encode(
             targets.sort_unstable();
             targets.dedup();
             for target in targets {
-                glue(&mut writer, index, target, ttl);
+                glue(&mut writer, index, target, ttl, rotation);
             }
         }
         Records::Soa => {
@@ -77,7 +80,7 @@ pub fn encode(
             let server = index.server();
             let named = in_case_of(query.original.as_wire(), server.as_wire());
             answer(&mut writer, rtype::NS, &named);
-            glue(&mut writer, index, &server, ttl);
+            glue(&mut writer, index, &server, ttl, 0);
         }
         Records::Version => {
             answer(&mut writer, rtype::TXT, VERSION);
@@ -113,7 +116,7 @@ pub fn ttl(index: &Index, reply: &Reply<'_>, gateways: &Lifetimes) -> u32 {
         Records::Aaaa { addresses, .. } => {
             gateways.ttl(most, addresses.iter().copied().map(IpAddr::from), now)
         }
-        Records::Srv(locations) => {
+        Records::Srv { locations, .. } => {
             let hosts = locations.iter().filter_map(|location| {
                 match index.entry(location.target.as_wire()) {
                     Some(Entry::Host(host)) => Some(host),
@@ -133,6 +136,12 @@ pub fn ttl(index: &Index, reply: &Reply<'_>, gateways: &Lifetimes) -> u32 {
 fn rotated<T>(all: &[T], first: usize) -> impl Iterator<Item = &T> {
     let (before, from) = all.split_at_checked(first).unwrap_or((&[], all));
     from.iter().chain(before)
+}
+
+/// Those of a host's addresses that are given at a time.
+fn given<'a, T>(host: &Host, all: &'a [T], rotation: usize) -> impl Iterator<Item = &'a T> {
+    let first = rotation.checked_rem(all.len()).unwrap_or_default();
+    rotated(all, first).take(host.given(all.len()))
 }
 
 /// The target is never compressed (RFC 2782).
@@ -159,18 +168,18 @@ fn soa<'d>(query: &Query, data: &'d [u8]) -> Cow<'d, [u8]> {
     Cow::Owned([&names.concat(), numbers].concat())
 }
 
-/// A target's addresses.
-fn glue(writer: &mut Writer<'_>, index: &Index, target: &Name, ttl: u32) {
+/// A target's addresses: those, and in the order, that a question for them would be answered with.
+fn glue(writer: &mut Writer<'_>, index: &Index, target: &Name, ttl: u32, rotation: usize) {
     let Some(Entry::Host(host)) = index.entry(target.as_wire()) else {
         return;
     };
     let mut add = |rtype, data: &[u8]| {
         writer.record(Section::Additional, Owner::Other(target), rtype, ttl, data);
     };
-    for address in &host.v4 {
+    for address in given(host, &host.v4, rotation) {
         add(rtype::A, &address.octets());
     }
-    for address in &host.v6 {
+    for address in given(host, &host.v6, rotation) {
         add(rtype::AAAA, &address.octets());
     }
 }

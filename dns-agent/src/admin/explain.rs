@@ -113,7 +113,7 @@ fn reply(index: &Index, lifetimes: &Lifetimes, reply: &Reply<'_>) -> proto::Repl
         Records::None => Vec::new(),
         Records::A { addresses, .. } => addresses.iter().map(ToString::to_string).collect(),
         Records::Aaaa { addresses, .. } => addresses.iter().map(ToString::to_string).collect(),
-        Records::Srv(locations) => locations
+        Records::Srv { locations, .. } => locations
             .iter()
             .map(|at| format!("0 {} {} {}", at.weight, at.port, at.target))
             .collect(),

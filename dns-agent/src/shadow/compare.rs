@@ -72,7 +72,7 @@ fn ours_means(reply: &Reply<'_>) -> Option<Meaning> {
         Records::Aaaa { addresses, .. } => {
             Data::Addresses(addresses.iter().copied().map(IpAddr::from).collect())
         }
-        Records::Srv(all) => {
+        Records::Srv { locations: all, .. } => {
             let all = all.iter();
             Data::Locations(
                 all.map(|at| (at.port, at.target.as_wire().into()))
@@ -111,7 +111,9 @@ pub(super) fn ours_in_words(reply: &Reply<'_>) -> String {
     match &reply.records {
         Records::A { addresses, .. } => listed(addresses.iter()),
         Records::Aaaa { addresses, .. } => listed(addresses.iter()),
-        Records::Srv(all) => listed(all.iter().map(|at| format!("{}:{}", at.target, at.port))),
+        Records::Srv { locations: all, .. } => {
+            listed(all.iter().map(|at| format!("{}:{}", at.target, at.port)))
+        }
         Records::None | Records::Soa | Records::Ns | Records::Version | Records::Hinfo => {
             let outcome = Outcome::of(reply.rcode as u16, reply.has_records());
             outcome.as_str().to_owned()
@@ -233,7 +235,13 @@ mod tests {
             target: Name::parse("x.a.b").unwrap(),
         };
         let ours_are = [at(80)];
-        let ours = ours(Rcode::NoError, Records::Srv(&ours_are));
+        let ours = ours(
+            Rcode::NoError,
+            Records::Srv {
+                locations: &ours_are,
+                rotation: 0,
+            },
+        );
         // Priority, weight, port; then the target with its end as a pointer to the question's name.
         let written = |port: u8, label: u8| [0, 0, 0, 7, 0, port, 1, label, 0xc0, 12];
         let check = |data: &[u8], expected| check(33, &ours, &theirs(0, 33, &[data]), expected);

@@ -141,6 +141,42 @@ fn every_remote_address_that_is_a_local_one_is_counted_whatever_it_is_of() {
     assert_eq!(index(world).overlaps(), 9);
 }
 
+/// As with the answers to questions for them.
+#[test]
+fn of_many_addresses_beside_a_location_a_few_are_given_and_each_has_its_turn() {
+    let worlds: Vec<World> = serde_saphyr::from_str(CASES).unwrap();
+    let about = "more gateways and addresses than fit into an answer";
+    let world = worlds.iter().find(|world| world.about == about).unwrap();
+    let index = index(world);
+    let mut seen = std::collections::BTreeMap::new();
+    for rotation in 0..20 {
+        let found = ask_with(&index, "SRV web.shop", rotation);
+        let (_, beside) = found.split_once(" + ").unwrap();
+        let (beside, _) = beside.rsplit_once(" (").unwrap();
+        let (v6, v4): (Vec<&str>, Vec<&str>) =
+            beside.split(' ').partition(|address| address.contains(':'));
+        assert_eq!((v4.len(), v6.len()), (8, 8), "{found}");
+        for address in v4.into_iter().chain(v6) {
+            *seen.entry(address.to_owned()).or_insert(0) += 1;
+        }
+    }
+    assert_eq!(seen.len(), 40, "{seen:?}");
+    assert!(seen.values().all(|times| *times == 8), "{seen:?}");
+    // Of few all are given, and any may be the first.
+    let index = self::index(&worlds[0]);
+    let beside = [0, 1].map(|rotation| {
+        let found = ask_with(&index, "SRV _http._tcp.catalog.shop", rotation);
+        found.split_once(" + ").unwrap().1.to_owned()
+    });
+    assert_eq!(
+        beside,
+        [
+            "203.0.113.7 203.0.113.8 (gateway)",
+            "203.0.113.8 203.0.113.7 (gateway)"
+        ]
+    );
+}
+
 pub(crate) fn config(world: &World) -> Config {
     let entries: Vec<String> = world
         .clusters
