@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::message::Draft;
 
 /// Longer than anything takes that works; only a failing test waits so long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A local catalog with one service, `reviews.shop`.
 pub(crate) const LOCAL: &str = "schema: crossmesh-catalog/v1\ncluster: cluster-1\nservices:\n  \
