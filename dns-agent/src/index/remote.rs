@@ -158,7 +158,7 @@ impl Remote<'_> {
     }
 
     /// Whether the service's own addresses can be reached from here, or any of its endpoints.
-    fn has_near(&self) -> bool {
+    pub(super) fn has_near(&self) -> bool {
         match &self.service.kind {
             Kind::Headless(pods) => pods.iter().any(|pod| self.is_near(pod)) || self.same_network,
             Kind::ClusterIp(_) | Kind::ExternalName => self.same_network,

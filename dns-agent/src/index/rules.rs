@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use super::{
-    ClusterLocal, Context, Families, Inputs, Settings,
+    ClusterLocal, Context, Families, Inputs, RemoteAnswer, Settings,
     context::Peer,
     remote::{Asked, Remote, find},
 };
-use crate::catalog::{Kind, Namespace, Service};
+use crate::catalog::{Class, Kind, Namespace, Port, Protocol, Service};
 
 /// What decides besides the services themselves.
 pub(super) struct Rules<'b> {
@@ -76,9 +76,14 @@ impl<'b> Rules<'b> {
         let counts =
             |peer: &Peer, service: &Service| self.left_out(peer, service, reached).is_none();
         let peers: Vec<_> = self.peers_with(name, inputs, counts).collect();
-        match here {
-            Some(here) if !self.give_an_address(&peers) => vec![(local, here)],
-            _ => peers,
+        let Some(here) = here else {
+            return peers;
+        };
+        let stand_ins = self.stand_ins(here, peers);
+        if have_its_ports(here, &stand_ins) && self.give_an_address(&stand_ins) {
+            stand_ins
+        } else {
+            vec![(local, here)]
         }
     }
 
@@ -96,6 +101,25 @@ impl<'b> Rules<'b> {
             && matches!(kind, Kind::ClusterIp(_))
             && policy.failover_when_empty(namespace, name).0
             && policy.failover(namespace, name).0
+    }
+
+    /// Those of the peers whose addresses are as good as the one here. As long as the service is here, a sidecar listens on its
+    /// address here and, for all that is not HTTP, on no peer's: what only carries traffic where it does leads nowhere.
+    fn stand_ins<'i>(
+        &self,
+        here: &Service,
+        mut peers: Vec<(usize, &'i Arc<Service>)>,
+    ) -> Vec<(usize, &'i Arc<Service>)> {
+        let services = peers.iter().map(|(_, service)| &***service);
+        let class = Class::of(services.chain([here]));
+        let answer = self.settings.remote.answer(&here.namespace, &here.name).0;
+        if answer == RemoteAnswer::Auto && class != Class::Http {
+            peers.retain(|(at, service)| {
+                let peer = self.context.peers.get(*at);
+                peer.is_some_and(|peer| peer.part(service).has_near())
+            });
+        }
+        peers
     }
 
     /// Whether anything can be reached by what these peers give together: otherwise the local address is no worse.
@@ -232,6 +256,18 @@ impl<'b> Rules<'b> {
 pub(super) fn service<'i>(inputs: &'i Inputs, at: usize, name: &str) -> Option<&'i Arc<Service>> {
     let namespace = inputs.get(at).and_then(Option::as_deref)?;
     namespace.services().get(name)
+}
+
+/// Whether these have together all ports of a service: of one that they lack its SRV name would be no name any more.
+fn have_its_ports(here: &Service, peers: &[(usize, &Arc<Service>)]) -> bool {
+    let same = |one: &Port, other: &Port| {
+        let is_udp = |port: &Port| port.protocol == Protocol::Udp;
+        one.name == other.name && one.number == other.number && is_udp(one) == is_udp(other)
+    };
+    here.ports.iter().all(|port| {
+        let mut others = peers.iter().flat_map(|(_, service)| &service.ports);
+        others.any(|other| same(port, other))
+    })
 }
 
 fn left_out_by(
