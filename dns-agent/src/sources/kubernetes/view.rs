@@ -110,7 +110,7 @@ impl View {
                 about.local,
                 before.map(|before| Arc::clone(&before.service_ranges)),
             ),
-            ready: Ready::default(),
+            ready: Ready::new(about.ready_of.as_ref()),
             told: false,
             lacking_since: None,
             problems: Default::default(),
@@ -149,7 +149,9 @@ impl View {
             Change::Mesh(event) => (MESH, self.take_mesh(event.believed(believed))),
             Change::OwnNode(event) => (OWN_NODE, self.take_own_node(event)),
             Change::ReadySlices(of, event) => {
-                (READY, self.ready.take(of, event, &mut self.changed))
+                let known = self.services.keys();
+                let event = event.believed(believed);
+                (READY, self.ready.take(of, event, known, &mut self.changed))
             }
             Change::ServiceRanges(event) => (
                 SERVICE_RANGES,
@@ -316,7 +318,8 @@ impl View {
         let has_rest = self.listed.mesh
             && self.gateways.known()
             && self.cluster_set.is_listed()
-            && self.service_ranges.is_listed();
+            && self.service_ranges.is_listed()
+            && self.ready.is_listed();
         let lacks = self.listed.needed() && !has_rest;
         self.lacking_since = match self.lacking_since {
             Some(since) if lacks => Some(since),

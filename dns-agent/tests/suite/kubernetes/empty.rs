@@ -1,5 +1,6 @@
 //! Local services without a ready endpoint, where the configuration has peers stand in for them.
 
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{GATEWAY, World, name};
@@ -79,5 +80,37 @@ async fn endpoints_are_only_followed_where_an_answer_depends_on_them() {
     let other = OF_SHOP.replace("shop", "other");
     assert_eq!(world.local.asked(&other), 0);
     assert_eq!(world.peer.asked(OF_SHOP), 0, "a peer's are its own matter");
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn the_first_answer_waits_for_the_endpoints_unless_they_are_refused() {
+    let with = "gatewayProbe: {enabled: false}\nremote: {rules: [{namespace: shop, failoverWhenEmpty: true}]}\n";
+    let reviews = name("reviews.shop");
+    let world = World::new();
+    world.local.put(SLICES, "shop", "reviews-a", slice(None));
+    // What passes.
+    let later = StatusCode::INTERNAL_SERVER_ERROR;
+    world.local.refuse(OF_SHOP, Some(later));
+    let agent = Agent::start_with(world.files(with).await).await;
+    agent.readyz_says("catalog cluster-2: synced\n").await;
+    agent.readyz_says("catalog cluster-1: pending").await;
+    while world.local.asked(OF_SHOP) < 2 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        let answers = agent.answers(&reviews).await;
+        assert!(answers.is_empty(), "{answers:?}");
+    }
+    world.local.refuse(OF_SHOP, None);
+    agent.readyz_says("catalog cluster-1: synced\n").await;
+    agent.eventually(&reviews, &[GATEWAY]).await;
+    agent.stop().await;
+
+    // What the account may not is not waited for, and told.
+    world.local.refuse(OF_SHOP, Some(StatusCode::FORBIDDEN));
+    let agent = Agent::start_with(world.files(with).await).await;
+    agent
+        .readyz_says("catalog cluster-1: synced: endpointslices of services: ")
+        .await;
+    agent.eventually(&reviews, &["10.1.0.9"]).await;
     agent.stop().await;
 }

@@ -54,3 +54,34 @@ fn where_the_node_was_counts_until_somebody_says_where_it_is() {
     // An agent that is told of no node any more.
     check(None, true, &[], None);
 }
+
+#[test]
+fn a_service_without_any_slice_is_empty_whichever_list_comes_first() {
+    let service = r#"{"metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"clusterIP": "10.1.0.1", "clusterIPs": ["10.1.0.1"], "ports": [{"port": 80}]}}"#;
+    let services = || Change::Services(Event::Listed(vec![serde_json::from_str(service).unwrap()]));
+    let slices = || Change::ReadySlices(None, Event::Listed(Vec::new()));
+    for slices_first in [false, true] {
+        let about = About {
+            local: true,
+            istio_namespace: "istio-system".to_owned(),
+            node: None,
+            patience: Duration::from_secs(15),
+            only_labelled: false,
+            ready_of: Some(crate::index::Reach::Everything),
+        };
+        let mut view = View::new(about, None);
+        let changes = match slices_first {
+            true => [slices(), services()],
+            false => [services(), slices()],
+        };
+        for change in changes {
+            view.take(change);
+            // As after the time that it is waited for.
+            view.catalog(true);
+        }
+        let catalog = view.catalog(true);
+        let web = &catalog.namespaces["shop"].services()["web"];
+        assert!(web.is_empty, "slices first: {slices_first}");
+    }
+}
