@@ -23,7 +23,11 @@ struct HttpFacts<'a> {
     request: HttpRequest<'a>,
     host: OnceCell<Option<Cow<'a, [u8]>>>,
     path: OnceCell<Option<PathForms<'a>>>,
+    /// For each header line that is the first of its name: the values of all of that name.
+    values: OnceCell<Box<[Values<'a>]>>,
 }
+
+type Values<'a> = OnceCell<Box<[&'a [u8]]>>;
 
 impl<'a> Facts<'a> {
     pub(crate) fn new(source: &'a Source, request: &Request<'a>) -> Self {
@@ -32,6 +36,7 @@ impl<'a> Facts<'a> {
                 request,
                 host: OnceCell::new(),
                 path: OnceCell::new(),
+                values: OnceCell::new(),
             }),
             Protocol::Tcp => None,
         };
@@ -71,19 +76,21 @@ impl<'a> Facts<'a> {
     }
 
     /// All values of a header: every line, split at its commas (RFC 9110 §5.3), white space around them cut. Absent
-    /// if there is no such line.
-    pub(crate) fn header(&self, name: &str) -> Fact<Vec<&[u8]>> {
+    /// if there is no such line. Split once, however many rules ask: a client may send thousands.
+    pub(crate) fn header(&self, name: &str) -> Fact<&[&'a [u8]]> {
         self.http(|http| {
-            let lines = http
-                .request
-                .headers
-                .iter()
-                .filter(|(key, _)| *key == name.as_bytes());
-            let values: Vec<&[u8]> = lines
-                .flat_map(|(_, line)| line.split(|b| *b == b','))
-                .map(<[u8]>::trim_ascii)
-                .collect();
-            Some(values).filter(|values| !values.is_empty())
+            let lines = http.request.headers;
+            let of_it = |(key, _): &(&[u8], &[u8])| *key == name.as_bytes();
+            let first = lines.iter().position(of_it)?;
+            let values = http
+                .values
+                .get_or_init(|| lines.iter().map(|_| OnceCell::new()).collect());
+            let values = values.get(first)?.get_or_init(|| {
+                let lines = lines.iter().filter(|line| of_it(line));
+                let values = lines.flat_map(|(_, line)| line.split(|b| *b == b','));
+                values.map(<[u8]>::trim_ascii).collect()
+            });
+            Some(&**values)
         })
     }
 

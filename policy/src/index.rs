@@ -35,6 +35,7 @@ use crate::truth::{Doubt, Fact};
 /// The rules of one action by what they are about.
 #[derive(Clone, Debug)]
 pub(crate) struct Index {
+    action: Action,
     root: Node,
     connections: Connections,
 }
@@ -89,6 +90,7 @@ impl Index {
         let all = (0..rules.len()).collect();
         let root = Builder::new(rules, action, common, &Dimension::ALL, limits).tree(all);
         Self {
+            action,
             connections: Connections::build(rules, action, common, limits, &root),
             root,
         }
@@ -108,7 +110,7 @@ impl Index {
         } else {
             None
         };
-        Visit::new(facts, doubt, each).node(root.unwrap_or(&self.root));
+        Visit::new(facts, doubt, self.action, each).node(root.unwrap_or(&self.root));
     }
 
     /// What the rules ask for that a source can meet.

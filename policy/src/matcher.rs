@@ -302,8 +302,7 @@ impl Header {
     fn holds(&self, facts: &Facts<'_>, action: Action) -> Match {
         let fields = (Field::HeaderValues, Field::HeaderNotValues);
         let hit = |p: &Pattern, value: &[u8], _| p.matches(value);
-        let values = facts.header(&self.name);
         self.values
-            .holds_for_each(values.as_slice(), action, fields, hit)
+            .holds_for_each(facts.header(&self.name), action, fields, hit)
     }
 }

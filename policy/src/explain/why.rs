@@ -153,7 +153,7 @@ pub(super) fn to(to: &To, field: Field, node: &Node, facts: &Facts<'_>) -> Strin
 /// Why a condition on a header does not hold.
 pub(super) fn header(header: &Header, field: Field, facts: &Facts<'_>) -> String {
     let values = facts.header(&header.name).map(|values| {
-        let texts: Vec<String> = values.into_iter().map(lossy).collect();
+        let texts: Vec<String> = values.iter().copied().map(lossy).collect();
         texts.join(", ")
     });
     among(

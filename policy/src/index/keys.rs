@@ -1,5 +1,6 @@
 //! The dimensions by which rules are told apart: what a rule wants of each, and what a request has.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::facts::Facts;
@@ -140,20 +141,36 @@ impl Dimension {
         }
     }
 
-    /// Calls with what the request has: mostly one value, of a path its forms, of headers all. Not generic: it would be in the
-    /// filter once for each caller.
-    pub(super) fn each_of(&self, facts: &Facts<'_>, each: &mut dyn FnMut(&[u8])) -> Fact<()> {
-        match self {
+    /// Whether a request may have any number of values of it, as its client pleases.
+    pub(super) fn has_many(&self) -> bool {
+        matches!(self, Self::HeaderNames | Self::Header(_))
+    }
+
+    /// Whether an ALLOW rule wants every value that the request has, so that any one of them leads to it. Of the names of
+    /// headers it wants one that is among them.
+    pub(super) fn any_leads_to_allow(&self) -> bool {
+        !matches!(self, Self::HeaderNames)
+    }
+
+    /// Calls with what the request has, until told to stop: mostly one value, of a path its forms, of headers all. Not
+    /// generic: it would be in the filter once for each caller.
+    pub(super) fn each_of(
+        &self,
+        facts: &Facts<'_>,
+        each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Fact<()> {
+        let found = match self {
             Self::Workload
             | Self::Principal
             | Self::Namespace
             | Self::Account
             | Self::TrustDomain => self.of_source(facts.source).map(each),
             Self::Path | Self::PathEnding => facts.path().map(|path| {
-                each(path.raw);
+                each(path.raw)?;
                 if *path.clean != *path.raw {
-                    each(&path.clean);
+                    each(&path.clean)?;
                 }
+                ControlFlow::Continue(())
             }),
             Self::Host => facts.host().map(each),
             Self::Method => facts.method().map(each),
@@ -162,16 +179,16 @@ impl Dimension {
             Self::Address => match facts.source_ip {
                 // Not absent: every connection comes from somewhere.
                 None => Fact::Unknown,
-                Some(address) => {
-                    each(&bits_of(address));
-                    Fact::Is(())
-                }
+                Some(address) => Fact::Is(each(&bits_of(address))),
             },
-            Self::HeaderNames => facts.header_names().map(|names| names.for_each(each)),
+            Self::HeaderNames => facts
+                .header_names()
+                .map(|mut names| names.try_for_each(each)),
             Self::Header(name) => facts
                 .header(name)
-                .map(|values| values.into_iter().for_each(each)),
-        }
+                .map(|values| values.iter().copied().try_for_each(each)),
+        };
+        found.map(|_| ())
     }
 
     /// What the source has; unknown for what only a request has.

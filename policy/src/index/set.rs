@@ -39,6 +39,16 @@ impl Bits {
         words.for_each(|(word, more)| *word |= more);
     }
 
+    /// Takes all out.
+    pub(super) fn clear(&mut self) {
+        self.0.fill(0);
+    }
+
+    /// Whether there is nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+
     /// Keeps what another has too.
     pub(super) fn keep_bits(&mut self, other: &Self) {
         let words = self.0.iter_mut().zip(&other.0);

@@ -1,6 +1,8 @@
 //! Many rules that differ by what they do not match. Nearly all of them match nearly everything, so they are taken all, but
 //! for those that a value of the request rules out; a rule that is left over in vain is rare then.
 
+use std::ops::ControlFlow;
+
 use super::exceptions::Exceptions;
 use super::keys::{Dimension, Key};
 use super::set::{Bits, Set};
@@ -52,12 +54,7 @@ impl Unless {
     pub(super) fn ruled_out(&self, facts: &Facts<'_>) -> Option<Bits> {
         let mut out: Option<Bits> = None;
         for filter in &self.filters {
-            if let Some(more) = filter.ruled_out(facts, self.rules.len()) {
-                match &mut out {
-                    Some(out) => out.add_bits(&more),
-                    None => out = Some(more),
-                }
-            }
+            filter.rule_out(facts, self.rules.len(), &mut out);
         }
         out
     }
@@ -90,25 +87,51 @@ impl Filter {
         })
     }
 
-    fn ruled_out(&self, facts: &Facts<'_>, bound: usize) -> Option<Bits> {
-        let strict = self.action == Action::Allow;
-        let mut out: Option<Bits> = None;
-        let found = self.dimension.each_of(facts, &mut |value| {
-            let mut hit = Bits::none_of(bound);
-            self.by_key.matching(value, &mut |set| hit.add(set));
-            match &mut out {
-                None => out = Some(hit),
-                // An ALLOW needs every form and every part to be free of what it does not match; elsewhere one that is free
-                // suffices.
-                Some(out) if strict => out.add_bits(&hit),
-                Some(out) => out.keep_bits(&hit),
+    /// Adds what it rules out of so many rules.
+    fn rule_out(&self, facts: &Facts<'_>, bound: usize, out: &mut Option<Bits>) {
+        if self.action == Action::Allow {
+            self.of_any_value(facts, bound, out);
+        } else if let Some(hit) = self.of_every_value(facts, bound) {
+            match out {
+                Some(out) => out.add_bits(&hit),
+                None => *out = Some(hit),
             }
-        });
-        if strict && matches!(found, Fact::Absent) {
-            let mut all = Bits::none_of(bound);
-            all.add(&self.asking);
-            return Some(all);
         }
-        out
+    }
+
+    /// An ALLOW needs every form and every part to be free of what it does not match.
+    fn of_any_value(&self, facts: &Facts<'_>, bound: usize, out: &mut Option<Bits>) {
+        let found = self.dimension.each_of(facts, &mut |value| {
+            let out = out.get_or_insert_with(|| Bits::none_of(bound));
+            self.by_key.matching(value, &mut |set| out.add(set));
+            ControlFlow::Continue(())
+        });
+        if matches!(found, Fact::Absent) {
+            let out = out.get_or_insert_with(|| Bits::none_of(bound));
+            out.add(&self.asking);
+        }
+    }
+
+    /// Elsewhere one that is free suffices.
+    fn of_every_value(&self, facts: &Facts<'_>, bound: usize) -> Option<Bits> {
+        let mut all: Option<Bits> = None;
+        // Of the second value and all others: a client may send thousands.
+        let mut hit: Option<Bits> = None;
+        self.dimension.each_of(facts, &mut |value| {
+            let Some(all) = &mut all else {
+                let all = all.insert(Bits::none_of(bound));
+                self.by_key.matching(value, &mut |set| all.add(set));
+                return ControlFlow::Continue(());
+            };
+            if all.is_empty() {
+                return ControlFlow::Break(());
+            }
+            let hit = hit.get_or_insert_with(|| Bits::none_of(bound));
+            hit.clear();
+            self.by_key.matching(value, &mut |set| hit.add(set));
+            all.keep_bits(hit);
+            ControlFlow::Continue(())
+        });
+        all
     }
 }

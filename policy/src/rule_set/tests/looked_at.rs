@@ -3,6 +3,7 @@
 use super::*;
 use crate::Policy;
 
+mod many_values;
 mod negative;
 
 /// What is asked, of a policy whose proxy is in the namespace shop.
