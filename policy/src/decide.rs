@@ -73,7 +73,8 @@ impl Policy {
     /// Decides a connection at its first bytes; none if that is left to the HTTP filter.
     ///
     /// On a port of `tcp.httpPorts` the HTTP filter follows, and only what every request would be refused is refused
-    /// here: a listed forwarder may speak for anybody, so its connections are always left.
+    /// here: a listed forwarder may speak for anybody, so its connections are always left. None follows TLS that is not
+    /// terminated here: that is decided for good on every port.
     #[must_use]
     pub fn decide_connection(
         &self,
@@ -84,9 +85,9 @@ impl Policy {
             protocol: Protocol::Tcp,
             ..*request
         };
-        let http_follows = request
-            .port
-            .is_some_and(|port| self.common.http_ports.contains(&port));
+        let of_http = |port| self.common.http_ports.contains(&port);
+        let http_follows =
+            request.port.is_some_and(of_http) && source.class() != SourceClass::Passthrough;
         if http_follows {
             let facts = Facts::new(source, &request);
             if self.is_forwarder(source) || self.active.may_allow(&facts) {

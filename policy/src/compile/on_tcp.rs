@@ -28,7 +28,9 @@ pub(crate) fn warnings(program: &Program) -> Vec<Problem> {
 
 fn warn(rule: &Rule, at: &At<'_>, http_ports: &[u16], report: &mut Report) {
     let conditions = !rule.when.is_empty();
-    let asks = |to: &To| (conditions || to.asks_http()) && !is_followed(to, http_ports);
+    // No HTTP filter follows TLS that passes through.
+    let passes = rule.names_passthrough();
+    let asks = |to: &To| (conditions || to.asks_http()) && (passes || !is_followed(to, http_ports));
     let everywhere = To::default();
     let items = match rule.to.as_deref() {
         Some(items) => items,
@@ -61,4 +63,32 @@ fn warn(rule: &Rule, at: &At<'_>, http_ports: &[u16], report: &mut Report) {
 fn is_followed(to: &To, http_ports: &[u16]) -> bool {
     let ports = to.ports.any.as_deref().unwrap_or_default();
     !ports.is_empty() && ports.iter().all(|port| http_ports.contains(port))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Program, parse};
+
+    #[test]
+    fn no_request_follows_what_passes_through() {
+        for (from, warned) in [
+            (r#"{"meshes": ["west"]}"#, false),
+            (r#"{"passthrough": true}"#, true),
+        ] {
+            let from: serde_json::Value = serde_json::from_str(from).expect("JSON");
+            let policy = serde_json::json!({
+                "schema": "crossmesh/v1",
+                "meshes": [{"id": "west", "trustDomains": ["bar.com"]}],
+                "tcp": {"httpPorts": [8080]},
+                "rules": [{"name": "no-admin", "action": "DENY", "from": [from], "to": [{"ports": [8080], "paths": ["/admin"]}]}],
+            });
+            let spec = parse(policy.to_string().as_bytes()).expect("a policy");
+            let program = Program::compile(&spec).expect("a valid policy");
+            assert_eq!(
+                program.warnings_on_tcp().len(),
+                usize::from(warned),
+                "{from}"
+            );
+        }
+    }
 }
