@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::from::{namespace, namespaced};
 use super::lists::{At, Fault, Report, among, first_given, not_form, refuse_empty};
 use crate::host;
-use crate::path::{PathForms, PathPattern};
+use crate::path::{Operands, PathForms, PathPattern};
 use crate::pattern::Pattern;
 use crate::rule::{Among, Label, Own, To};
 use crate::spec::{Action, PortSpec, ToSpec};
@@ -88,21 +88,41 @@ fn check_item(spec: &ToSpec, to: &To, action: Action, at: &At<'_>, report: &mut 
         );
     }
     if action == Action::Allow {
-        warn_of_spellings(spec, at, report);
+        warn_of_spellings(spec, to, at, report);
     }
 }
 
-/// A path that is cleaned to another one matches an ALLOW only if its list has both.
-fn warn_of_spellings(spec: &ToSpec, at: &At<'_>, report: &mut Report) {
+/// What is cleaned to another path lets nothing in unless its list has that one too.
+fn warn_of_spellings(spec: &ToSpec, to: &To, at: &At<'_>, report: &mut Report) {
+    let listed = to.paths.any.as_deref().unwrap_or_default();
     for (i, text) in spec.paths.iter().flatten().enumerate() {
-        let literal = text.split(['*', '{']).next().unwrap_or_default();
-        if *PathForms::new(literal.as_bytes()).clean != *literal.as_bytes() {
-            report.warn(
-                &at.then("paths").item(i),
-                "an ALLOW needs the path as it is given and as it is decoded and cleaned to match, and this is not clean",
-                "write the cleaned path in the same list too",
-            );
+        let given = with_letters(text);
+        let clean = PathForms::new(given.as_bytes()).clean;
+        let matches = |pattern: &PathPattern| pattern.matches(&clean, Operands::Any);
+        if *clean == *given.as_bytes() || listed.iter().any(matches) {
+            continue;
         }
+        let mend = if text.contains('{') {
+            "write a plain pattern that matches the cleaned path in the same list too"
+        } else {
+            "write the cleaned path in the same list too"
+        };
+        report.warn(
+            &at.then("paths").item(i),
+            "an ALLOW needs the path as it is given and as it is decoded and cleaned to match, and this is not clean",
+            mend,
+        );
+    }
+}
+
+/// A path that the pattern matches: each operator stands for a letter, which cleaning never touches.
+fn with_letters(pattern: &str) -> String {
+    let letters = pattern.replace("{**}", "x").replace("{*}", "x");
+    let letters = letters.replace('*', "x");
+    if letters.starts_with('/') {
+        letters
+    } else {
+        format!("/{letters}")
     }
 }
 
@@ -172,5 +192,67 @@ fn all_labels(at: &At<'_>, (any, none): (&Labels, &Labels), report: &mut Report)
     Among {
         any: read("labels", any),
         none: read(&not_form("labels"), none),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Program, parse};
+    use serde_json::json;
+
+    /// The mends of what is warned of in an ALLOW of these paths.
+    fn mends(paths: &[&str]) -> Vec<String> {
+        let policy = json!({
+            "schema": "crossmesh/v1",
+            "meshes": [{"id": "west", "trustDomains": ["bar.com"]}],
+            "rules": [{"name": "r", "action": "ALLOW", "from": [{"meshes": ["west"]}], "to": [{"paths": paths}]}],
+        });
+        let spec = parse(policy.to_string().as_bytes()).expect("a policy");
+        let program = Program::compile(&spec).expect("a valid policy");
+        let mends = program.warnings().iter();
+        mends.map(|warning| warning.mend.to_string()).collect()
+    }
+
+    #[test]
+    fn what_is_not_clean_is_warned_of_wherever_it_stands() {
+        for path in ["/a%20b", "/a%20b/*", "*%20x", "*//x", "/a/../b", "*/.."] {
+            assert_eq!(
+                mends(&[path]),
+                ["write the cleaned path in the same list too"],
+                "{path}"
+            );
+        }
+        for path in [
+            "/a%20b/{*}",
+            "/{*}/a%20b",
+            "/{**}/a%20b",
+            "/{*}/%61/{**}",
+            "/{*}/../b",
+        ] {
+            let plain =
+                ["write a plain pattern that matches the cleaned path in the same list too"];
+            assert_eq!(mends(&[path]), plain, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_mended_or_clean_is_not() {
+        for paths in [
+            &["/a%20b", "/a b"][..],
+            &["*%20x", "* x"],
+            &["/{*}/a%20b", "*/a b"],
+            &["/a%20b/{*}", "/a b/*"],
+            &[
+                "/.well-known/*",
+                "/.*",
+                "*.",
+                "*../x",
+                "/{*}/a",
+                "/{**}",
+                "*",
+            ],
+        ] {
+            assert!(mends(paths).is_empty(), "{paths:?}");
+        }
     }
 }
