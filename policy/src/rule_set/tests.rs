@@ -45,6 +45,7 @@ const SOURCES: &[(&str, &[&str])] = &[
             "bar.com/*",
             "foo.com/ns/*",
             "foo.com/*/x",
+            "evil.com/ns/a/sa/x",
         ],
     ),
     ("trustDomains", &["foo.com", "bar.*"]),
@@ -98,10 +99,49 @@ fn merged(parts: impl IntoIterator<Item = Value>) -> Value {
     Value::Object(fields.flatten().collect())
 }
 
+/// Of a source that need have no mesh, these fields alone make sense.
+fn of_any_mesh(item: &Value) -> Value {
+    let fields = item.as_object().into_iter().flatten();
+    let fields = fields.filter(|(name, _)| {
+        let name = name.trim_start_matches("not").to_ascii_lowercase();
+        !matches!(&*name, "namespaces" | "serviceaccounts")
+    });
+    let fields: serde_json::Map<_, _> = fields.map(|(n, v)| (n.clone(), v.clone())).collect();
+    if fields.is_empty() {
+        return json!({"notIpBlocks": ["10.0.0.1"]});
+    }
+    Value::Object(fields)
+}
+
+/// Of a source without an identity, these.
+fn without_identity(which: &str, item: &Value) -> Value {
+    let blocks = ["ipBlocks", "notIpBlocks"].map(|name| {
+        let list = item.get(name).into_iter();
+        Value::Object(list.map(|list| (name.to_owned(), list.clone())).collect())
+    });
+    merged([json!({which: true})].into_iter().chain(blocks))
+}
+
 fn from(often: f64, not: f64) -> impl Strategy<Value = Value> {
-    let mesh = prop::sample::select(&["west", "*"][..]).prop_map(|mesh| json!({"meshes": [mesh]}));
-    (mesh, part(SOURCES, often), part(NOT_SOURCES, not))
-        .prop_map(|(mesh, is, not)| merged([mesh, is, not]))
+    let kind = prop::sample::select(
+        &[
+            "west",
+            "west",
+            "*",
+            "*",
+            "any mesh",
+            "plaintext",
+            "passthrough",
+        ][..],
+    );
+    (kind, part(SOURCES, often), part(NOT_SOURCES, not)).prop_map(|(kind, is, not)| {
+        let item = merged([is, not]);
+        match kind {
+            "any mesh" => of_any_mesh(&item),
+            "plaintext" | "passthrough" => without_identity(kind, &item),
+            mesh => merged([json!({"meshes": [mesh]}), item]),
+        }
+    })
 }
 
 fn to(often: f64, not: f64) -> impl Strategy<Value = Value> {
@@ -131,11 +171,15 @@ fn rule(often: f64, not: f64) -> impl Strategy<Value = Value> {
     let rule = (
         prop::sample::select(&["ALLOW", "DENY", "AUDIT"][..]),
         prop::collection::vec(from(often, not), 1..3),
+        prop::bool::weighted(0.2),
         prop::option::weighted(0.9, prop::collection::vec(to(often, not), 1..3)),
         when(often, not),
     );
-    rule.prop_map(|(action, from, to, when)| {
-        let mut rule = json!({"action": action, "from": from});
+    rule.prop_map(|(action, from, from_all, to, when)| {
+        let mut rule = json!({"action": action});
+        if action == "ALLOW" || !from_all {
+            rule["from"] = json!(from);
+        }
         if let Some(to) = to {
             rule["to"] = json!(to);
         }
@@ -144,6 +188,15 @@ fn rule(often: f64, not: f64) -> impl Strategy<Value = Value> {
         }
         rule
     })
+}
+
+/// One line of a header: now one value, now many.
+fn line() -> impl Strategy<Value = String> {
+    let value = || prop::sample::select(&["v", "vw", "u", "v1", "x", ""][..]);
+    let few = prop::collection::vec(value(), 1..4).prop_map(|values| values.join(","));
+    let many = prop::collection::vec(value(), 20..60).prop_map(|values| values.join(", "));
+    let same = value().prop_map(|value| [value; 40].join(","));
+    prop_oneof![6 => few, 1 => many, 1 => same]
 }
 
 /// Policies whose rules differ by few fields or by many, by what they match or by what they do not.
@@ -202,24 +255,30 @@ proptest! {
         http_ports in any::<bool>(),
         san in prop::sample::select(&[
             "spiffe://foo.com/ns/a/sa/x", "spiffe://bar.com/ns/b/sa/x", "spiffe://bar.com/ns/a/sa/zy",
-            "spiffe://bar.com/other/x", "spiffe://evil.com/ns/a/sa/x", "none",
+            "spiffe://bar.com/other/x", "spiffe://evil.com/ns/a/sa/x", "spiffe://evil.com/x", "not SPIFFE",
+            "plaintext", "passthrough",
         ][..]),
         path in prop::option::of(prop::sample::select(&["/a", "/c", "/e/1", "/b/../a", "/%61"][..])),
         host in prop::option::of(prop::sample::select(&["h", "a.i", "H:80"][..])),
-        headers in prop::collection::vec(
-            (prop::sample::select(&["x-a", "x-b", "x-d"][..]), prop::sample::select(&["v", "vw", "u,v", ""][..])), 0..4),
+        method in prop::option::weighted(0.9, prop::sample::select(&["GET", "PUT", "POST", ""][..])),
+        headers in prop::collection::vec((prop::sample::select(&["x-a", "x-b", "x-c", "x-d"][..]), line()), 0..6),
         port in prop::option::of(prop::sample::select(&[80u16, 81][..])),
         sni in prop::option::of(prop::sample::select(&["x", "z.y"][..])),
         ip in prop::option::of(prop::sample::select(&["10.0.0.1", "11.0.0.1", "::ffff:10.0.0.2", "2001:db8::1"][..])),
     ) {
         let policy = program(rules, http_ports).bind(&here()).unwrap();
-        let peer = if san == "none" { Peer::Plaintext } else { Peer::Certificate { uri_sans: &[san.as_bytes()] } };
+        let uri_sans = [san.as_bytes()];
+        let peer = match san {
+            "plaintext" => Peer::Plaintext,
+            "passthrough" => Peer::Passthrough,
+            _ => Peer::Certificate { uri_sans: &uri_sans },
+        };
         let source = policy.identify(&peer);
         let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
         let http = HttpRequest {
             host: host.map(str::as_bytes),
             path: path.map(str::as_bytes),
-            method: Some(b"GET"),
+            method: method.map(str::as_bytes),
             headers: &headers,
         };
         for protocol in [Protocol::Http(http), Protocol::Tcp] {
