@@ -13,7 +13,7 @@ use crate::{
     kubernetes::{World, name},
     support::{
         agent::{Agent, Files, PATIENCE, get, upstream},
-        api::SERVICE_CIDRS,
+        api::{SERVICE_CIDRS, SERVICE_CIDRS_BETA},
         servers::nobody,
     },
 };
@@ -153,6 +153,22 @@ async fn the_ranges_of_services_are_what_the_local_api_server_tells() {
     agent.metric_becomes(OVERLAPS, 0.0).await;
     put("more", &["10.2.0.0/16"]);
     agent.eventually(&redis, &[]).await;
+    agent.stop().await;
+}
+
+/// Its group has v1 all along, without ServiceCIDRs.
+#[tokio::test]
+async fn a_server_that_has_the_ranges_in_an_older_version_only_tells_them_too() {
+    let world = World::new();
+    world.local.define(SERVICE_CIDRS, false);
+    world.local.define(SERVICE_CIDRS_BETA, true);
+    let ranges = json!({"spec": {"cidrs": ["10.2.0.8/29"]}});
+    world
+        .local
+        .put(SERVICE_CIDRS_BETA, "", "kubernetes", ranges);
+    let agent = world.agent().await;
+    agent.metric_becomes(OVERLAPS, 1.0).await;
+    assert_eq!(agent.answers(&name("redis.shop")).await, [""; 0]);
     agent.stop().await;
 }
 

@@ -82,6 +82,8 @@ pub(crate) const SECRETS: &str = "/api/v1/namespaces/istio-system/secrets";
 pub(crate) const MESH: &str = "/api/v1/namespaces/istio-system/configmaps";
 pub(crate) const NODES: &str = "/api/v1/nodes";
 pub(crate) const SERVICE_CIDRS: &str = "/apis/networking.k8s.io/v1/servicecidrs";
+/// In Kubernetes 1.31 and 1.32 only these are there, if their API is enabled.
+pub(crate) const SERVICE_CIDRS_BETA: &str = "/apis/networking.k8s.io/v1beta1/servicecidrs";
 pub(crate) const EXPORTS: &str = "/apis/multicluster.x-k8s.io/v1beta1/serviceexports";
 pub(crate) const IMPORTS: &str = "/apis/multicluster.x-k8s.io/v1beta1/serviceimports";
 
@@ -98,7 +100,7 @@ impl Api {
                 page: 2,
                 lists: 0,
                 token: None,
-                undefined: BTreeSet::new(),
+                undefined: [SERVICE_CIDRS_BETA.to_owned()].into(),
                 refused: BTreeMap::new(),
                 asked: BTreeMap::new(),
                 multicluster: false,

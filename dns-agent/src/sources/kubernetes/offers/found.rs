@@ -63,7 +63,8 @@ impl Optional {
         refused.map_or(Found::None, Found::Refused)
     }
 
-    /// Whether it is among the groups of the server. What its group says is `read` once.
+    /// Whether it is among the groups of the server, in any version that is read: a group has versions that lack some of its
+    /// resources. What each says is `read` once.
     async fn among(
         &self,
         client: &Client,
@@ -71,23 +72,25 @@ impl Optional {
         read: &mut BTreeMap<String, Result<Resources, No>>,
     ) -> Found {
         let group = all.groups.iter().find(|group| group.name == self.group);
-        let versions = group.map_or(&[][..], |group| &group.versions);
-        let has = |version: &&&str| versions.iter().any(|found| found.version == **version);
-        let Some(version) = self.versions.iter().find(has) else {
-            return Found::None;
-        };
-        let path = format!("/apis/{}/{version}", self.group);
-        if !read.contains_key(&path) {
-            read.insert(path.clone(), get(client, &path).await);
-        }
-        match read.get(&path) {
-            Some(Ok(of)) if of.resources.iter().any(|found| found.name == self.name) => {
-                Found::At(self.path(version))
+        let there = group.map_or(&[][..], |group| &group.versions);
+        for version in self.versions {
+            if !there.iter().any(|found| found.version == *version) {
+                continue;
             }
-            Some(Ok(_)) | None => Found::None,
-            Some(Err(No::Code(403, _))) => self.find(client).await,
-            Some(Err(no)) => Found::Unknown(no.clone().into()),
+            let path = format!("/apis/{}/{version}", self.group);
+            if !read.contains_key(&path) {
+                read.insert(path.clone(), get(client, &path).await);
+            }
+            match read.get(&path) {
+                Some(Ok(of)) if of.resources.iter().any(|found| found.name == self.name) => {
+                    return Found::At(self.path(version));
+                }
+                Some(Ok(_)) | None => {}
+                Some(Err(No::Code(403, _))) => return self.find(client).await,
+                Some(Err(no)) => return Found::Unknown(no.clone().into()),
+            }
         }
+        Found::None
     }
 }
 

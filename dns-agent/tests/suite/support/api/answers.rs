@@ -74,7 +74,11 @@ pub(super) async fn handle(State(world): State<Arc<World>>, request: Request) ->
         return status(code, reason, "not now");
     }
     if resource == "/apis" {
-        let versions = json!([{"version": "v1"}]);
+        let versions = if world.lock().undefined.contains(SERVICE_CIDRS_BETA) {
+            json!([{"version": "v1"}])
+        } else {
+            json!([{"version": "v1"}, {"version": "v1beta1"}])
+        };
         let mut groups = vec![
             json!({"name": "discovery.k8s.io"}),
             json!({"name": "networking.k8s.io", "versions": versions}),
@@ -101,6 +105,10 @@ pub(super) async fn handle(State(world): State<Arc<World>>, request: Request) ->
         if !world.lock().undefined.contains(SERVICE_CIDRS) {
             resources.push(json!({"name": "servicecidrs"}));
         }
+        return json!({"resources": resources}).to_string().into_response();
+    }
+    if resource == "/apis/networking.k8s.io/v1beta1" {
+        let resources = json!([{"name": "ipaddresses"}, {"name": "servicecidrs"}]);
         return json!({"resources": resources}).to_string().into_response();
     }
     if undefined {
