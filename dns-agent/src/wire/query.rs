@@ -247,8 +247,11 @@ fn body(reader: &mut Reader<'_>, id: u16, flags: Flags, counts: Counts) -> Optio
         if edns.is_some() || !root || at < others {
             return None;
         }
-        options = options::of_query(data)?;
         let [_, version, high, _] = extended;
+        // What the options of another version look like is not ours to say; its sender is told the version (§6.1.3).
+        if version == 0 {
+            options = options::of_query(data)?;
+        }
         edns = Some(Edns {
             size,
             version,

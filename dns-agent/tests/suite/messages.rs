@@ -84,6 +84,11 @@ fn what_is_no_query_gets_no_reply_or_the_code_that_fits() {
         &with_options(&[0, 10, 0]),
         "FormErr",
     );
+    // Another version's options may look like anything: their sender is told ours (RFC 6891 §6.1.3).
+    let mut newer = with_options(&[0, 10, 0]);
+    newer[good.len() + 6] = 1;
+    check("half an option's head in EDNS 1", &newer, "query");
+    assert_eq!(read(&newer).edns.map(|edns| edns.version), Some(1));
     let mut longer = and(&opt, 1);
     let end = longer.len();
     longer[end - 1] = 9;
