@@ -399,17 +399,6 @@ impl Index {
         let mut domains = self.settings.other_domains.iter();
         domains.any(|domain| is_under(name, domain.as_wire()))
     }
-
-    /// Whether a name of such a zone may be a service's of a peer that was never read.
-    pub fn is_in_doubt_elsewhere(&self, name: &[u8]) -> bool {
-        let mut domains = self.settings.other_domains.iter().zip(&self.other_domains);
-        domains.any(|(domain, services)| {
-            let of = |cluster: &&Cluster| cluster.domain.as_ref() == Some(domain);
-            let mut peers = self.clusters.iter().filter(of);
-            Below::read(name, services).is_some_and(|below| below.is_of_service())
-                && peers.any(|peer| peer.state == catalog::SyncState::Pending)
-        })
-    }
 }
 
 impl Namespace {

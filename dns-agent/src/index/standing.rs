@@ -3,16 +3,13 @@
 use std::str::from_utf8;
 
 use super::{
-    Entry, Index, Inputs, LeftOut, Part, RemoteAnswer, below::Below, build::inputs_of,
-    context::Peer, rules::Rules,
+    ClusterLocal, Entry, Index, Inputs, LeftOut, Part, RemoteAnswer, below::Below,
+    build::inputs_of, context::Peer, doubts::Doubts, rules::Rules,
 };
 use crate::{
     catalog::{Cluster, Import, Service, SyncState},
     name::{Name, is_kubernetes_label, is_under},
 };
-
-/// Why a peer's service does not count for a name.
-type WhyLeftOut = fn(&Rules<'_>, &Peer, &Service) -> Option<LeftOut>;
 
 /// How a name stands that is not in the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +109,9 @@ impl Index {
                 Standing::Elsewhere
             };
         }
-        if possible && self.is_in_doubt_if_here(below) {
+        let stays =
+            |namespace: &str, name: &str| self.context.cluster_local.contains(namespace, name);
+        if possible && is_in_doubt_if_here(&self.doubts, below, stays) {
             return Standing::InDoubtIfHere;
         }
         match here {
@@ -144,7 +143,7 @@ impl Index {
             None if in_doubt && below.is_some_and(|below| below.is_of_service()) => {
                 Standing::InDoubt
             }
-            None if below.is_some_and(|below| self.is_in_doubt_if_here(&below)) => {
+            None if below.is_some_and(|below| self.is_in_doubt_in_set_if_here(&below)) => {
                 Standing::InDoubtIfHere
             }
             None if in_doubt || self.context.local.is_none() => Standing::Elsewhere,
@@ -181,22 +180,44 @@ impl Index {
             && !self.was_local(namespace, service)
     }
 
-    /// Whether a name of a service may still turn out to exist in a peer that may have any, if its namespace exists here.
-    fn is_in_doubt_if_here(&self, below: &Below<'_>) -> bool {
-        let is_label = |label: Option<&[u8]>| {
-            let text = label.and_then(|label| from_utf8(label).ok());
-            text.is_some_and(is_kubernetes_label)
+    /// Whether a name of the cluster set may still turn out to exist if its namespace exists here. What the configuration keeps
+    /// in its cluster is there when it is exported.
+    fn is_in_doubt_in_set_if_here(&self, below: &Below<'_>) -> bool {
+        is_in_doubt_if_here(&self.set_doubts, below, |namespace, name| {
+            let always = ClusterLocal::always(&self.settings.istio_namespace);
+            always.contains(namespace, name)
+        })
+    }
+
+    /// Whether a name in the domain of peers that have their own may still turn out to exist: in one that was never read or not
+    /// even discovered, or in one that is read but not answered from before the local cluster is known.
+    pub fn is_in_doubt_elsewhere(&self, name: &[u8]) -> bool {
+        let mut domains = self.other_domains.iter().enumerate();
+        let found = domains.find_map(|(at, domain)| Some((at, Below::read(name, domain)?)));
+        let Some((at, below)) = found.filter(|(_, below)| below.is_of_service()) else {
+            return false;
         };
-        self.doubts.here
-            && below.is_of_service()
-            && is_label(below.namespace)
-            && is_label(below.service)
-            && !self.stays(below)
+        let Some((namespace, service)) = below.namespace.zip(below.service) else {
+            return false;
+        };
+        let mut peers = self.clusters.iter().zip(&self.context.peers);
+        self.discoveries.iter().any(|discovery| discovery.pending)
+            || peers.any(|(cluster, peer)| {
+                peer.domain == Some(at) && cluster.state == SyncState::Pending
+            })
+            || self.is_held_back(namespace, service, |rules, peer, service| {
+                rules.left_out_of_domain(at, peer, service, true)
+            })
     }
 
     /// Whether a peer gives a service, which is not answered while the local cluster is not known: nobody can say yet that it
     /// exists only there. `left_out` says which never count.
-    fn is_held_back(&self, namespace: &[u8], service: &[u8], left_out: WhyLeftOut) -> bool {
+    fn is_held_back(
+        &self,
+        namespace: &[u8],
+        service: &[u8],
+        left_out: impl Fn(&Rules<'_>, &Peer, &Service) -> Option<LeftOut>,
+    ) -> bool {
         self.context.local.is_none()
             && self.would_come(namespace, service, |rules, _, peer, service| {
                 left_out(rules, peer, service).is_none()
@@ -282,6 +303,26 @@ impl Index {
         let mut all = self.settings.passthrough.iter();
         all.any(|passed| is_under(name, passed.as_wire()) || is_under(passed.as_wire(), name))
     }
+}
+
+/// Whether a name of a service may still turn out to exist in a peer that may have any, if its namespace exists here, so that it
+/// is among these doubts. `stays` says which services never come from a peer.
+fn is_in_doubt_if_here(
+    doubts: &Doubts,
+    below: &Below<'_>,
+    stays: impl Fn(&str, &str) -> bool,
+) -> bool {
+    let names = label(below.namespace).zip(label(below.service));
+    doubts.here
+        && below.is_of_service()
+        && names.is_some_and(|(namespace, name)| !stays(namespace, name))
+}
+
+/// A label that a service or a namespace can have.
+fn label(label: Option<&[u8]>) -> Option<&str> {
+    from_utf8(label?)
+        .ok()
+        .filter(|text| is_kubernetes_label(text))
 }
 
 impl Part {

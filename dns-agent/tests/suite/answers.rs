@@ -8,7 +8,7 @@ use crossmesh_dns_agent::{
     config::Config,
     encode::encode,
     gateway::{Lifetimes, Seen},
-    index::{Index, Known},
+    index::{Discovery, Index, Known},
     sources::file::{self, Expected},
     wire::{Parsed, Transport, parse},
 };
@@ -30,6 +30,8 @@ pub(crate) struct World {
     #[serde(default)]
     agent: String,
     clusters: Vec<Part>,
+    /// An entry of `catalogs` by which peers are discovered, of which nothing is known yet.
+    discovery: Option<String>,
     /// Gateways that cannot be reached.
     #[serde(default)]
     unhealthy: Vec<SocketAddr>,
@@ -178,11 +180,16 @@ fn of_many_addresses_beside_a_location_a_few_are_given_and_each_has_its_turn() {
 }
 
 pub(crate) fn config(world: &World) -> Config {
-    let entries: Vec<String> = world
-        .clusters
-        .iter()
-        .map(|part| part.entry.replacen('{', "{file: unread, ", 1))
+    // Where peers are discovered, the local cluster is read from its API server.
+    let source = match world.discovery {
+        Some(_) => "{kubeconfig: unread, ",
+        None => "{file: unread, ",
+    };
+    let entries = world.clusters.iter();
+    let mut entries: Vec<String> = entries
+        .map(|part| part.entry.replacen('{', source, 1))
         .collect();
+    entries.extend(world.discovery.clone());
     let text = format!(
         "schema: crossmesh-dns/v1\nlisten: [127.0.0.1:0]\nadmin: 127.0.0.1:0\n\
          upstreams: {{servers: [127.0.0.1]}}\ncatalogs: [{}]\n{}{}",
@@ -239,6 +246,15 @@ pub(crate) fn index(world: &World) -> Index {
     let known = Known {
         clusters: clusters.collect(),
         gateways: Arc::new(gateways),
+        discoveries: world
+            .discovery
+            .iter()
+            .map(|_| Discovery {
+                name: "remote secrets".into(),
+                pending: true,
+                problem: None,
+            })
+            .collect(),
         ..Known::default()
     };
     Index::build(config.settings, known, 1)
