@@ -4,12 +4,12 @@
 
 use std::time::Instant;
 
-use crossmesh_e2e::kubernetes::clusters::{Clusters, OUTSIDE, OUTSIDE_ADDRESS, WEST};
+use crossmesh_e2e::kubernetes::clusters::{Clusters, OUTSIDE, OUTSIDE_ADDRESS, Surroundings, WEST};
 use crossmesh_e2e::kubernetes::objects;
 use crossmesh_e2e::kubernetes::relay::Weather;
 use crossmesh_e2e::kubernetes::streams::{
-    CART, CART_SERVICE, CATALOG_SERVICE, FRESH, FRESH_SERVICE, REVIEWS_SERVICE, Streams, Wanted,
-    check, is, is_at, is_empty, is_failure, is_unknown,
+    CART, CART_SERVICE, CATALOG_SERVICE, FRESH, FRESH_SERVICE, LEDGER, LEDGER_SERVICE,
+    REVIEWS_SERVICE, Streams, Wanted, check, is, is_at, is_empty, is_failure, is_unknown,
 };
 use crossmesh_e2e::kubernetes::witness::Witness;
 use crossmesh_e2e::names::{CATALOG, GATEWAY_PORT, REVIEWS, REVIEWS_LOCATIONS, SERVICE_PORT};
@@ -224,4 +224,26 @@ async fn a_peer_that_never_answers_delays_nobody_else_and_is_taken_up_when_it_do
     check(&cart, &[&is_failure, &is_unknown]);
     let seen: [Wanted<'_>; 3] = [&is_failure, &is_unknown, &is(clusters.gateway())];
     check(&catalog, &seen);
+}
+
+#[tokio::test]
+async fn an_address_of_a_peer_that_may_be_a_service_s_here_is_not_given() {
+    // Nobody configures the range: the API server makes a ServiceCIDR of its flag.
+    let range = "10.96.0.0/16".to_owned();
+    let clusters = Clusters::start_in(Surroundings {
+        service_ranges: [range.clone(), range],
+        gateway: None,
+    });
+    let clusters = clusters.await.unwrap();
+    let west = &clusters.west.objects;
+    west.create_service(&LEDGER_SERVICE).await.unwrap();
+    clusters.introduce(&clusters.way_west()).await.unwrap();
+    let mut agent = clusters.launch_agent(&json!({}), &[]).await.unwrap();
+    agent.until_ready().await.unwrap();
+    let refused = "remote addresses are also local ones here and are not given";
+    agent.until_logs(refused).await.unwrap();
+    let ledger = Witness::start(agent.dns(), LEDGER).unwrap();
+    ledger.until(is_empty).await.unwrap();
+    let overlaps = agent.metric("crossmesh_dns_overlapping_addresses");
+    assert_eq!(overlaps.await.unwrap(), Some(1.0));
 }
