@@ -124,7 +124,12 @@ pub(crate) fn configuration(bytes: &[u8]) {
         let direct = policy.identify(&peer);
         // All even requests are of one connection.
         let connection = connection(0);
-        if http_follows && let Some(cut_off) = policy.decide_connection(&direct, &connection) {
+        let at_first = policy.decide_connection(&direct, &connection);
+        if matches!(peer, Peer::Passthrough) {
+            // No request of TLS that does not end here is ever seen.
+            let for_good = policy.decide(&direct, &connection);
+            assert_eq!(at_first, Some(for_good), "nobody decides later");
+        } else if http_follows && let Some(cut_off) = at_first {
             assert_eq!(cut_off.verdict, Verdict::Deny, "there only that is final");
             assert!(!lets_in, "{peer:?} is cut off, and has requests that pass");
         }
