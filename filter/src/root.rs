@@ -141,7 +141,6 @@ fn plugin_id() -> Option<PluginId> {
         Some(
             host::attribute(attribute)
                 .ok()?
-                .as_deref()
                 .unwrap_or_default()
                 .to_vec(),
         )

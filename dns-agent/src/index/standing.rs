@@ -231,7 +231,7 @@ impl Index {
         service: &[u8],
         counts: impl Fn(&Rules<'_>, &Inputs, &Peer, &Service) -> bool,
     ) -> bool {
-        let Some((namespace, name)) = from_utf8(namespace).ok().zip(from_utf8(service).ok()) else {
+        let Some((namespace, name)) = texts(namespace, service) else {
             return false;
         };
         let (answer, _) = self.settings.remote.answer(namespace, name);
@@ -246,8 +246,7 @@ impl Index {
 
     /// Whether a service was local once and may never become remote.
     fn was_local(&self, namespace: &[u8], service: &[u8]) -> bool {
-        let names = from_utf8(namespace).ok().zip(from_utf8(service).ok());
-        names.is_some_and(|(namespace, name)| {
+        texts(namespace, service).is_some_and(|(namespace, name)| {
             let failover = self.settings.remote.failover(namespace, name).0;
             !failover && self.once_local.contains(&(namespace.into(), name.into()))
         })
@@ -255,8 +254,8 @@ impl Index {
 
     /// Whether it is a name of a service that never comes from a peer.
     fn stays(&self, below: &Below<'_>) -> bool {
-        let text = |label: Option<_>| label.and_then(|label| from_utf8(label).ok());
-        let names = text(below.namespace).zip(text(below.service));
+        let labels = below.namespace.zip(below.service);
+        let names = labels.and_then(|(namespace, service)| texts(namespace, service));
         names.is_some_and(|(namespace, name)| self.context.cluster_local.contains(namespace, name))
     }
 
@@ -316,6 +315,11 @@ fn is_in_doubt_if_here(
     doubts.here
         && below.is_of_service()
         && names.is_some_and(|(namespace, name)| !stays(namespace, name))
+}
+
+/// The names of a namespace and of a service in it.
+fn texts<'l>(namespace: &'l [u8], service: &'l [u8]) -> Option<(&'l str, &'l str)> {
+    from_utf8(namespace).ok().zip(from_utf8(service).ok())
 }
 
 /// A label that a service or a namespace can have.

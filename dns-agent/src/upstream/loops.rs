@@ -126,6 +126,11 @@ enum Found {
 }
 
 impl Found {
+    /// Whether it leads back to us.
+    fn comes_back(&self) -> bool {
+        matches!(self, Self::Agent(lead) if lead.back)
+    }
+
     fn says_nothing(&self) -> bool {
         matches!(self, Self::Nothing | Self::Failure)
     }
@@ -164,13 +169,13 @@ impl Upstream {
         let mut wait = PERIOD;
         let mut failed = false;
         for (server, realm, found) in join_all(looks).await.into_iter().flatten() {
-            let comes_back = matches!(&found, Found::Agent(lead) if lead.back);
+            let comes_back = found.comes_back();
             if comes_back {
                 wait = wait.min(SOON);
             }
             let found = self.make_sure(server, realm, found).await;
             // Also of one that then gave no answer: what came back once takes that way.
-            if !matches!(&found, Found::Agent(lead) if lead.back) {
+            if !found.comes_back() {
                 self.take_partly(server, realm, comes_back);
             }
             let lead = match found {
@@ -267,9 +272,7 @@ impl Upstream {
     async fn make_sure(&self, server: &Server, realm: Realm, found: Found) -> Found {
         let leads_back = server.leads_back(realm);
         let is_same: fn(&Found) -> bool = match &found {
-            Found::Agent(lead) if lead.back && !leads_back => {
-                |next| matches!(next, Found::Agent(lead) if lead.back)
-            }
+            found if found.comes_back() && !leads_back => Found::comes_back,
             found if found.says_nothing() && leads_back => Found::says_nothing,
             _ => return found,
         };
