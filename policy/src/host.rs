@@ -125,6 +125,8 @@ mod tests {
         );
         assert_eq!(parse_pattern("shop:80"), Err(InvalidHost::Port));
         assert_eq!(parse_pattern("shop:*"), Err(InvalidHost::Port));
+        assert_eq!(parse_pattern("[::1]:80"), Err(InvalidHost::Port));
+        assert_eq!(parse_pattern("::1]"), Err(InvalidHost::Port));
         assert_eq!(parse_pattern("http://shop"), Err(InvalidHost::Port));
         assert_eq!(parse_pattern("shop/v1"), Err(InvalidHost::Character('/')));
         assert_eq!(

@@ -136,6 +136,14 @@ const SANS: &[&str] = &[
     "nonsense",
 ];
 
+/// The URI SANs of a certificate: mostly one.
+fn certificate() -> impl Strategy<Value = Vec<String>> {
+    prop_oneof![
+        4 => prop::collection::vec(one_of(SANS), 1),
+        1 => prop::collection::vec(one_of(SANS), 0..4),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
 
@@ -143,7 +151,7 @@ proptest! {
     #[test]
     fn an_explanation_explains_the_decision(
         policy in policy(),
-        san in prop::option::of(one_of(SANS)),
+        certificate in prop::option::of(certificate()),
         path in prop::option::of(one_of(&["/a", "/a/b", "/x/../a", "/%61", "//b"])),
         method in prop::option::of(one_of(&["GET", "PUT"])),
         port in prop::option::of(prop::sample::select(&[80u16, 81][..])),
@@ -154,8 +162,8 @@ proptest! {
             return Ok(()); // no rule was left
         };
         let node = Node { namespace: Some("shop".into()), ..Node::default() };
-        let sans: Vec<&[u8]> = san.iter().map(|san| san.as_bytes()).collect();
-        let peer = if san.is_some() { Peer::Certificate { uri_sans: &sans } } else { Peer::Plaintext };
+        let sans: Vec<&[u8]> = certificate.iter().flatten().map(|san| san.as_bytes()).collect();
+        let peer = if certificate.is_some() { Peer::Certificate { uri_sans: &sans } } else { Peer::Plaintext };
         let http = HttpRequest {
             host: None,
             method: method.as_deref().map(str::as_bytes),
@@ -185,6 +193,9 @@ proptest! {
             (by, rule) => prop_assert!(false, "{:?} but {:?}", by, rule),
         }
         // What no ALLOW may ever let in.
+        if certificate.is_some() && sans.len() != 1 {
+            prop_assert_eq!(explanation.source.class, SourceClass::InvalidIdentity);
+        }
         if explanation.source.class == SourceClass::InvalidIdentity {
             prop_assert_eq!(decision.verdict, Verdict::Deny);
         }

@@ -201,6 +201,23 @@ fn quotes_hold_separators() {
 }
 
 #[test]
+fn what_is_escaped_in_quotes_stands_for_itself() {
+    let named = |uri: &str| format!("URI=\"{uri}\",{OWN}");
+    check(
+        "spiffe://foo.com/gw",
+        &[&named(r"spiffe://bar.com/\a")],
+        Ok("spiffe://bar.com/a"),
+    );
+    for other in [r"spiffe://bar.com/\\a", r#"spiffe://bar.com/\"a"#] {
+        check(
+            "spiffe://foo.com/gw",
+            &[&named(other)],
+            Err("is not a workload's SPIFFE ID"),
+        );
+    }
+}
+
+#[test]
 fn a_proxy_in_another_mode_is_found_out() {
     // FORWARD_ONLY: nothing of our own at the right.
     check(

@@ -27,6 +27,7 @@ fn a_source_needs_only_what_its_own_rules_ask_for() {
     );
     rules[7]["to"] = json!([{"ports": [80]}]);
     rules[8]["to"] = json!([{"namespaces": ["*"], "snis": ["a"]}]);
+    rules[9]["from"][0]["ipBlocks"] = json!(["10.0.0.0/8"]);
     let proxy = Proxy {
         namespace: Some("shop".into()),
         ..Proxy::default()
@@ -46,6 +47,13 @@ fn a_source_needs_only_what_its_own_rules_ask_for() {
     assert_eq!(
         needs("spiffe://bar.com/ns/n8/sa/a"),
         Needs { sni: true, ..none }
+    );
+    assert_eq!(
+        needs("spiffe://bar.com/ns/n9/sa/a"),
+        Needs {
+            source_ip: true,
+            ..none
+        }
     );
     assert_eq!(needs("spiffe://bar.com/elsewhere"), none);
 }

@@ -33,6 +33,7 @@ fn the_clean_form_is_decoded_once_merged_and_resolved() {
     forms("/.well-known/x", "/.well-known/x", "/.well-known/x");
     forms("/a%zz%4", "/a%zz%4", "/a%zz%4");
     forms("/a%3Fb", "/a%3Fb", "/a?b");
+    forms("a//b/./c", "a//b/./c", "a/b/c");
     forms("*", "*", "*");
     forms("", "", "");
 }
@@ -112,6 +113,8 @@ fn patterns_that_no_path_matches_are_refused() {
         ("/*/baz/{*}", Operator),
         ("/foo/{*}.txt", Operator),
         ("/foo/{name}", Operator),
+        ("/foo/{name", Operator),
+        ("/foo/name}", Operator),
         ("/foo{**}", Operator),
         ("/foo/{**}x", Operator),
         ("/{**}/foo/{*}", RestNotLast),
