@@ -268,3 +268,26 @@ fn same(one: &[u8], other: &[u8]) -> bool {
             .zip(other_words)
             .all(|(one, other)| u64::from_ne_bytes(*one) == u64::from_ne_bytes(*other))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::same;
+
+    #[test]
+    fn keys_are_the_same_only_if_every_byte_is() {
+        let whole: Vec<u8> = (0..40).collect();
+        for size in 0..whole.len() {
+            let one = &whole[..size];
+            assert!(same(one, one), "{size}");
+            for shorter in 0..size {
+                assert!(!same(one, &one[..shorter]), "{size}, {shorter}");
+                assert!(!same(&one[..shorter], one), "{shorter}, {size}");
+            }
+            for at in 0..size {
+                let mut other = one.to_vec();
+                other[at] ^= 1;
+                assert!(!same(one, &other), "{size}, byte {at}");
+            }
+        }
+    }
+}

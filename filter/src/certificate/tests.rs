@@ -1,4 +1,4 @@
-use super::uri_sans;
+use super::{pem::decode, uri_sans};
 use crate::mock_host::certificates::{element, extension, pem, with_extensions, with_uris};
 
 const SAN: &[u8] = &[0x55, 0x1d, 0x11];
@@ -46,6 +46,14 @@ fn what_is_no_certificate_has_no_answer() {
     check(&with_extensions(&[b"\x30\x80"]), None); // indefinite
     check(&with_extensions(&[b"\x30\x81\x00"]), None); // longer than needed
     check(&with_extensions(&[b"\x30\x84\x00\x00\x00\x00"]), None);
+    // Its contents are 128 bytes: in the shortest form of their length, as if of none, and in a longer form.
+    let san = extension(SAN, &element(0x30, &element(0x86, &[b'x'; 114])));
+    let contents = san.strip_prefix(b"\x30\x81\x80").unwrap();
+    check(&with_extensions(&[&san]), Some(&[&[b'x'; 114]]));
+    for length in [&b"\x80"[..], b"\x82\x00\x80"] {
+        let other = [b"\x30", length, contents].concat();
+        check(&with_extensions(&[&other]), None);
+    }
     check(&with_extensions(&[b"\x1f\x01\x00"]), None); // a tag of several bytes
     let whole = with_uris(&[b"spiffe://a/b"]);
     check(&[&whole[..], b"\0"].concat(), None);
@@ -85,16 +93,37 @@ fn what_is_no_pem_has_no_answer() {
         "MAA=".to_owned(),
         begin.to_owned(),
         format!("{begin}MAA={end}"),
-        format!("{begin}MA{end}"),
-        format!("{begin}M==={end}"),
-        format!("{begin}===={end}"),
-        format!("{begin}MA==MA=={end}"),
-        format!("{begin}MA*={end}"),
         format!("{begin}%"),
         format!("{begin}%0"),
         format!("{begin}%zz{end}"),
         format!("-----BEGIN PUBLIC KEY-----MAA={end}"),
     ] {
         assert_eq!(uri_sans(text.as_bytes()), None, "{text}");
+    }
+}
+
+#[test]
+fn base64_is_whole_and_ends_in_its_padding() {
+    let cases: &[(&str, Option<&[u8]>)] = &[
+        ("", Some(b"")),
+        ("MAA=", Some(b"\x30\0")),
+        ("MA==", Some(b"\x30")),
+        (" M\nAA\r\n= ", Some(b"\x30\0")),
+        ("AZaz09+/", Some(b"\x01\x96\xb3\xd3\xdf\xbf")),
+        ("M", None),
+        ("MA", None),
+        ("MA=", None),
+        ("M===", None),
+        ("====", None),
+        ("MA==MA==", None),
+        ("MA=A", None),
+        ("M=A=", None),
+        ("MAAA=", None),
+        ("MA*=", None),
+        ("MA-_", None),
+    ];
+    for (text, bytes) in cases {
+        let pem = format!("-----BEGIN CERTIFICATE-----{text}-----END CERTIFICATE-----");
+        assert_eq!(decode(pem.as_bytes()).as_deref(), *bytes, "{text:?}");
     }
 }

@@ -116,6 +116,17 @@ fn what_two_vms_write_first_at_once_is_bounded_together() {
 }
 
 #[test]
+fn nothing_new_is_told_apart_where_another_vm_is_quicker_every_time() {
+    const CAS_MISMATCH: i32 = 8;
+    let mut vm = vm(&renamed(0, "{}"));
+    host(|host| host.statuses.insert("proxy_set_shared_data", CAS_MISMATCH));
+    assert!(vm.configure(renamed(1, "{}").as_bytes()));
+    vm.request();
+    let audits = |rule: &str| count_of(&format!("rule=.={rule};.;crossmesh_audit_matches_total"));
+    assert_eq!((audits("seen-1"), audits("other")), (0, 1));
+}
+
+#[test]
 fn shared_data_that_somebody_else_wrote_cannot_take_the_memory() {
     let mut vm = vm(&renamed(0, "{}"));
     let audits = |rule: &str| count_of(&format!("rule=.={rule};.;crossmesh_audit_matches_total"));

@@ -180,10 +180,16 @@ fn all_counters_are_there_from_the_start_and_only_once() {
     assert!(names.contains(&flaws("severalUriSans")));
     assert_eq!(names.len(), 19);
 
+    let shared = calls("proxy_set_shared_data");
     for _ in 0..3 {
         assert!(vm.configure(policy(audit).as_bytes()));
     }
     assert_eq!(calls("proxy_define_metric"), 19);
+    assert_eq!(
+        calls("proxy_set_shared_data"),
+        shared,
+        "what is known is not written again"
+    );
 }
 
 #[test]

@@ -155,6 +155,13 @@ fn a_dry_run_closes_nothing() {
     assert_eq!(vm.downstream(connection, 10), Action::Continue);
     assert_eq!(decision().as_deref(), Some("DENY default:peerMesh"));
     assert_eq!(state("crossmesh_enforced").as_deref(), Some("false"));
+    let logs = host(|host| host.logs.clone());
+    let said = "connection would be refused, but the policy is a dry run";
+    assert!(
+        logs.iter()
+            .any(|(level, line)| *level == 2 && line.contains(said)),
+        "{logs:?}"
+    );
     host(|host| host.statuses.insert("proxy_get_property", 10));
     let (connection, _) = vm.accept();
     assert_eq!(vm.downstream(connection, 10), Action::Continue);

@@ -130,6 +130,12 @@ fn a_lost_record_changes_no_verdict() {
             peer(None);
             assert_eq!(vm.request(), Action::Pause, "{function}");
             assert_eq!(reply().map(|reply| reply.status), Some(403), "{function}");
+            let logs = host(|host| host.logs.clone());
+            assert!(
+                logs.iter()
+                    .any(|(level, line)| *level == 3 && line.contains(function)),
+                "{logs:?}"
+            );
         });
     }
 }
@@ -231,4 +237,11 @@ fn contexts_that_never_begin_are_forgotten_and_refused() {
     );
     assert_eq!(vm.request_headers(requests[5]), Action::Continue);
     assert_eq!(vm.request_headers(requests[1029]), Action::Continue);
+    // Nor is one remembered that is gone before it began.
+    let newest = vm.open();
+    for gone in [requests[6], newest] {
+        vm.close(gone);
+        assert_eq!(vm.request_headers(gone), Action::Pause);
+    }
+    assert_eq!(crate::contexts::waiting(), 1022);
 }

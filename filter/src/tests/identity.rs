@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use crossmesh_policy::{Node, Program, SourceClass};
+use crossmesh_policy::{HttpRequest, Node, Peer, Policy, Program, SourceClass};
 
 use crate::host::Action;
-use crate::identities::Identities;
+use crate::identities::{Identities, Identity};
 
 use super::*;
 
@@ -165,10 +165,14 @@ fn the_peer_of_a_tunnel_is_whose_connection_it_is() {
     }
 }
 
+fn compiled(policy: &str) -> Policy {
+    let program = Program::compile(&crossmesh_policy::parse(policy.as_bytes()).unwrap());
+    program.unwrap().bind(&Node::default()).unwrap()
+}
+
 #[test]
 fn who_has_no_certificate_is_identified_once() {
-    let program = Program::compile(&crossmesh_policy::parse(policy("").as_bytes()).unwrap());
-    let policy = program.unwrap().bind(&Node::default()).unwrap();
+    let policy = compiled(&policy(""));
     let identities = Identities::new();
     let plaintext = identities.plaintext(&policy);
     assert!(Rc::ptr_eq(&plaintext, &identities.plaintext(&policy)));
@@ -248,5 +252,34 @@ fn callers_behind_a_forwarder_are_told_apart() {
         });
         vm.request();
         assert_eq!(decision().as_deref(), Some(*expected), "{lines:?}");
+    }
+}
+
+#[test]
+fn what_a_forwarder_says_is_kept_up_to_a_bound_and_believed_beyond_it() {
+    let forwarders = r#", "forwarders": [{"principal": "foo.com/ns/web/sa/frontend"}]"#;
+    let policy = compiled(&policy(forwarders));
+    let identities = Identities::new();
+    let forwarder = Peer::Certificate {
+        uri_sans: &[FRONTEND.as_bytes()],
+    };
+    let direct = Rc::new(Identity::of_peer(&policy, &forwarder));
+    let said = format!("URI={BATCH},URI={FRONTEND}");
+    // Forwarder and line, each after its size.
+    let around = 2 * size_of::<usize>() + FRONTEND.len() + said.len();
+    for (size, kept) in [(2048, true), (2049, false)] {
+        let line = "x".repeat(size - around - 1) + "," + &said;
+        let http = HttpRequest {
+            headers: &[(b"x-forwarded-client-cert", line.as_bytes())],
+            ..HttpRequest::default()
+        };
+        let caller = || {
+            let direct = Rc::clone(&direct);
+            identities.behind_forwarder(&policy, direct, &http).unwrap()
+        };
+        let (first, again) = (caller(), caller());
+        assert_eq!(first.source.principal(), Some(BATCH), "{size}");
+        assert_eq!(again.source.principal(), Some(BATCH), "{size}");
+        assert_eq!(Rc::ptr_eq(&first, &again), kept, "{size}");
     }
 }

@@ -190,6 +190,31 @@ fn a_grpc_client_gets_a_message_without_a_line_end() {
     let reply = reply().unwrap();
     assert_eq!(reply.body, "access denied by mesh policy");
     assert_eq!(reply.grpc_status, -1, "Envoy maps 403 by itself");
+    // Only that header says so.
+    host(|host| {
+        host.headers.pop();
+        host.headers.extend(headers(&[
+            ("content-type", "text/html"),
+            ("x-type", "application/grpc"),
+        ]));
+    });
+    vm.request();
+    let reply = super::reply().unwrap();
+    assert_eq!(reply.body, "access denied by mesh policy\n");
+}
+
+#[test]
+fn a_request_is_remembered_only_for_what_is_told_at_its_end() {
+    for (telemetry, remembered) in [("", 0), (r#", "telemetry": {"bytes": true}"#, 1)] {
+        apart(|| {
+            let mut vm = vm(&policy(&format!("{READERS}{telemetry}")));
+            let stream = vm.open();
+            assert_eq!(vm.request_headers(stream), Action::Continue);
+            assert_eq!(crate::http::remembered(), remembered, "{telemetry}");
+            vm.close(stream);
+            assert_eq!(crate::http::remembered(), 0, "{telemetry}");
+        });
+    }
 }
 
 #[test]
@@ -281,10 +306,12 @@ fn nor_does_a_trailer() {
 #[test]
 fn a_refusal_is_one_line_that_the_client_cannot_forge() {
     let mut vm = vm(&policy(""));
+    // As long as is shown.
+    let method = "M".repeat(256);
     host(|host| {
         host.headers = vec![
             (b":authority".to_vec(), b"a\"b\xff".to_vec()),
-            (b":method".to_vec(), b"GET".to_vec()),
+            (b":method".to_vec(), method.clone().into()),
             (
                 b":path".to_vec(),
                 [&b"/\nverdict=ALLOW"[..], &[b'x'; 300]].concat(),
@@ -300,7 +327,7 @@ fn a_refusal_is_one_line_that_the_client_cannot_forge() {
         "refused: verdict=DENY decided_by=default:peerMesh source_class=peerMesh",
         "source_mesh=east destination_mesh=west",
         "principal=spiffe://foo.com/ns/web/sa/frontend",
-        r#"method="GET" host="a\"b\xff" path="/\nverdict=ALLOWxxx"#,
+        &format!(r#"method="{method}" host="a\"b\xff" path="/\nverdict=ALLOWxxx"#),
         "(+59 bytes)",
     ] {
         assert!(line.contains(part), "{part} in {line}");

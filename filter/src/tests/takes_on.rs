@@ -72,6 +72,31 @@ fn a_dry_run_cuts_off_nobody() {
 }
 
 #[test]
+fn what_a_dry_run_let_in_is_judged_when_the_dry_run_ends() {
+    let mut vm = vm(&policy(&format!(r#"{FRONTEND_ONLY}, "mode": "DRY_RUN""#)));
+    let frontend = another(&mut vm, FRONTEND);
+    let batch = another(&mut vm, BATCH);
+    assert_eq!(closed(), [0; 0]);
+    assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
+    assert!(tick(&mut vm, 1));
+    assert_eq!(closed(), [batch]);
+    assert_eq!(vm.downstream(batch, 10), Action::Pause);
+    assert_eq!(vm.downstream(frontend, 10), Action::Continue);
+}
+
+#[test]
+fn what_has_said_nothing_yet_is_judged_by_the_policy_that_it_took_on() {
+    let mut vm = vm(&all());
+    peer(Some(BATCH.as_bytes()));
+    let (batch, _) = vm.accept();
+    assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
+    assert!(tick(&mut vm, 1));
+    assert_eq!(closed(), [0; 0]);
+    assert_eq!(vm.downstream(batch, 10), Action::Pause);
+    assert_eq!(closed(), [batch]);
+}
+
+#[test]
 fn what_cannot_be_judged_again_is_cut_off() {
     let (mut vm, frontend, batch) = two_open();
     assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
