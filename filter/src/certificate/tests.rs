@@ -55,6 +55,11 @@ fn what_is_no_certificate_has_no_answer() {
         check(&with_extensions(&[&other]), None);
     }
     check(&with_extensions(&[b"\x1f\x01\x00"]), None); // a tag of several bytes
+    let name = element(0x9f, b"\0"); // one, where any tag may stand
+    check(
+        &with_extensions(&[&extension(SAN, &element(0x30, &name))]),
+        None,
+    );
     let whole = with_uris(&[b"spiffe://a/b"]);
     check(&[&whole[..], b"\0"].concat(), None);
     for size in 0..whole.len() {
