@@ -17,6 +17,8 @@ pub(super) struct Context {
     pub(super) families: Option<Families>,
     pub(super) peers: Vec<Peer>,
     pub(super) cluster_local: ClusterLocal,
+    /// What is cluster-local whatever anybody says.
+    pub(super) always_local: ClusterLocal,
     /// The addresses that pods and services have here: what the configuration says, and what the cluster does.
     pub(super) local_ranges: Vec<AddressRange>,
 }
@@ -120,11 +122,13 @@ impl Context {
                     gateways,
                 }
             });
+        let always_local = ClusterLocal::always(&settings.istio_namespace);
         Self {
             local: local.filter(|_| catalog.is_some()),
             families: settings.families.or_else(|| catalog.map(families_of)),
             peers: peers.collect(),
-            cluster_local: cluster_local(settings, catalog),
+            cluster_local: cluster_local(always_local.clone(), settings, catalog),
+            always_local,
             local_ranges: local_ranges(settings, catalog),
         }
     }
@@ -136,8 +140,12 @@ fn local_ranges(settings: &Settings, catalog: Option<&Catalog>) -> Vec<AddressRa
 }
 
 /// What is always so, then the mesh configuration, then our own.
-fn cluster_local(settings: &Settings, catalog: Option<&Catalog>) -> ClusterLocal {
-    let mut all = ClusterLocal::always(&settings.istio_namespace);
+fn cluster_local(
+    always: ClusterLocal,
+    settings: &Settings,
+    catalog: Option<&Catalog>,
+) -> ClusterLocal {
+    let mut all = always;
     all.incomplete = catalog.is_some_and(|catalog| catalog.mesh_unread);
     for (host, local) in catalog.iter().flat_map(|of| &*of.cluster_local_hosts) {
         // Hosts of other domains are none of ours.

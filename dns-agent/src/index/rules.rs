@@ -14,8 +14,6 @@ use crate::catalog::{Class, Kind, Namespace, Port, Protocol, Service};
 pub(super) struct Rules<'b> {
     pub(super) settings: &'b Settings,
     pub(super) context: &'b Context,
-    /// What is cluster-local whatever anybody says.
-    pub(super) always_local: ClusterLocal,
 }
 
 /// Why a peer's service does not count for its name.
@@ -41,11 +39,7 @@ pub enum LeftOut {
 
 impl<'b> Rules<'b> {
     pub(super) fn new(settings: &'b Settings, context: &'b Context) -> Self {
-        Self {
-            settings,
-            context,
-            always_local: ClusterLocal::always(&settings.istio_namespace),
-        }
+        Self { settings, context }
     }
 
     /// What the local cluster has of a namespace.
@@ -195,7 +189,7 @@ impl<'b> Rules<'b> {
         if peer.domain != Some(domain) {
             return Some(LeftOut::OtherDomain);
         }
-        left_out_by(&self.always_local, peer, service, reached)
+        left_out_by(&self.context.always_local, peer, service, reached)
     }
 
     /// The peers whose services have a name below such a domain.
@@ -229,7 +223,7 @@ impl<'b> Rules<'b> {
         } else if peer.local {
             (service.kind == Kind::ExternalName).then_some(LeftOut::ExternalName)
         } else {
-            left_out_by(&self.always_local, peer, service, reached)
+            left_out_by(&self.context.always_local, peer, service, reached)
         }
     }
 

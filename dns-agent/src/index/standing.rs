@@ -3,8 +3,8 @@
 use std::str::from_utf8;
 
 use super::{
-    ClusterLocal, Entry, Index, Inputs, LeftOut, Part, RemoteAnswer, below::Below,
-    build::inputs_of, context::Peer, doubts::Doubts, rules::Rules,
+    Entry, Index, Inputs, LeftOut, Part, RemoteAnswer, below::Below, build::inputs_of,
+    context::Peer, doubts::Doubts, rules::Rules,
 };
 use crate::{
     catalog::{Cluster, Import, Service, SyncState},
@@ -184,8 +184,7 @@ impl Index {
     /// in its cluster is there when it is exported.
     fn is_in_doubt_in_set_if_here(&self, below: &Below<'_>) -> bool {
         is_in_doubt_if_here(&self.set_doubts, below, |namespace, name| {
-            let always = ClusterLocal::always(&self.settings.istio_namespace);
-            always.contains(namespace, name)
+            self.context.always_local.contains(namespace, name)
         })
     }
 
