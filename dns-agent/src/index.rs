@@ -147,6 +147,8 @@ pub struct Discovery {
     pub name: Arc<str>,
     /// Whether peers may still come of which nothing is known.
     pub pending: bool,
+    /// Those of which the configuration says something, should they come.
+    pub expected: Arc<[Cluster]>,
     /// What is wrong.
     pub problem: Option<String>,
 }

@@ -1,16 +1,16 @@
 //! Which names cannot be denied yet, because a catalog that may have them was never read.
 
-use std::{collections::HashSet, str::from_utf8};
+use std::collections::HashSet;
 
-use super::{Known, RemotePolicy};
+use super::{Discovery, Known, RemotePolicy};
 use crate::catalog::{Catalog, Cluster, Import, SyncState};
 
 /// A peer is needed only for namespaces that exist here or that its import names: with a resolver's search list every
 /// outside name is first asked with our domain behind it, and a failure there would be an outage of everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Doubts {
-    /// Neither the local cluster nor a peer that may have any namespace was ever read: which namespaces exist here, and so
-    /// those for which the peer is needed, only the cluster's own DNS can say.
+    /// A peer that may have any namespace was never read, and the local cluster neither, or as it was once: which namespaces
+    /// exist here, and so those for which the peer is needed, only the cluster's own DNS can say.
     pub(super) here: bool,
     /// A peer that may have any namespace was never read. Of those that do not exist here it is not needed, but they are
     /// not denied by us meanwhile.
@@ -31,6 +31,8 @@ impl Doubts {
             elsewhere: known.discoveries.iter().any(|discovery| discovery.pending),
             ..Self::default()
         };
+        let mut clusters = known.clusters.iter();
+        let current = clusters.any(|cluster| cluster.local && cluster.state == SyncState::Synced);
         let allowed = |namespace: &str| {
             if local.is_none() {
                 return true;
@@ -38,10 +40,8 @@ impl Doubts {
             let here = local.and_then(|catalog| catalog.namespaces.get(namespace));
             policy.reaches(here.map(|namespace| &**namespace))
         };
-        let clusters = known.clusters.iter().filter(|cluster| counts(cluster));
-        for cluster in
-            clusters.filter(|cluster| !cluster.local && cluster.state == SyncState::Pending)
-        {
+        let unread = unread(&known.clusters, &known.discoveries);
+        for cluster in unread.filter(|cluster| counts(cluster)) {
             doubts.elsewhere |= cluster.import.reaches_every_namespace();
             if let Import::Only {
                 namespaces,
@@ -55,7 +55,7 @@ impl Doubts {
                 doubts.services.extend(services.cloned());
             }
         }
-        doubts.here = local.is_none() && doubts.elsewhere;
+        doubts.here = !current && doubts.elsewhere;
         if doubts.elsewhere {
             let here = local.iter().flat_map(|catalog| &catalog.namespaces);
             let here = here.filter(|(_, namespace)| policy.reaches(Some(namespace)));
@@ -67,25 +67,28 @@ impl Doubts {
     }
 
     /// Whether a namespace may still turn out to have a service.
-    pub(super) fn reach(&self, namespace: &[u8]) -> bool {
-        from_utf8(namespace).is_ok_and(|namespace| {
-            self.namespaces.contains(namespace)
-                || self.services.iter().any(|(of, _)| of == namespace)
-        })
+    pub(super) fn reach(&self, namespace: &str) -> bool {
+        self.namespaces.contains(namespace) || self.services.iter().any(|(of, _)| of == namespace)
     }
 
     /// Whether a service may still turn out to exist.
-    pub(super) fn contain(&self, namespace: &[u8], service: &[u8]) -> bool {
-        if self.namespaces.is_empty() && self.services.is_empty() {
-            return false;
-        }
-        let (Ok(namespace), Ok(service)) = (from_utf8(namespace), from_utf8(service)) else {
-            // Not the name of any service.
-            return false;
-        };
+    pub(super) fn contain(&self, namespace: &str, name: &str) -> bool {
         self.namespaces.contains(namespace)
-            || self
-                .services
-                .contains(&(namespace.to_owned(), service.to_owned()))
+            || !self.services.is_empty()
+                && self
+                    .services
+                    .contains(&(namespace.to_owned(), name.to_owned()))
     }
+}
+
+/// The peers that were never read, also those that may still be discovered.
+pub(super) fn unread<'k>(
+    clusters: &'k [Cluster],
+    discoveries: &'k [Discovery],
+) -> impl Iterator<Item = &'k Cluster> {
+    let pending = discoveries.iter().filter(|discovery| discovery.pending);
+    let expected = pending.flat_map(|discovery| &*discovery.expected);
+    let peers = clusters.iter().filter(|cluster| !cluster.local);
+    let unread = |cluster: &&Cluster| cluster.state == SyncState::Pending;
+    peers.chain(expected).filter(unread)
 }

@@ -4,7 +4,7 @@ use std::str::from_utf8;
 
 use super::{
     Entry, Index, Inputs, LeftOut, Part, RemoteAnswer, below::Below, build::inputs_of,
-    context::Peer, doubts::Doubts, rules::Rules,
+    context::Peer, doubts::unread, rules::Rules,
 };
 use crate::{
     catalog::{Cluster, Import, Service, SyncState},
@@ -109,9 +109,12 @@ impl Index {
                 Standing::Elsewhere
             };
         }
-        let stays =
-            |namespace: &str, name: &str| self.context.cluster_local.contains(namespace, name);
-        if possible && is_in_doubt_if_here(&self.doubts, below, stays) {
+        if possible
+            && self.doubts.here
+            && !self.is_known_here(namespace)
+            && below.is_of_service()
+            && service_of(below).is_some_and(|(namespace, name)| self.may_come(namespace, name))
+        {
             return Standing::InDoubtIfHere;
         }
         match here {
@@ -124,31 +127,39 @@ impl Index {
     }
 
     fn standing_in_set(&self, name: &[u8]) -> Standing {
-        let below = Below::read(name, &self.set_domain);
-        let part = below.and_then(|below| {
-            let namespace = self.namespaces.get(below.namespace?)?;
-            namespace.set.get(below.service?)
-        });
-        let in_doubt = below.is_some_and(|below| {
-            let service = below.service.zip(below.namespace);
-            service.is_some_and(|(service, namespace)| {
-                self.set_doubts.contain(namespace, service)
-                    || self.is_held_back(namespace, service, |rules, peer, service| {
-                        rules.left_out_of_set(peer, service, true)
-                    })
-            })
-        });
-        match part {
-            Some(part) if part.is_upstream() => Standing::Elsewhere,
-            None if in_doubt && below.is_some_and(|below| below.is_of_service()) => {
-                Standing::InDoubt
-            }
-            None if below.is_some_and(|below| self.is_in_doubt_in_set_if_here(&below)) => {
-                Standing::InDoubtIfHere
-            }
-            None if in_doubt || self.context.local.is_none() => Standing::Elsewhere,
-            _ if below.is_some_and(|below| below.zonal) => Standing::Elsewhere,
-            _ => Standing::Unclaimed,
+        let otherwise = match self.context.local {
+            None => Standing::Elsewhere,
+            Some(_) => Standing::Unclaimed,
+        };
+        let Some(below) = Below::read(name, &self.set_domain) else {
+            return otherwise;
+        };
+        let here = below
+            .namespace
+            .and_then(|namespace| self.namespaces.get(namespace));
+        let part = below.service.and_then(|service| here?.set.get(service));
+        if below.zonal || part.is_some_and(|part| part.is_upstream()) {
+            return Standing::Elsewhere;
+        }
+        let Some((namespace, name)) = service_of(&below) else {
+            return otherwise;
+        };
+        let in_doubt = self.set_doubts.contain(namespace, name)
+            || self.is_held_back(namespace, name, |rules, peer, service| {
+                rules.left_out_of_set(peer, service, true)
+            });
+        let if_here = self.set_doubts.here && !self.is_known_here(namespace.as_bytes());
+        let of_service = below.is_of_service();
+        // What the local cluster gives or says is all that the service itself is; each peer's part has a name below it.
+        let decided = of_service && part.is_some_and(|part| self.is_decided_here(part));
+        if decided || !(in_doubt || if_here) || !self.may_come_in_set(namespace, name) {
+            return otherwise;
+        }
+        match (of_service, in_doubt) {
+            (true, true) => Standing::InDoubt,
+            (true, false) => Standing::InDoubtIfHere,
+            (false, true) => Standing::Elsewhere,
+            (false, false) => otherwise,
         }
     }
 
@@ -157,35 +168,63 @@ impl Index {
         let Some(namespace) = below.namespace else {
             return false;
         };
-        let Some(service) = below.service else {
-            return self.doubts.reach(namespace);
-        };
-        let may_come = self.doubts.contain(namespace, service)
-            || (!self.was_local(namespace, service)
-                // Whether its namespace has the label that it may need nobody knows either.
-                && self.is_held_back(namespace, service, |rules, peer, service| {
-                    rules.left_out(peer, service, true)
-                }))
-            || self.is_withheld(namespace, service);
-        may_come && !self.stays(below)
+        if below.service.is_none() {
+            return from_utf8(namespace).is_ok_and(|namespace| self.doubts.reach(namespace));
+        }
+        service_of(below).is_some_and(|(namespace, name)| {
+            let in_doubt = || {
+                self.doubts.contain(namespace, name)
+                    // Whether its namespace has the label that it may need nobody knows either.
+                    || self.is_held_back(namespace, name, |rules, peer, service| {
+                        rules.left_out(peer, service, true)
+                    })
+                    || self.is_withheld(namespace, name)
+            };
+            in_doubt() && self.may_come(namespace, name)
+        })
+    }
+
+    /// Whether it changes anything if a peer turns out to have a service: not if it stays in its cluster, and not if no
+    /// address of a peer's is given for it.
+    fn may_come(&self, namespace: &str, name: &str) -> bool {
+        self.gives_addresses(namespace, name)
+            && !self.context.cluster_local.contains(namespace, name)
+            && !self.was_local(namespace, name)
+    }
+
+    /// The same of the cluster set and of peers' own domains. What the configuration keeps in its cluster is there.
+    fn may_come_in_set(&self, namespace: &str, name: &str) -> bool {
+        self.gives_addresses(namespace, name)
+            && !self.context.always_local.contains(namespace, name)
+    }
+
+    fn gives_addresses(&self, namespace: &str, name: &str) -> bool {
+        let (answer, _) = self.settings.remote.answer(namespace, name);
+        !matches!(answer, RemoteAnswer::NoData | RemoteAnswer::Upstream)
+    }
+
+    /// Whether the local cluster is known to have a namespace, or was when it was read.
+    fn is_known_here(&self, namespace: &[u8]) -> bool {
+        let inputs = self.namespaces.get(namespace).map(|of| &of.inputs);
+        let here = inputs.and_then(|of| of.get(self.context.local?)?.as_ref());
+        here.is_some()
+    }
+
+    /// Whether the local cluster alone says what a name of the cluster set is.
+    fn is_decided_here(&self, part: &Part) -> bool {
+        let import = part.import.as_ref();
+        let mut exporters = part.inputs.iter().map(|(at, _)| *at);
+        import.is_some_and(|import| import.imported.says_something())
+            || exporters.any(|at| Some(at) == self.context.local)
     }
 
     /// Whether a peer has the service, and is not given for it only because the mesh configuration was not read yet.
-    fn is_withheld(&self, namespace: &[u8], service: &[u8]) -> bool {
+    fn is_withheld(&self, namespace: &str, name: &str) -> bool {
         self.context.cluster_local.incomplete
-            && self.would_come(namespace, service, |rules, inputs, peer, service| {
+            && self.would_come(namespace, name, |rules, inputs, peer, service| {
                 let reached = rules.reach(inputs);
                 rules.left_out(peer, service, reached) == Some(LeftOut::MeshUnread)
             })
-            && !self.was_local(namespace, service)
-    }
-
-    /// Whether a name of the cluster set may still turn out to exist if its namespace exists here. What the configuration keeps
-    /// in its cluster is there when it is exported.
-    fn is_in_doubt_in_set_if_here(&self, below: &Below<'_>) -> bool {
-        is_in_doubt_if_here(&self.set_doubts, below, |namespace, name| {
-            self.context.always_local.contains(namespace, name)
-        })
     }
 
     /// Whether a name in the domain of peers that have their own may still turn out to exist: in one that was never read or not
@@ -196,47 +235,49 @@ impl Index {
         let Some((at, below)) = found.filter(|(_, below)| below.is_of_service()) else {
             return false;
         };
-        let Some((namespace, service)) = below.namespace.zip(below.service) else {
+        let Some((namespace, name)) = service_of(&below) else {
             return false;
         };
-        let mut peers = self.clusters.iter().zip(&self.context.peers);
-        self.discoveries.iter().any(|discovery| discovery.pending)
-            || peers.any(|(cluster, peer)| {
-                peer.domain == Some(at) && cluster.state == SyncState::Pending
-            })
-            || self.is_held_back(namespace, service, |rules, peer, service| {
+        if !self.may_come_in_set(namespace, name) {
+            return false;
+        }
+        let domain = self.settings.other_domains.get(at);
+        let mut peers = unread(&self.clusters, &self.discoveries);
+        let has =
+            |peer: &Cluster| peer.domain.as_ref() == domain && peer.import.allows(namespace, name);
+        peers.any(has) && self.reaches(namespace)
+            || self.is_held_back(namespace, name, |rules, peer, service| {
                 rules.left_out_of_domain(at, peer, service, true)
             })
+    }
+
+    /// Whether a namespace may be answered from peers, as far as anybody knows.
+    fn reaches(&self, namespace: &str) -> bool {
+        let rules = Rules::new(&self.settings, &self.context);
+        self.context.local.is_none() || rules.reach(&inputs_of(&self.clusters, namespace))
     }
 
     /// Whether a peer gives a service, which is not answered while the local cluster is not known: nobody can say yet that it
     /// exists only there. `left_out` says which never count.
     fn is_held_back(
         &self,
-        namespace: &[u8],
-        service: &[u8],
+        namespace: &str,
+        name: &str,
         left_out: impl Fn(&Rules<'_>, &Peer, &Service) -> Option<LeftOut>,
     ) -> bool {
         self.context.local.is_none()
-            && self.would_come(namespace, service, |rules, _, peer, service| {
+            && self.would_come(namespace, name, |rules, _, peer, service| {
                 left_out(rules, peer, service).is_none()
             })
     }
 
-    /// Whether a peer has a service that counts, and the policy gives anything for it.
+    /// Whether a peer has a service that counts.
     fn would_come(
         &self,
-        namespace: &[u8],
-        service: &[u8],
+        namespace: &str,
+        name: &str,
         counts: impl Fn(&Rules<'_>, &Inputs, &Peer, &Service) -> bool,
     ) -> bool {
-        let Some((namespace, name)) = texts(namespace, service) else {
-            return false;
-        };
-        let (answer, _) = self.settings.remote.answer(namespace, name);
-        if matches!(answer, RemoteAnswer::NoData | RemoteAnswer::Upstream) {
-            return false;
-        }
         let rules = Rules::new(&self.settings, &self.context);
         let inputs = inputs_of(&self.clusters, namespace);
         let counts = |peer: &Peer, service: &Service| counts(&rules, &inputs, peer, service);
@@ -244,18 +285,9 @@ impl Index {
     }
 
     /// Whether a service was local once and may never become remote.
-    fn was_local(&self, namespace: &[u8], service: &[u8]) -> bool {
-        texts(namespace, service).is_some_and(|(namespace, name)| {
-            let failover = self.settings.remote.failover(namespace, name).0;
-            !failover && self.once_local.contains(&(namespace.into(), name.into()))
-        })
-    }
-
-    /// Whether it is a name of a service that never comes from a peer.
-    fn stays(&self, below: &Below<'_>) -> bool {
-        let labels = below.namespace.zip(below.service);
-        let names = labels.and_then(|(namespace, service)| texts(namespace, service));
-        names.is_some_and(|(namespace, name)| self.context.cluster_local.contains(namespace, name))
+    fn was_local(&self, namespace: &str, name: &str) -> bool {
+        let failover = self.settings.remote.failover(namespace, name).0;
+        !failover && self.once_local.contains(&(namespace.into(), name.into()))
     }
 
     /// Whether a peer is said to have a namespace, or has it, so that its names may come.
@@ -303,22 +335,9 @@ impl Index {
     }
 }
 
-/// Whether a name of a service may still turn out to exist in a peer that may have any, if its namespace exists here, so that it
-/// is among these doubts. `stays` says which services never come from a peer.
-fn is_in_doubt_if_here(
-    doubts: &Doubts,
-    below: &Below<'_>,
-    stays: impl Fn(&str, &str) -> bool,
-) -> bool {
-    let names = label(below.namespace).zip(label(below.service));
-    doubts.here
-        && below.is_of_service()
-        && names.is_some_and(|(namespace, name)| !stays(namespace, name))
-}
-
-/// The names of a namespace and of a service in it.
-fn texts<'l>(namespace: &'l [u8], service: &'l [u8]) -> Option<(&'l str, &'l str)> {
-    from_utf8(namespace).ok().zip(from_utf8(service).ok())
+/// The namespace and the name of the service that a name is of, or is below; `None`: no service has such a name.
+fn service_of<'n>(below: &Below<'n>) -> Option<(&'n str, &'n str)> {
+    label(below.namespace).zip(label(below.service))
 }
 
 /// A label that a service or a namespace can have.

@@ -54,6 +54,7 @@ struct Discovering {
     problem: Option<String>,
     /// Whether clusters may still come of which nothing is known.
     pending: bool,
+    expected: Arc<[Cluster]>,
     waited: Waited,
 }
 
@@ -116,8 +117,8 @@ impl Board {
         }
     }
 
-    /// Announces that clusters will be discovered.
-    pub(super) fn discoverer(self: &Arc<Self>, name: &str) -> Discoverer {
+    /// Announces that clusters will be discovered; `expected` are those of which something is said before.
+    pub(super) fn discoverer(self: &Arc<Self>, name: &str, expected: Arc<[Cluster]>) -> Discoverer {
         let mut waited = self.wait();
         waited.guard = Some(self.readiness.guard(name));
         let mut state = self.lock();
@@ -126,6 +127,7 @@ impl Board {
             name: name.into(),
             problem: None,
             pending: true,
+            expected,
             waited,
         };
         state.discoveries.insert(place, discovering);
@@ -224,6 +226,7 @@ impl Board {
             known.discoveries.push(Discovery {
                 name: Arc::clone(&discovering.name),
                 pending: discovering.pending,
+                expected: Arc::clone(&discovering.expected),
                 problem: discovering.problem.clone(),
             });
         }

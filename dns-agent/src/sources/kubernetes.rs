@@ -98,7 +98,8 @@ impl Kubernetes {
             return;
         };
         let name = format!("remote secrets {}", secrets.namespace);
-        let discoverer = self.board.discoverer(&name);
+        let expected = secrets.clusters.iter().map(Entry::cluster);
+        let discoverer = self.board.discoverer(&name, expected.collect());
         for (cluster, restored) in kept {
             let seat = self.board.seat(self.config.discovered(&cluster).cluster());
             seat.restored(restored.catalog, restored.read_at);

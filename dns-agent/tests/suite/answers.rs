@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::SystemTime};
 use crossmesh_dns_agent::{
     answer::{Answer, Doubt, Question, Servers, answer},
     catalog::{Cluster, SyncState},
-    config::Config,
+    config::{Config, Entry},
     encode::encode,
     gateway::{Lifetimes, Seen},
     index::{Discovery, Index, Known},
@@ -252,6 +252,12 @@ pub(crate) fn index(world: &World) -> Index {
             .map(|_| Discovery {
                 name: "remote secrets".into(),
                 pending: true,
+                expected: config
+                    .remote_secrets
+                    .iter()
+                    .flat_map(|secrets| &secrets.clusters)
+                    .map(Entry::cluster)
+                    .collect(),
                 problem: None,
             })
             .collect(),
