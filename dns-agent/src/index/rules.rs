@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{
     ClusterLocal, Context, Families, Inputs, RemoteAnswer, Settings,
     context::Peer,
-    remote::{Asked, Remote, find},
+    remote::{Asked, Found, Give, Remote, find},
 };
 use crate::catalog::{Class, Kind, Namespace, Port, Protocol, Service};
 
@@ -69,10 +69,12 @@ impl<'b> Rules<'b> {
         let reached = self.reach(inputs);
         let counts =
             |peer: &Peer, service: &Service| self.left_out(peer, service, reached).is_none();
-        let peers: Vec<_> = self.peers_with(name, inputs, counts).collect();
+        let mut peers: Vec<_> = self.peers_with(name, inputs, counts).collect();
         let Some(here) = here else {
             return peers;
         };
+        // Of a peer that is read from a file that is known.
+        peers.retain(|(_, service)| !service.is_empty);
         let stand_ins = self.stand_ins(here, peers);
         if have_its_ports(here, &stand_ins) && self.give_an_address(&stand_ins) {
             stand_ins
@@ -106,12 +108,17 @@ impl<'b> Rules<'b> {
     ) -> Vec<(usize, &'i Arc<Service>)> {
         let services = peers.iter().map(|(_, service)| &***service);
         let class = Class::of(services.chain([here]));
-        let answer = self.settings.remote.answer(&here.namespace, &here.name).0;
-        if answer == RemoteAnswer::Auto && class != Class::Http {
-            peers.retain(|(at, service)| {
-                let peer = self.context.peers.get(*at);
-                peer.is_some_and(|peer| peer.part(service).has_near())
-            });
+        let asked = self.asked(&here.namespace, &here.name);
+        let gives_own = |(at, service): &(usize, &'i Arc<Service>)| {
+            let peer = self.context.peers.get(*at);
+            let part = peer.map(|peer| peer.part(service));
+            part.is_some_and(|part| {
+                let (give, _) = Found::default().add(&part, class, &asked);
+                part.has_near() && give == Give::Own
+            })
+        };
+        if asked.answer == RemoteAnswer::Auto && class != Class::Http {
+            peers.retain(gives_own);
         }
         peers
     }
