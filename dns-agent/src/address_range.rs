@@ -53,8 +53,13 @@ impl AddressRange {
         }
     }
 
-    /// Whether an address is in the range.
+    /// Whether an address is in the range. An IPv4 address that is written as IPv6 (`::ffff:10.0.0.1`) is where it leads to
+    /// (RFC 4038 §4.2).
     pub fn contains(&self, address: IpAddr) -> bool {
+        self.has(address) || self.has(address.to_canonical())
+    }
+
+    fn has(&self, address: IpAddr) -> bool {
         let (own, width) = bits(self.first);
         let (other, other_width) = bits(address);
         width == other_width && (own ^ other) & mask(self.length, width) == 0
@@ -106,6 +111,10 @@ mod tests {
         check("fd00::/8", "fe00::1", false);
         check("::/0", "fe00::1", true);
         check("::1/128", "::1", true);
+        check("10.0.0.0/8", "::ffff:10.1.2.3", true);
+        check("10.0.0.0/8", "::ffff:11.1.2.3", false);
+        check("10.0.0.0/8", "::10.1.2.3", false);
+        check("::ffff:0:0/96", "::ffff:10.1.2.3", true);
     }
 
     #[test]
