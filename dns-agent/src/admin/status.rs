@@ -79,6 +79,15 @@ pub(super) fn status(admin: &Admin) -> proto::Status {
         told_ranges: ranges(index.local_ranges().1),
         has_peers: index.has_peers(),
         leads: admin.upstream.leads().into_iter().map(lead).collect(),
+        partial_loops: admin
+            .upstream
+            .partial_loops()
+            .into_iter()
+            .map(|(server, names)| proto::PartialLoop {
+                server: server.to_string(),
+                names,
+            })
+            .collect(),
     }
 }
 

@@ -7,7 +7,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use crossmesh_proto::admin::v1::Status;
 use hickory_proto::op::{Message, ResponseCode};
+use prost::Message as _;
 use tokio::{net::UdpSocket, sync::watch, task::JoinSet, time::timeout};
 
 use crate::overlap::admin_port_is_taken_over;
@@ -364,6 +366,13 @@ async fn a_server_that_sends_some_questions_back_and_some_elsewhere_is_asked_as_
         said.starts_with("ready\n") && !said.contains("a forwarding loop"),
         "{said}"
     );
+    let (_, page) = agent.page("/v1/status").await;
+    let status = Status::decode(&page[..]).unwrap();
+    let [of] = &status.partial_loops[..] else {
+        panic!("{:?}", status.partial_loops);
+    };
+    assert_eq!(of.server, server.to_string());
+    assert!(!of.names.is_empty(), "{of:?}");
     // The next round begins; each is of eight looks, as half of the four kinds of names are looked at again.
     resolver.is_looked_at(12).await;
     let names = ["d.example.com", "e.example.com", "f.example.com"];

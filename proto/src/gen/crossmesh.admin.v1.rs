@@ -469,6 +469,9 @@ pub struct Status {
     /// Whether there are peers, or a place where they are discovered.
     #[prost(bool, tag = "20")]
     pub has_peers: bool,
+    /// The upstream servers that send some of our questions back to us, and others not.
+    #[prost(message, repeated, tag = "21")]
+    pub partial_loops: ::prost::alloc::vec::Vec<PartialLoop>,
 }
 /// An upstream server that sends what it is asked to an agent.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -488,6 +491,16 @@ pub struct LeadsTo {
     /// Whether that agent is this one.
     #[prost(bool, tag = "5")]
     pub itself: bool,
+}
+/// An upstream server that sends some of our questions back to us.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PartialLoop {
+    /// As ADDRESS:PORT.
+    #[prost(string, tag = "1")]
+    pub server: ::prost::alloc::string::String,
+    /// For which names, as above.
+    #[prost(string, repeated, tag = "2")]
+    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ClusterStatus {

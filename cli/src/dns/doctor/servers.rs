@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::Check;
 use super::ask::{A, Ask, NS, Reply, Transport};
-use super::status::{LeadsTo, Status};
+use super::status::{LeadsTo, PartialLoop, Status};
 
 const SERVFAIL: u8 = 2;
 const REFUSED: u8 = 5;
@@ -195,8 +195,22 @@ fn leads(status: &Status) -> Vec<Check> {
              the real servers of the node",
         )
     };
-    if status.leads.is_empty() {
+    let partial = |PartialLoop { server, names }: &PartialLoop| {
+        Check::warning(
+            "loop",
+            format!(
+                "{server} sends some of the agent's questions back (names: {}): these wait until they take another way",
+                names.join(", ")
+            ),
+            "have that server ask none but the node's real servers, or take it out of upstreams",
+        )
+    };
+    let leads = status.leads.iter().map(lead);
+    let found: Vec<Check> = leads
+        .chain(status.partial_loops.iter().map(partial))
+        .collect();
+    if found.is_empty() {
         return vec![Check::ok("loop", "no upstream server asks an agent")];
     }
-    status.leads.iter().map(lead).collect()
+    found
 }

@@ -36,6 +36,7 @@ pub(super) struct Status {
     pub(super) told_ranges: Vec<String>,
     pub(super) has_peers: bool,
     pub(super) leads: Vec<LeadsTo>,
+    pub(super) partial_loops: Vec<PartialLoop>,
 }
 
 /// An upstream server that sends what it is asked to an agent.
@@ -48,6 +49,13 @@ pub(super) struct LeadsTo {
     pub(super) back: bool,
     /// Whether that agent is the one that says so.
     pub(super) itself: bool,
+}
+
+/// An upstream server that sends some of the agent's questions back, and others not.
+#[derive(Debug)]
+pub(super) struct PartialLoop {
+    pub(super) server: SocketAddr,
+    pub(super) names: Vec<String>,
 }
 
 /// One cluster.
@@ -138,6 +146,7 @@ impl TryFrom<wire::Status> for Status {
             given_ranges,
             told_ranges,
             has_peers,
+            partial_loops,
         } = status;
         Ok(Self {
             version,
@@ -166,6 +175,10 @@ impl TryFrom<wire::Status> for Status {
                 .into_iter()
                 .map(LeadsTo::try_from)
                 .collect::<Result<_, _>>()?,
+            partial_loops: partial_loops
+                .into_iter()
+                .map(PartialLoop::try_from)
+                .collect::<Result<_, _>>()?,
         })
     }
 }
@@ -187,6 +200,18 @@ impl TryFrom<wire::LeadsTo> for LeadsTo {
             agent,
             back,
             itself,
+        })
+    }
+}
+
+impl TryFrom<wire::PartialLoop> for PartialLoop {
+    type Error = String;
+
+    fn try_from(of: wire::PartialLoop) -> Result<Self, String> {
+        let wire::PartialLoop { server, names } = of;
+        Ok(Self {
+            server: address(server)?,
+            names,
         })
     }
 }

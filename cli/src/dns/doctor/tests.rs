@@ -380,6 +380,19 @@ fn what_the_agent_found_of_servers_that_ask_agents_is_told() {
 }
 
 #[test]
+fn servers_that_send_some_questions_back_are_told() {
+    let partly = || wire::PartialLoop {
+        server: CLUSTER_DNS.to_owned(),
+        names: vec!["outside".to_owned(), "cluster.local".to_owned()],
+    };
+    Case::with(move |status| status.partial_loops = vec![partly()]).check(&[(
+        Warning,
+        "loop",
+        "10.96.0.11:53 sends some of the agent's questions back (names: outside, cluster.local)",
+    )]);
+}
+
+#[test]
 fn clusters_and_gateways_are_told_by_their_state() {
     let peer = |state, problem: &'static str| {
         Case::with(move |status| status.clusters[1] = cluster("cluster-2", false, state, problem))
