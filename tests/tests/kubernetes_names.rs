@@ -50,6 +50,31 @@ async fn names_follow_both_clusters_and_no_query_falls_into_a_gap() {
 }
 
 #[tokio::test]
+async fn a_service_without_a_ready_endpoint_is_answered_from_a_peer_where_that_is_wanted() {
+    let wanted = json!({"remote": {"failoverWhenEmpty": true}});
+    let stand = Streams::start_in(&wanted, &[]).await.unwrap();
+    let east = &stand.clusters.east.objects;
+    let (local, gateway) = (is(stand.local), is(stand.gateway()));
+    for _ in 0..2 {
+        let nobody = REVIEWS_SERVICE.slice(&[]);
+        east.apply(&nobody).await.unwrap();
+        stand.reviews.until(&gateway).await.unwrap();
+        let somebody = REVIEWS_SERVICE.slice(&["192.0.2.11"]);
+        east.apply(&somebody).await.unwrap();
+        stand.reviews.until(&local).await.unwrap();
+    }
+    // A service without any slice has none either.
+    east.delete(&REVIEWS_SERVICE.slice(&[])).await.unwrap();
+    stand.reviews.until(&gateway).await.unwrap();
+    let seen: [Wanted<'_>; 6] = [&local, &gateway, &local, &gateway, &local, &gateway];
+    check(&stand.reviews, &seen);
+    check(&stand.catalog, &[&gateway]);
+    check(&stand.ledger, &[&is(stand.remote)]);
+    check(&stand.cart, &[&is_unknown]);
+    check(&stand.outside, &[&is(OUTSIDE_ADDRESS)]);
+}
+
+#[tokio::test]
 async fn api_servers_that_die_take_no_name_with_them_and_are_followed_again() {
     let mut stand = Streams::start().await.unwrap();
     let gateway = stand.gateway();
