@@ -154,6 +154,8 @@ struct View {
     gateways: Vec<Gateway>,
     /// Those that are not given, because they serve ambient meshes alone.
     hbone_gateways: Vec<String>,
+    /// Of a local service without a ready endpoint, why its own address is given all the same.
+    stays: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -341,6 +343,7 @@ impl TryFrom<wire::View> for View {
             same_network,
             gateways,
             hbone_gateways,
+            stays,
         } = view;
         Ok(Self {
             cluster: cluster.ok_or("a view names no cluster")?.into(),
@@ -353,6 +356,7 @@ impl TryFrom<wire::View> for View {
             overlaps,
             same_network,
             hbone_gateways,
+            stays: some(stays),
             gateways: gateways
                 .into_iter()
                 .map(Gateway::try_from)

@@ -13,7 +13,9 @@ use crate::{
     catalog::{Class, Imported, Kind, Protocol, Service, ServiceImport},
     encode::ttl,
     gateway::{Lifetimes, Report, of_clusters},
-    index::{Because, Fate, Give, Index, LeftOut, Mode, RemoteAnswer, Scope, Subject, View, Why},
+    index::{
+        Because, Fate, Give, Index, LeftOut, Mode, RemoteAnswer, Scope, Stays, Subject, View, Why,
+    },
     metrics::Outcome,
     name::Name,
     upstream::{Failure, Upstream},
@@ -279,6 +281,11 @@ fn views(index: &Index, report: &Report, why: &Why) -> Vec<proto::View> {
                 } else {
                     gateways(&targets, index.gateways(), report)
                 },
+                stays: match (fate, why.stays) {
+                    (Fate::Local, Some(stays)) => self::stays(stays),
+                    _ => "",
+                }
+                .to_owned(),
                 ..proto::View::default()
             };
             if let Fate::Counts {
@@ -331,6 +338,18 @@ fn fate(fate: &Fate) -> &'static str {
         Fate::LeftOut(LeftOut::NotLabelled) => "not-labelled",
         Fate::KeptLocal => "kept-local",
         Fate::Counts { .. } => "counts",
+    }
+}
+
+fn stays(stays: Stays) -> &'static str {
+    match stays {
+        Stays::NotAsked => "not-asked",
+        Stays::KeptLocal => "kept-local",
+        Stays::NoPeer => "no-peer",
+        Stays::EmptyToo => "empty-too",
+        Stays::NotAsGood => "not-as-good",
+        Stays::LacksPort => "lacks-port",
+        Stays::NoAddress => "no-address",
     }
 }
 

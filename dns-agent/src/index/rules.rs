@@ -16,6 +16,9 @@ pub(super) struct Rules<'b> {
     pub(super) context: &'b Context,
 }
 
+/// Services of one name that count, each with the place of its cluster.
+pub(super) type Counted<'i> = Vec<(usize, &'i Arc<Service>)>;
+
 /// Why a peer's service does not count for its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeftOut {
@@ -37,6 +40,25 @@ pub enum LeftOut {
     NotLabelled,
 }
 
+/// Why a local service without a ready endpoint is answered with its own address all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stays {
+    /// The policy does not have peers stand in for it (`failoverWhenEmpty`).
+    NotAsked,
+    /// The policy keeps it (`failover: false`).
+    KeptLocal,
+    /// No peer has a service of this name that counts.
+    NoPeer,
+    /// None is ready in the peers either.
+    EmptyToo,
+    /// Not every port speaks HTTP, and no peer on our own network gives its own address.
+    NotAsGood,
+    /// A port of it is in no peer.
+    LacksPort,
+    /// What the peers have gives no address.
+    NoAddress,
+}
+
 impl<'b> Rules<'b> {
     pub(super) fn new(settings: &'b Settings, context: &'b Context) -> Self {
         Self { settings, context }
@@ -54,37 +76,39 @@ impl<'b> Rules<'b> {
     }
 
     /// The clusters whose services count for a name: the local one alone where it has it.
-    pub(super) fn clusters_of<'i>(
-        &self,
-        name: &str,
-        inputs: &'i Inputs,
-    ) -> Vec<(usize, &'i Arc<Service>)> {
+    pub(super) fn clusters_of<'i>(&self, name: &str, inputs: &'i Inputs) -> Counted<'i> {
         let Some(local) = self.context.local else {
             return Vec::new();
         };
-        let here = service(inputs, local, name);
-        if let Some(here) = here.filter(|here| !self.may_give_way(here)) {
-            return vec![(local, here)];
-        }
-        let reached = self.reach(inputs);
-        let counts =
-            |peer: &Peer, service: &Service| self.left_out(peer, service, reached).is_none();
-        let mut peers: Vec<_> = self.peers_with(name, inputs, counts).collect();
-        let Some(here) = here else {
-            return peers;
-        };
-        // Of a peer that is read from a file that is known.
-        peers.retain(|(_, service)| !service.is_empty);
-        let stand_ins = self.stand_ins(here, peers);
-        if have_its_ports(here, &stand_ins) && self.give_an_address(&stand_ins) {
-            stand_ins
-        } else {
-            vec![(local, here)]
+        match service(inputs, local, name) {
+            None => self.peers_that_count(name, inputs),
+            Some(here) => match self.stand_ins(here, inputs) {
+                Some(Ok(peers)) => peers,
+                _ => vec![(local, here)],
+            },
         }
     }
 
-    /// Whether a service that the local cluster has may be answered from peers, because it has no ready endpoint here.
-    fn may_give_way(&self, here: &Service) -> bool {
+    /// Why a service that the local cluster has stays there although it has no ready endpoint, if that is so.
+    pub(super) fn stays(&self, name: &str, inputs: &Inputs) -> Option<Stays> {
+        let here = service(inputs, self.context.local?, name)?;
+        self.stand_ins(here, inputs)?.err()
+    }
+
+    fn peers_that_count<'i>(&self, name: &str, inputs: &'i Inputs) -> Counted<'i> {
+        let reached = self.reach(inputs);
+        let counts =
+            |peer: &Peer, service: &Service| self.left_out(peer, service, reached).is_none();
+        self.peers_with(name, inputs, counts).collect()
+    }
+
+    /// The peers that a service which the local cluster has is answered from, because it has no ready endpoint here, or why
+    /// from none; `None`: it has one, or is of a kind that never gives way.
+    fn stand_ins<'i>(
+        &self,
+        here: &Service,
+        inputs: &'i Inputs,
+    ) -> Option<Result<Counted<'i>, Stays>> {
         let Service {
             namespace,
             name,
@@ -92,20 +116,40 @@ impl<'b> Rules<'b> {
             is_empty,
             ..
         } = here;
+        if !is_empty || !matches!(kind, Kind::ClusterIp(_)) {
+            return None;
+        }
         let policy = &self.settings.remote;
-        *is_empty
-            && matches!(kind, Kind::ClusterIp(_))
-            && policy.failover_when_empty(namespace, name).0
-            && policy.failover(namespace, name).0
+        if !policy.failover_when_empty(namespace, name).0 {
+            return Some(Err(Stays::NotAsked));
+        }
+        if !policy.failover(namespace, name).0 {
+            return Some(Err(Stays::KeptLocal));
+        }
+        let mut peers = self.peers_that_count(name, inputs);
+        if peers.is_empty() {
+            return Some(Err(Stays::NoPeer));
+        }
+        // Of a peer that is read from a file that is known.
+        peers.retain(|(_, service)| !service.is_empty);
+        if peers.is_empty() {
+            return Some(Err(Stays::EmptyToo));
+        }
+        let peers = self.as_good(here, peers);
+        Some(if peers.is_empty() {
+            Err(Stays::NotAsGood)
+        } else if !have_its_ports(here, &peers) {
+            Err(Stays::LacksPort)
+        } else if !self.give_an_address(&peers) {
+            Err(Stays::NoAddress)
+        } else {
+            Ok(peers)
+        })
     }
 
     /// Those of the peers whose addresses are as good as the one here. As long as the service is here, a sidecar listens on its
     /// address here and, for all that is not HTTP, on no peer's: what only carries traffic where it does leads nowhere.
-    fn stand_ins<'i>(
-        &self,
-        here: &Service,
-        mut peers: Vec<(usize, &'i Arc<Service>)>,
-    ) -> Vec<(usize, &'i Arc<Service>)> {
+    fn as_good<'i>(&self, here: &Service, mut peers: Counted<'i>) -> Counted<'i> {
         let services = peers.iter().map(|(_, service)| &***service);
         let class = Class::of(services.chain([here]));
         let asked = self.asked(&here.namespace, &here.name);
@@ -134,11 +178,7 @@ impl<'b> Rules<'b> {
     }
 
     /// The clusters that give a service to the cluster set.
-    pub(super) fn exporters_of<'i>(
-        &self,
-        name: &str,
-        inputs: &'i Inputs,
-    ) -> Vec<(usize, &'i Arc<Service>)> {
+    pub(super) fn exporters_of<'i>(&self, name: &str, inputs: &'i Inputs) -> Counted<'i> {
         let Some(local) = self.context.local else {
             return Vec::new();
         };
@@ -205,7 +245,7 @@ impl<'b> Rules<'b> {
         domain: usize,
         name: &str,
         inputs: &'i Inputs,
-    ) -> Vec<(usize, &'i Arc<Service>)> {
+    ) -> Counted<'i> {
         if self.context.local.is_none() {
             return Vec::new();
         }

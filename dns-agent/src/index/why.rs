@@ -4,7 +4,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{
-    Because, Cluster, Give, Index, Inputs, LeftOut, RemoteAnswer, Scope,
+    Because, Cluster, Give, Index, Inputs, LeftOut, RemoteAnswer, Scope, Stays,
     build::inputs_of,
     context::Peer,
     remote::{Asked, Found, Remote, find},
@@ -47,6 +47,8 @@ pub struct Why {
     pub failover: (bool, Scope),
     /// Whether a local service without a ready endpoint is answered from peers, and who says so.
     pub failover_when_empty: (bool, Scope),
+    /// Why a local service without a ready endpoint is answered with its own address all the same, if it is.
+    pub stays: Option<Stays>,
     /// Of a name of the cluster set, what the local cluster itself says of it.
     pub import: Option<Arc<ServiceImport>>,
 }
@@ -137,6 +139,7 @@ impl Index {
             answer: self.settings.remote.answer(namespace, name),
             failover: self.settings.remote.failover(namespace, name),
             failover_when_empty: self.settings.remote.failover_when_empty(namespace, name),
+            stays: rules.stays(name, &inputs),
             import: None,
         }
     }
@@ -167,6 +170,7 @@ impl Index {
             answer: self.settings.remote.answer(namespace, name),
             failover: (true, Scope::Default),
             failover_when_empty: (false, Scope::Default),
+            stays: None,
             import: None,
         }
     }

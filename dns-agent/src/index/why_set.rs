@@ -57,6 +57,7 @@ impl Index {
             answer: self.settings.remote.answer(namespace, name),
             failover: (true, Scope::Default),
             failover_when_empty: (false, Scope::Default),
+            stays: None,
             import,
         }
     }

@@ -53,7 +53,8 @@ fn told(explanation: &Explanation) -> String {
     let view = |view: &View| {
         let mut told = match &*view.fate {
             "counts" => format!("{}({})", view.gives, view.because),
-            fate => fate.to_owned(),
+            fate if view.stays.is_empty() => fate.to_owned(),
+            fate => format!("{fate}({})", view.stays),
         };
         for address in &view.addresses {
             told = format!("{told} {address}");

@@ -327,6 +327,12 @@ pub struct View {
     /// Gateways that are not given, because they serve ambient meshes alone (HBONE), as KIND NAMESPACE/NAME.
     #[prost(string, repeated, tag = "11")]
     pub hbone_gateways: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Of one that is `local` and has no ready endpoint, why its own address is given all the same: `not-asked`
+    /// (`failoverWhenEmpty` is false), `kept-local` (`failover` is false), `no-peer` (none has it that counts), `empty-too` (none
+    /// is ready in the peers either), `not-as-good` (not every port speaks HTTP, and no peer on the local cluster's network gives
+    /// its own address), `lacks-port` (a port of it is in no peer), `no-address` (what peers have gives none).
+    #[prost(string, tag = "12")]
+    pub stays: ::prost::alloc::string::String,
 }
 /// A service as one cluster has it.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -26,6 +26,12 @@ fn own(explanation: &Explanation, reason: &str, outcome: &str) -> String {
     let peers = listed(&of(explanation, |view| view.fate == "counts"));
     match reason {
         "local" => match &explanation.subject {
+            Some(Subject { kind, .. }) if kind == "service" && stays(explanation).is_some() => {
+                format!(
+                    "The local cluster {local} has {service} without a ready endpoint, and its own address is given all the same: {}.",
+                    stays(explanation).unwrap_or_default()
+                )
+            }
             Some(Subject { kind, .. }) if kind == "service" => format!(
                 "The local cluster {local} has {service}; what peers have of that name does not count."
             ),
@@ -74,10 +80,36 @@ fn whose(explanation: &Explanation) -> String {
     format!("Only peers have {service}")
 }
 
-fn is_empty(view: &View) -> bool {
-    view.service
-        .as_ref()
-        .is_some_and(|service| service.is_empty)
+/// Why a local service without a ready endpoint stays local, if it does.
+fn stays(explanation: &Explanation) -> Option<String> {
+    let mut views = explanation.clusters.iter();
+    let word = views.find_map(|view| view.stays.as_deref())?;
+    let rule = |rule: fn(&Explanation, &Policy) -> String| {
+        let policy = explanation.policy.as_ref();
+        policy.map(|policy| rule(explanation, policy))
+    };
+    Some(match word {
+        "not-asked" => rule(when_empty_rule)?,
+        "kept-local" => format!("{} keeps it", rule(failover_rule)?),
+        other => stays_by(other),
+    })
+}
+
+/// The same, where no rule of the configuration says so.
+fn stays_by(word: &str) -> String {
+    let sentence = match word {
+        "not-asked" => "failoverWhenEmpty is false",
+        "kept-local" => "failover is false",
+        "no-peer" => "no peer has one that counts",
+        "empty-too" => "none is ready in the peers either",
+        "not-as-good" => {
+            "not every port speaks HTTP, and no peer on our own network gives its own address"
+        }
+        "lacks-port" => "a port of it is in no peer",
+        "no-address" => "what peers have gives no address",
+        other => return printable(other),
+    };
+    sentence.to_owned()
 }
 
 /// The name exists and has nothing of this type.
@@ -329,8 +361,10 @@ pub(super) fn fate(view: &View) -> String {
     match &*view.fate {
         "unread" => "the cluster was never read".to_owned(),
         "absent" => "it has no such service".to_owned(),
-        "local" if is_empty(view) => "it is the local cluster, without a ready endpoint".to_owned(),
-        "local" => "it is the local cluster".to_owned(),
+        "local" => match &view.stays {
+            Some(stays) => format!("it has no ready endpoint, but {}", stays_by(stays)),
+            None => "it is the local cluster".to_owned(),
+        },
         "gave-way" => "it has no ready endpoint, and failoverWhenEmpty is true".to_owned(),
         "behind-import" => "the local cluster's ServiceImport decides".to_owned(),
         "not-in-set" => "it is not exported to the cluster set there (no ServiceExport)".to_owned(),
@@ -450,6 +484,42 @@ mod tests {
         ] {
             assert!(said.contains(part), "{part}: {said}");
         }
+    }
+
+    #[test]
+    fn a_local_service_that_is_empty_and_stays_says_why() {
+        let check = |stays: &str, parts: [&str; 2]| {
+            let local = wire::View {
+                stays: stays.to_owned(),
+                ..view("cluster-1", "local", "")
+            };
+            let said = explanation(vec![local], "local", &["10.1.0.1"]).to_string();
+            for part in parts {
+                assert!(said.contains(part), "{part}: {said}");
+            }
+        };
+        check(
+            "lacks-port",
+            [
+                "The local cluster cluster-1 has shop/web without a ready endpoint, and its own address is given all the same: a \
+                 port of it is in no peer.",
+                "it has no ready endpoint, but a port of it is in no peer",
+            ],
+        );
+        check(
+            "not-asked",
+            [
+                "remote.rules {namespace: shop, failoverWhenEmpty: true}",
+                "it has no ready endpoint, but failoverWhenEmpty is false",
+            ],
+        );
+        check(
+            "kept-local",
+            [
+                "all the same: remote.failover: true (default) keeps it.",
+                "it has no ready endpoint, but failover is false",
+            ],
+        );
     }
 
     #[test]
