@@ -108,6 +108,8 @@ enum Answer {
         to: String,
         servers: Vec<String>,
         in_doubt: bool,
+        /// When a denial is turned into SERVFAIL; none: never.
+        doubt: Option<String>,
         why: String,
         kept: Option<Kept>,
     },
@@ -244,10 +246,12 @@ impl TryFrom<wire::Answer> for Answer {
                 in_doubt,
                 why,
                 kept,
+                doubt,
             }) => Self::Forward {
                 to,
                 servers,
                 in_doubt,
+                doubt: some(doubt),
                 why,
                 kept: kept.map(Kept::try_from).transpose()?,
             },

@@ -177,6 +177,13 @@ fn forward(upstream: &Upstream, key: &Key, to: Forward) -> proto::Forward {
             .map(ToString::to_string)
             .collect(),
         in_doubt: to.doubt != Doubt::None,
+        doubt: match to.doubt {
+            Doubt::None => "",
+            Doubt::Some => "always",
+            Doubt::IfNamespaceExists => "if-namespace-exists",
+            Doubt::UnlessByZone => "unless-by-zone",
+        }
+        .to_owned(),
         why: to.why.as_str().to_owned(),
         kept,
     }

@@ -235,7 +235,7 @@ pub struct Forward {
     /// Those servers, as ADDRESS:PORT.
     #[prost(string, repeated, tag = "2")]
     pub servers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Whether a denial is turned into SERVFAIL, because a catalog that may have the name was never read.
+    /// Whether a denial may be turned into SERVFAIL.
     #[prost(bool, tag = "3")]
     pub in_doubt: bool,
     /// `outside`, `reverse`, `upstream`, `pod`, `not-found`, `shadow`.
@@ -244,6 +244,11 @@ pub struct Forward {
     /// The reply that is kept and would be given now, if there is one.
     #[prost(message, optional, tag = "5")]
     pub kept: ::core::option::Option<Kept>,
+    /// When a denial is turned into SERVFAIL: `always`, as a catalog that may have the name was never read, or
+    /// `if-namespace-exists`, as that is known of the local cluster's namespaces alone; `unless-by-zone`, as what is known of the
+    /// local cluster is not current, and other servers than its own know nothing of it; empty: never.
+    #[prost(string, tag = "6")]
+    pub doubt: ::prost::alloc::string::String,
 }
 /// A reply of an upstream server that the agent keeps.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

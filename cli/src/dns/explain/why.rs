@@ -11,9 +11,7 @@ pub(super) fn sentence(explanation: &Explanation) -> String {
         Answer::Reply {
             reason, outcome, ..
         } => own(explanation, reason, outcome),
-        Answer::Forward {
-            why, in_doubt, to, ..
-        } => elsewhere(explanation, why, *in_doubt, to),
+        Answer::Forward { why, doubt, to, .. } => elsewhere(explanation, why, doubt.as_deref(), to),
     }
 }
 
@@ -59,10 +57,7 @@ fn own(explanation: &Explanation, reason: &str, outcome: &str) -> String {
             but(explanation),
             explanation.mode
         ),
-        "not-synced" => format!(
-            "A catalog that may have it was never read ({}), so it cannot be denied.",
-            listed(&of(explanation, |view| view.fate == "unread"))
-        ),
+        "not-synced" => format!("It cannot be denied, because {}.", not_known(explanation)),
         other => format!("The agent says {outcome} for the reason {other}."),
     }
 }
@@ -207,22 +202,27 @@ fn empty(view: &View) -> String {
     }
 }
 
-fn elsewhere(explanation: &Explanation, why: &str, in_doubt: bool, to: &str) -> String {
+fn elsewhere(explanation: &Explanation, why: &str, doubt: Option<&str>, to: &str) -> String {
     let whom = if to == "cluster" {
         "the cluster's own DNS"
     } else {
         "the general servers"
     };
-    let doubt = if in_doubt {
-        let unread = of(explanation, |view| view.fate == "unread");
-        let unread = if unread.is_empty() {
-            "a discovery of peers".to_owned()
-        } else {
-            listed(&unread)
-        };
-        format!(" A denial becomes SERVFAIL, because {unread} may have it and was never read.")
-    } else {
-        String::new()
+    let doubt = match doubt {
+        None => String::new(),
+        Some("unless-by-zone") => {
+            " A denial becomes SERVFAIL unless the cluster's own zone denies it, because what is known of the local cluster is \
+             not current."
+                .to_owned()
+        }
+        Some(when) => format!(
+            " A denial becomes SERVFAIL{}, because {}.",
+            match when {
+                "if-namespace-exists" => " if its namespace exists here",
+                _ => "",
+            },
+            not_known(explanation)
+        ),
     };
     let service = service(explanation);
     let sentence = match why {
@@ -261,6 +261,22 @@ fn elsewhere(explanation: &Explanation, why: &str, in_doubt: bool, to: &str) -> 
         other => format!("{whom} is asked, for the reason {other}."),
     };
     sentence + &doubt
+}
+
+/// Who may have a name, as far as anybody knows.
+fn not_known(explanation: &Explanation) -> String {
+    let are = |fate: &str| of(explanation, |view| view.fate == fate);
+    let (unread, withheld) = (are("unread"), are("mesh-unread"));
+    if !unread.is_empty() {
+        format!("{} may have it and was never read", listed(&unread))
+    } else if !withheld.is_empty() {
+        format!(
+            "{} has it, and whether it stays there the mesh configuration says, which could not be read yet",
+            listed(&withheld)
+        )
+    } else {
+        "peers that may have it are still to be discovered".to_owned()
+    }
 }
 
 /// The policy's rule as it stands in the configuration.
@@ -520,6 +536,57 @@ mod tests {
                 "it has no ready endpoint, but failover is false",
             ],
         );
+    }
+
+    #[test]
+    fn a_doubt_is_told_with_its_reason() {
+        let check = |views: Vec<wire::View>, doubt: &str, part: &str| {
+            let forward = wire::Forward {
+                to: "cluster".to_owned(),
+                in_doubt: true,
+                doubt: doubt.to_owned(),
+                why: "not-found".to_owned(),
+                ..wire::Forward::default()
+            };
+            let told = wire::Explanation {
+                answer: Some(wire::Answer {
+                    kind: Some(wire::answer::Kind::Forward(forward)),
+                }),
+                views,
+                ..wire::Explanation::default()
+            };
+            let said = Explanation::try_from(told).unwrap().to_string();
+            assert!(said.contains(part), "{part}: {said}");
+        };
+        check(
+            vec![view("cluster-2", "unread", "")],
+            "always",
+            " A denial becomes SERVFAIL, because cluster-2 may have it and was never read.",
+        );
+        check(
+            vec![view("cluster-2", "unread", "")],
+            "if-namespace-exists",
+            " A denial becomes SERVFAIL if its namespace exists here, because cluster-2 may have it",
+        );
+        check(
+            vec![view("cluster-2", "mesh-unread", "")],
+            "always",
+            "because cluster-2 has it, and whether it stays there the mesh configuration says",
+        );
+        check(
+            Vec::new(),
+            "always",
+            "because peers that may have it are still to be discovered.",
+        );
+        check(
+            Vec::new(),
+            "unless-by-zone",
+            "unless the cluster's own zone denies it, because what is known of the local cluster is not current.",
+        );
+        let said = explanation(Vec::new(), "not-synced", &[]).to_string();
+        let part =
+            "It cannot be denied, because peers that may have it are still to be discovered.";
+        assert!(said.contains(part), "{said}");
     }
 
     #[test]
