@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::{
-    index::{Entry, Host, Index, Location, Mode, Origin, Standing},
+    index::{Entry, Host, Index, Location, Mode, Origin, Standing, Turn},
     name::is_under,
     wire::{CLASS_IN, Ede, Rcode, rtype},
 };
@@ -55,23 +55,19 @@ impl Reply<'_> {
 pub enum Records<'i> {
     /// Nothing.
     None,
-    /// Addresses, `count` of them, from `first` on and then around.
+    /// Addresses.
     A {
         /// All.
         addresses: &'i [Ipv4Addr],
-        /// The place of the first to be given.
-        first: usize,
-        /// How many are given.
-        count: usize,
+        /// Which of them are given.
+        turn: Turn,
     },
-    /// Addresses, `count` of them, from `first` on and then around.
+    /// Addresses.
     Aaaa {
         /// All.
         addresses: &'i [Ipv6Addr],
-        /// The place of the first to be given.
-        first: usize,
-        /// How many are given.
-        count: usize,
+        /// Which of them are given.
+        turn: Turn,
     },
     /// Service locations; the targets' addresses go into the additional section.
     Srv {
@@ -301,16 +297,14 @@ fn addresses(host: &Host, rtype: u16, rotation: usize) -> Answer<'_> {
         rtype::A if !host.v4.is_empty() => found(
             Records::A {
                 addresses: &host.v4,
-                first: rotation % host.v4.len(),
-                count: host.given(host.v4.len()),
+                turn: host.turn(host.v4.len(), rotation),
             },
             reason(host.origin),
         ),
         rtype::AAAA if !host.v6.is_empty() => found(
             Records::Aaaa {
                 addresses: &host.v6,
-                first: rotation % host.v6.len(),
-                count: host.given(host.v6.len()),
+                turn: host.turn(host.v6.len(), rotation),
             },
             reason(host.origin),
         ),

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::{
     answer::{Reason, Records, Reply},
     gateway::Lifetimes,
-    index::{Entry, Host, Index, Location},
+    index::{Entry, Index, Location},
     name::{Name, labels},
     wire::{Owner, Query, Section, Writer, in_case_of, rtype},
 };
@@ -35,23 +35,15 @@ pub fn encode(
     };
     match reply.records {
         Records::None => {}
-        Records::A {
-            addresses,
-            first,
-            count,
-        } => {
-            for address in rotated(addresses, first).take(count) {
+        Records::A { addresses, turn } => {
+            for address in turn.of(addresses) {
                 if !answer(&mut writer, rtype::A, &address.octets()) {
                     break;
                 }
             }
         }
-        Records::Aaaa {
-            addresses,
-            first,
-            count,
-        } => {
-            for address in rotated(addresses, first).take(count) {
+        Records::Aaaa { addresses, turn } => {
+            for address in turn.of(addresses) {
                 if !answer(&mut writer, rtype::AAAA, &address.octets()) {
                     break;
                 }
@@ -133,17 +125,6 @@ pub fn ttl(index: &Index, reply: &Reply<'_>, gateways: &Lifetimes) -> u32 {
     }
 }
 
-fn rotated<T>(all: &[T], first: usize) -> impl Iterator<Item = &T> {
-    let (before, from) = all.split_at_checked(first).unwrap_or((&[], all));
-    from.iter().chain(before)
-}
-
-/// Those of a host's addresses that are given at a time.
-fn given<'a, T>(host: &Host, all: &'a [T], rotation: usize) -> impl Iterator<Item = &'a T> {
-    let first = rotation.checked_rem(all.len()).unwrap_or_default();
-    rotated(all, first).take(host.given(all.len()))
-}
-
 /// The target is never compressed (RFC 2782).
 fn srv(query: &Query, location: &Location) -> Vec<u8> {
     let target = in_case_of(query.original.as_wire(), location.target.as_wire());
@@ -176,10 +157,10 @@ fn glue(writer: &mut Writer<'_>, index: &Index, target: &Name, ttl: u32, rotatio
     let mut add = |rtype, data: &[u8]| {
         writer.record(Section::Additional, Owner::Other(target), rtype, ttl, data);
     };
-    for address in given(host, &host.v4, rotation) {
+    for address in host.turn(host.v4.len(), rotation).of(&host.v4) {
         add(rtype::A, &address.octets());
     }
-    for address in given(host, &host.v6, rotation) {
+    for address in host.turn(host.v6.len(), rotation).of(&host.v6) {
         add(rtype::AAAA, &address.octets());
     }
 }

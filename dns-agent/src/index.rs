@@ -23,7 +23,7 @@ use std::{
 };
 
 pub use cluster_local::ClusterLocal;
-pub use entry::{Entry, Host, Location, MOST_AT_A_TIME, Origin};
+pub use entry::{Entry, Host, Location, MOST_AT_A_TIME, Origin, Turn};
 pub use remote::{Because, Give, Reach, RemoteAnswer, RemotePolicy, RemoteRule, Scope};
 pub use rules::{LeftOut, Stays};
 pub use standing::Standing;

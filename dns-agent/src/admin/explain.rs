@@ -125,8 +125,8 @@ fn reply(index: &Index, lifetimes: &Lifetimes, reply: &Reply<'_>) -> proto::Repl
         Records::Hinfo => vec!["HINFO RFC8482".to_owned()],
     };
     let at_a_time = match reply.records {
-        Records::A { count, .. } | Records::Aaaa { count, .. } if count < records.len() => {
-            u32::try_from(count).unwrap_or(u32::MAX)
+        Records::A { turn, .. } | Records::Aaaa { turn, .. } if turn.count < records.len() => {
+            u32::try_from(turn.count).unwrap_or(u32::MAX)
         }
         _ => 0,
     };

@@ -45,6 +45,23 @@ pub struct Host {
 /// the 512 bytes which do for everybody: 12 for the header, 259 for the question, 28 for each address.
 pub const MOST_AT_A_TIME: usize = 8;
 
+/// Which addresses are given at a time: `count` of them, from `first` on and then around.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// The place of the first.
+    pub first: usize,
+    /// How many.
+    pub count: usize,
+}
+
+impl Turn {
+    /// Those among all.
+    pub fn of<T>(self, all: &[T]) -> impl Iterator<Item = &T> {
+        let (before, from) = all.split_at_checked(self.first).unwrap_or((&[], all));
+        from.iter().chain(before).take(self.count)
+    }
+}
+
 /// Where a host's addresses come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
@@ -69,12 +86,16 @@ pub struct Location {
 }
 
 impl Host {
-    /// How many of so many addresses are given at a time; the others have their turn.
-    pub fn given(&self, all: usize) -> usize {
-        if self.any_will_do {
+    /// Which of so many of its addresses are given at a time; the others have their turn at another `rotation`.
+    pub fn turn(&self, all: usize, rotation: usize) -> Turn {
+        let count = if self.any_will_do {
             all.min(MOST_AT_A_TIME)
         } else {
             all
+        };
+        Turn {
+            first: rotation.checked_rem(all).unwrap_or_default(),
+            count,
         }
     }
 

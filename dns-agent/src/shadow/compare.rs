@@ -143,7 +143,12 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{answer::Reason, index::Location, name::Name, upstream::Failure};
+    use crate::{
+        answer::Reason,
+        index::{Location, Turn},
+        name::Name,
+        upstream::Failure,
+    };
 
     /// `a.b.`
     const NAME: &[u8] = b"\x01a\x01b\x00";
@@ -186,8 +191,7 @@ mod tests {
             Rcode::NoError,
             Records::A {
                 addresses: &two,
-                first: 1,
-                count: 2,
+                turn: Turn { first: 1, count: 2 },
             },
         );
         let (one, other): (&[u8], &[u8]) = (&[10, 0, 0, 1], &[10, 0, 0, 2]);
@@ -203,8 +207,7 @@ mod tests {
         let some = [[10, 0, 0, 1].into()];
         let found = || Records::A {
             addresses: &some,
-            first: 0,
-            count: 1,
+            turn: Turn { first: 0, count: 1 },
         };
         let address: &[u8] = &[10, 0, 0, 1];
         let (yes, empty) = (
