@@ -2,17 +2,14 @@
 
 mod exchange;
 mod flights;
+mod look_up;
 mod loops;
 mod path;
 mod pool;
 mod realm;
 mod resolv_conf;
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use tokio::{
@@ -27,7 +24,7 @@ use crate::{
     config,
     metrics::{Exchange, SharedMetrics},
     name::Name,
-    wire::{Ede, Message, Rcode, rtype},
+    wire::{Ede, Message, Rcode},
 };
 use exchange::{Failed, Got, exchange};
 use flights::{Flights, Seat};
@@ -35,11 +32,10 @@ use loops::Loops;
 use pool::{Pool, Server};
 use realm::{Realm, Realms};
 
+pub use look_up::{Addresses, Family};
 pub use loops::{LeadsTo, Told};
 pub use resolv_conf::{ResolvConf, read as read_resolv_conf};
 
-/// For how many seconds a reply to ourselves is good that does not say it.
-const NO_TTL: u32 = 30;
 /// How long a server is waited for that sends questions back to us: what it knows itself it says at once.
 const LOOPING: Duration = Duration::from_millis(500);
 
@@ -102,33 +98,6 @@ enum Attempt {
     /// A reply that the next server may better; whether it is worth keeping.
     Declined(Message),
     Failed(Failure),
-}
-
-/// What a name was found to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Addresses {
-    /// Of both families.
-    pub all: Vec<IpAddr>,
-    /// How long they are good.
-    pub lasts: Duration,
-    /// The family of which nobody could tell whether the name has addresses, and why.
-    pub untold: Option<(Family, String)>,
-}
-
-/// A family of addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// IPv4, type A.
-    V4,
-    /// IPv6, type AAAA.
-    V6,
-}
-
-impl Family {
-    /// Whether an address is of it.
-    pub fn has(self, address: &IpAddr) -> bool {
-        address.is_ipv4() == (self == Self::V4)
-    }
 }
 
 impl Upstream {
@@ -237,48 +206,6 @@ impl Upstream {
     /// Asks anew, whatever is kept, and keeps nothing: clients do not notice. For whoever asks few questions at a time.
     pub async fn ask_again(&self, key: &Key, to: Servers) -> Kept {
         self.ask_servers(key, to).await.map(Arc::new)
-    }
-
-    /// Asks for a name's addresses, for ourselves; or says why nobody can tell of either family. A name without addresses
-    /// has none: that is an answer.
-    pub async fn look_up(&self, name: &Name) -> Result<Addresses, String> {
-        let ask = async |rtype| {
-            let key = Key::own(name, rtype);
-            let (message, age) = match self.kept(&key) {
-                Some(kept) => kept,
-                None => (self.ask(key, Servers::General).await, 0),
-            };
-            let message = message.map_err(|failure| failure.ede().text.to_owned())?;
-            match message.rcode() {
-                0 | 3 => Ok((message, age)),
-                other => Err(format!("the upstream server says {other}")),
-            }
-        };
-        let (v4, v6) = tokio::join!(ask(rtype::A), ask(rtype::AAAA));
-        let mut addresses = Vec::new();
-        let mut least = u32::MAX;
-        for (message, age) in [&v4, &v6].into_iter().flatten() {
-            let before = addresses.len();
-            addresses.extend(message.addresses());
-            let ttl = if addresses.len() > before {
-                message.least_ttl()
-            } else {
-                message.negative_ttl()
-            };
-            // What was kept for a client is not good for longer because we ask for it.
-            least = least.min(ttl.map_or(NO_TTL, |ttl| ttl.saturating_sub(*age)));
-        }
-        let untold = match (v4, v6) {
-            (Err(problem), Err(_)) => return Err(problem),
-            (Err(problem), Ok(_)) => Some((Family::V4, problem)),
-            (Ok(_), Err(problem)) => Some((Family::V6, problem)),
-            (Ok(_), Ok(_)) => None,
-        };
-        Ok(Addresses {
-            all: addresses,
-            lasts: Duration::from_secs(least.into()),
-            untold,
-        })
     }
 
     async fn fly(&self, key: &Key, to: Servers) -> Kept {

@@ -1,22 +1,20 @@
 //! From catalogs to names. Whatever is built from the same things as before is taken from the index before.
 
-use std::{
-    cmp::Ordering,
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
     Context, Doubts, Index, Inputs, Known, Namespace, OnceLocal, Part, Parts, Settings,
-    cluster_set::Exporter, part::Builder, rules::Rules, zone,
+    cluster_set::Exporter,
+    inputs::{changed, inputs, same},
+    once_local::{forget_surplus, none_pending},
+    part::Builder,
+    rules::Rules,
+    zone,
 };
 use crate::{
-    catalog::{self, Cluster, Service, ServiceImport, SyncState},
+    catalog::{Cluster, Service, ServiceImport},
     name::Name,
 };
-
-/// So many services that were local once are kept in mind whatever clusters have now.
-const MOST_ONCE_LOCAL: usize = 10_000;
 
 pub(super) fn index(
     settings: Arc<Settings>,
@@ -314,127 +312,11 @@ impl Building<'_> {
     }
 }
 
-/// Where names come and go for years, not all of them can be kept in mind: those that no cluster has go first. What a cluster
-/// has of which nothing is known yet, nobody knows: it is waited for as long as anybody waits for it, and if it never comes, no
-/// more is forgotten for its sake than there is no room for.
-fn forget_surplus(once_local: &mut Arc<OnceLocal>, clusters: &[Cluster]) {
-    if once_local.len() <= MOST_ONCE_LOCAL || !none_pending(clusters) {
-        return;
-    }
-    let mut surplus = if clusters.iter().all(|cluster| cluster.catalog.is_some()) {
-        usize::MAX
-    } else {
-        once_local.len() - MOST_ONCE_LOCAL
-    };
-    let catalogs = || {
-        clusters
-            .iter()
-            .filter_map(|cluster| cluster.catalog.as_ref())
-    };
-    Arc::make_mut(once_local).retain(|(namespace, name)| {
-        let is_kept = surplus == 0
-            || catalogs().any(|catalog| {
-                let namespace = catalog.namespaces.get(namespace);
-                namespace.is_some_and(|namespace| namespace.services().contains_key(name))
-            });
-        surplus -= usize::from(!is_kept);
-        is_kept
-    });
-}
-
-/// Whether nobody is waited for any more of whom nothing is known.
-fn none_pending(clusters: &[Cluster]) -> bool {
-    clusters
-        .iter()
-        .all(|cluster| cluster.state != SyncState::Pending)
-}
-
 /// A part without names is none.
 fn put(parts: &mut Parts, label: &Arc<[u8]>, part: Arc<Part>) {
     if part.entries.is_empty() {
         parts.remove(label);
     } else {
         parts.insert(Arc::clone(label), part);
-    }
-}
-
-/// What every cluster has of one namespace.
-pub(super) fn inputs_of(clusters: &[Cluster], namespace: &str) -> Inputs {
-    let of = |cluster: &Cluster| cluster.catalog.as_ref()?.namespaces.get(namespace).cloned();
-    clusters.iter().map(of).collect()
-}
-
-/// The namespaces of all clusters, each with what every cluster has of it.
-fn inputs(clusters: &[Cluster]) -> HashMap<&Arc<str>, Inputs> {
-    let mut found: HashMap<_, Vec<_>> = HashMap::new();
-    for (at, cluster) in clusters.iter().enumerate() {
-        for (name, namespace) in cluster.catalog.iter().flat_map(|of| &of.namespaces) {
-            let all = found
-                .entry(name)
-                .or_insert_with(|| vec![None; clusters.len()]);
-            if let Some(place) = all.get_mut(at) {
-                *place = Some(Arc::clone(namespace));
-            }
-        }
-    }
-    found
-}
-
-fn same(
-    one: &[Option<Arc<catalog::Namespace>>],
-    other: &[Option<Arc<catalog::Namespace>>],
-) -> bool {
-    one.len() == other.len()
-        && one.iter().zip(other).all(|pair| match pair {
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-            (None, None) => true,
-            _ => false,
-        })
-}
-
-/// The names of the services and imports that are not the same.
-fn changed<'i>(now: &'i Inputs, before: &'i Inputs) -> BTreeSet<&'i Arc<str>> {
-    let mut found = BTreeSet::new();
-    for (now, before) in now.iter().zip(before) {
-        let (now, before) = (now.as_deref(), before.as_deref());
-        add_changed(
-            &mut found,
-            now.map(catalog::Namespace::services),
-            before.map(catalog::Namespace::services),
-        );
-        add_changed(
-            &mut found,
-            now.map(catalog::Namespace::imports),
-            before.map(catalog::Namespace::imports),
-        );
-    }
-    found
-}
-
-type ByName<T> = BTreeMap<Arc<str>, Arc<T>>;
-
-fn add_changed<'i, T>(
-    found: &mut BTreeSet<&'i Arc<str>>,
-    now: Option<&'i ByName<T>>,
-    before: Option<&'i ByName<T>>,
-) {
-    let mut now = now.into_iter().flatten().peekable();
-    let mut before = before.into_iter().flatten().peekable();
-    loop {
-        let order = match (now.peek(), before.peek()) {
-            (Some((now, _)), Some((before, _))) => now.cmp(before),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (None, None) => break,
-        };
-        let one = order.is_le().then(|| now.next()).flatten();
-        let other = order.is_ge().then(|| before.next()).flatten();
-        match (one, other) {
-            (Some((_, one)), Some((_, other))) if Arc::ptr_eq(one, other) => {}
-            (Some((name, _)), _) | (None, Some((name, _))) => {
-                found.insert(name);
-            }
-            (None, None) => {}
-        }
     }
 }

@@ -3,8 +3,8 @@
 use std::str::from_utf8;
 
 use super::{
-    Entry, Index, Inputs, LeftOut, Part, RemoteAnswer, below::Below, build::inputs_of,
-    context::Peer, doubts::unread, rules::Rules,
+    Entry, Index, Inputs, LeftOut, Part, RemoteAnswer, below::Below, context::Peer, doubts::unread,
+    inputs::inputs_of, rules::Rules,
 };
 use crate::{
     catalog::{Cluster, Import, Service, SyncState},

@@ -5,8 +5,8 @@ use std::{net::IpAddr, sync::Arc};
 
 use super::{
     Because, Cluster, Give, Index, Inputs, LeftOut, RemoteAnswer, Scope, Stays,
-    build::inputs_of,
     context::Peer,
+    inputs::inputs_of,
     remote::{Asked, Found, Remote, find},
     rules::{Rules, service},
 };

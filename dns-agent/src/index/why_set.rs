@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    Cluster, Fate, Index, Scope, Why, build::inputs_of, context::Peer, remote::find, rules::Rules,
+    Cluster, Fate, Index, Scope, Why, context::Peer, inputs::inputs_of, remote::find, rules::Rules,
     why::counts,
 };
 use crate::catalog::{Class, Kind, Service};
