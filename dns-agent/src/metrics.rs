@@ -1,13 +1,13 @@
 //! What is counted. Labels are enums or configured names, never anything that a client sends.
 
+mod catalogs;
 mod labels;
 mod servers;
+mod snapshots;
 
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicU64},
-    time::Instant,
+    sync::{Arc, atomic::AtomicU64},
 };
 
 use prometheus_client::{
@@ -21,14 +21,15 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{answer::Reason, wire::Transport};
+use crate::{answer::Reason, catalog::Cluster, wire::Transport};
 
+use catalogs::CatalogMetrics;
 use labels::{
-    AnswerLabels, CatalogLabels, CatalogStateLabels, GatewayLabels, OUTCOMES, QueryLabels, SOURCES,
-    STATES, ShadowLabels, TRANSPORTS, WriteLabels, Written,
+    AnswerLabels, GatewayLabels, OUTCOMES, QueryLabels, SOURCES, ShadowLabels, TRANSPORTS,
 };
 pub use labels::{Exchange, Outcome, REASONS, RESULTS, ShadowResult, Source};
 pub use servers::{Looped, ServerCounters, ServerMetrics};
+pub use snapshots::SnapshotMetrics;
 
 /// All metrics of the agent, under the prefix `crossmesh_dns`.
 #[derive(Debug)]
@@ -71,54 +72,6 @@ pub struct Metrics {
     /// What is kept on disk.
     pub snapshots: SnapshotMetrics,
     catalogs: CatalogMetrics,
-}
-
-/// Counts of what is kept on disk.
-#[derive(Debug)]
-pub struct SnapshotMetrics {
-    written: Counter,
-    failed: Counter,
-    writes: Family<WriteLabels, Counter>,
-    /// Files that were not understood.
-    pub refused: Counter,
-}
-
-impl Default for SnapshotMetrics {
-    fn default() -> Self {
-        let writes: Family<WriteLabels, Counter> = Family::default();
-        let of = |result| writes.get_or_create_owned(&WriteLabels { result });
-        Self {
-            written: of(Written::Written),
-            failed: of(Written::Failed),
-            writes,
-            refused: Counter::default(),
-        }
-    }
-}
-
-impl SnapshotMetrics {
-    /// Counts one writing of one cluster.
-    pub fn count(&self, well: bool) {
-        if well {
-            self.written.inc();
-        } else {
-            self.failed.inc();
-        }
-    }
-}
-
-#[derive(Debug, Default)]
-struct CatalogMetrics {
-    state: Family<CatalogStateLabels, Gauge>,
-    loaded: Family<CatalogLabels, Gauge<f64, AtomicU64>>,
-    services: Family<CatalogLabels, Gauge>,
-    hbone_gateways: Family<CatalogLabels, Gauge>,
-    refused: Family<CatalogLabels, Counter>,
-    restored: Family<CatalogLabels, Gauge>,
-    problem: Family<CatalogLabels, Gauge>,
-    age: Family<CatalogLabels, Gauge<f64, AtomicU64>>,
-    /// Since when a cluster's state is not current, by cluster.
-    not_synced_since: Mutex<BTreeMap<Arc<str>, Option<Instant>>>,
 }
 
 impl Default for Metrics {
@@ -206,87 +159,25 @@ impl Metrics {
         }
     }
 
-    /// Counts a catalog that was refused.
-    pub fn count_refused_catalog(&self, cluster: &str) {
-        let labels = CatalogLabels {
-            cluster: cluster.to_owned(),
-        };
-        self.catalogs.refused.get_or_create(&labels).inc();
-    }
-
     /// Counts queries that the cluster's DNS answered in shadow mode, by what we would have answered.
     pub fn count_shadow(&self, result: ShadowResult, reason: Reason, queries: u64) {
         let labels = ShadowLabels { result, reason };
         self.shadow.get_or_create(&labels).inc_by(queries);
     }
 
+    /// Counts a catalog that was refused.
+    pub fn count_refused_catalog(&self, cluster: &str) {
+        self.catalogs.count_refused(cluster);
+    }
+
     /// Shows the clusters as they are now.
-    pub fn show_clusters(&self, clusters: &[crate::catalog::Cluster]) {
-        let since = clusters
-            .iter()
-            .map(|cluster| (Arc::clone(&cluster.id), cluster.not_synced_since));
-        *self.catalogs.lock() = since.collect();
-        for cluster in clusters {
-            let labels = CatalogLabels {
-                cluster: cluster.id.to_string(),
-            };
-            for state in STATES {
-                let labels = CatalogStateLabels {
-                    cluster: cluster.id.to_string(),
-                    state,
-                };
-                let now = i64::from(cluster.state == state);
-                self.catalogs.state.get_or_create(&labels).set(now);
-            }
-            let services = cluster
-                .catalog
-                .as_ref()
-                .map_or(0, |catalog| catalog.service_count());
-            self.catalogs
-                .services
-                .get_or_create(&labels)
-                .set(i64::try_from(services).unwrap_or(i64::MAX));
-            let hbone = cluster.catalog.as_ref();
-            let hbone = hbone.map_or(0, |catalog| catalog.hbone_gateways.len());
-            self.catalogs
-                .hbone_gateways
-                .get_or_create(&labels)
-                .set(i64::try_from(hbone).unwrap_or(i64::MAX));
-            let restored = self.catalogs.restored.get_or_create(&labels);
-            restored.set(cluster.restored.into());
-            drop(restored);
-            let problem = self.catalogs.problem.get_or_create(&labels);
-            problem.set(cluster.problem.is_some().into());
-            drop(problem);
-            let read_at = cluster
-                .read_at
-                .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-            if let Some(at) = read_at {
-                let loaded = self.catalogs.loaded.get_or_create(&labels);
-                loaded.set(at.as_secs_f64());
-            }
-        }
+    pub fn show_clusters(&self, clusters: &[Cluster]) {
+        self.catalogs.show(clusters);
     }
 
     /// Takes a cluster out that is none of ours any more.
     pub fn forget_cluster(&self, cluster: &str) {
-        let labels = CatalogLabels {
-            cluster: cluster.to_owned(),
-        };
-        self.catalogs.refused.remove(&labels);
-        self.catalogs.restored.remove(&labels);
-        self.catalogs.problem.remove(&labels);
-        self.catalogs.services.remove(&labels);
-        self.catalogs.hbone_gateways.remove(&labels);
-        self.catalogs.loaded.remove(&labels);
-        self.catalogs.age.remove(&labels);
-        self.catalogs.lock().remove(cluster);
-        for state in STATES {
-            self.catalogs.state.remove(&CatalogStateLabels {
-                cluster: cluster.to_owned(),
-                state,
-            });
-        }
+        self.catalogs.forget(cluster);
     }
 
     /// Shows the gateways that are probed, and no others.
@@ -302,13 +193,7 @@ impl Metrics {
 
     /// All metrics in the OpenMetrics text format.
     pub fn text(&self) -> String {
-        for (cluster, since) in &*self.catalogs.lock() {
-            let labels = CatalogLabels {
-                cluster: cluster.to_string(),
-            };
-            let age = since.map_or(0.0, |since| since.elapsed().as_secs_f64());
-            self.catalogs.age.get_or_create(&labels).set(age);
-        }
+        self.catalogs.show_ages();
         let mut text = String::new();
         // Writing into a String cannot fail.
         let _ = encode(&mut text, &self.registry);
@@ -389,65 +274,9 @@ impl Metrics {
             "TCP connections refused because too many were open",
             self.connections_refused.clone(),
         );
-        to.register(
-            "snapshot_writes",
-            "Snapshots of clusters written, and those that could not be",
-            self.snapshots.writes.clone(),
-        );
-        to.register(
-            "snapshot_refused",
-            "Snapshots that were found and not understood",
-            self.snapshots.refused.clone(),
-        );
-        let catalogs = to.sub_registry_with_prefix("catalog");
-        catalogs.register(
-            "restored",
-            "1 while a cluster's catalog in use is from the snapshot",
-            self.catalogs.restored.clone(),
-        );
-        catalogs.register(
-            "problem",
-            "1 while something is wrong with what a cluster says, or lacking",
-            self.catalogs.problem.clone(),
-        );
-        catalogs.register(
-            "state",
-            "1 for the state that a cluster's catalog is in",
-            self.catalogs.state.clone(),
-        );
-        catalogs.register(
-            "loaded_timestamp_seconds",
-            "When the catalog in use was read",
-            self.catalogs.loaded.clone(),
-        );
-        catalogs.register(
-            "age_seconds",
-            "For how long a cluster's state has not been synced; 0 while it is",
-            self.catalogs.age.clone(),
-        );
-        catalogs.register(
-            "services",
-            "Services in the catalog in use",
-            self.catalogs.services.clone(),
-        );
-        catalogs.register(
-            "hbone_gateways",
-            "East-west gateways that are not given because they serve ambient meshes alone",
-            self.catalogs.hbone_gateways.clone(),
-        );
-        catalogs.register(
-            "refused",
-            "Times that a catalog was not taken over because it was wrong or unreadable",
-            self.catalogs.refused.clone(),
-        );
-    }
-}
-
-impl CatalogMetrics {
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Arc<str>, Option<Instant>>> {
-        // The map is whole whoever panicked while holding it.
-        let since = self.not_synced_since.lock();
-        since.unwrap_or_else(PoisonError::into_inner)
+        self.snapshots.register(to);
+        self.catalogs
+            .register(to.sub_registry_with_prefix("catalog"));
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Deserialize;
 
-use super::{Reading, WrittenPort};
+use super::{Reading, services::WrittenPort};
 use crate::{
     catalog::{Catalog, Endpoint, Imported, ImportedEndpoint, ServiceImport},
     yaml::{self, line},
@@ -27,7 +27,7 @@ struct WrittenEndpoint {
     cluster: Option<yaml::Written<String>>,
     address: yaml::Written<String>,
     hostname: Option<yaml::Written<String>>,
-    #[serde(default = "super::yes")]
+    #[serde(default = "super::services::yes")]
     ready: bool,
 }
 
