@@ -29,8 +29,13 @@ impl App {
     /// Starts one at a free port of `ip`. Every response begins with the line `says`; the lines
     /// after it are the request line and the headers as they arrived. A gRPC call is answered with the same as a message.
     pub fn start(ip: IpAddr, says: &str) -> Result<Self> {
-        let listener = std::net::TcpListener::bind((ip, 0))
-            .with_context(|| format!("an application at {ip}"))?;
+        Self::start_at(SocketAddr::new(ip, 0), says)
+    }
+
+    /// As [`App::start`], at this address.
+    pub fn start_at(address: SocketAddr, says: &str) -> Result<Self> {
+        let listener = std::net::TcpListener::bind(address)
+            .with_context(|| format!("an application at {address}"))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let says = says.to_owned();

@@ -69,7 +69,30 @@ impl Caller {
         self.send(Protocol::Http2, request).await
     }
 
+    /// A request over HTTP/1.1 from a sidecar of Istio, which says by ALPN that it is one.
+    pub async fn istio(&self, request: &Request<'_>) -> Result<Answer> {
+        self.send_by(
+            Protocol::Http1,
+            &[b"istio-http/1.1", b"istio", b"http/1.1"],
+            request,
+        )
+        .await
+    }
+
     async fn send(&self, protocol: Protocol, request: &Request<'_>) -> Result<Answer> {
+        let alpn: &[u8] = match protocol {
+            Protocol::Http1 => b"http/1.1",
+            Protocol::Http2 => b"h2",
+        };
+        self.send_by(protocol, &[alpn], request).await
+    }
+
+    async fn send_by(
+        &self,
+        protocol: Protocol,
+        alpn: &[&[u8]],
+        request: &Request<'_>,
+    ) -> Result<Answer> {
         let builder = protocol.get(self.scheme(), request.host, request.path);
         let builder = builder.method(request.method);
         let read = async |answer: Response<Incoming>| {
@@ -81,8 +104,15 @@ impl Caller {
                 body: String::from_utf8(body.collect().await?.to_bytes().into())?,
             })
         };
-        self.ask(protocol, builder, request.headers, Bytes::new(), read)
-            .await
+        let stream = self.connect(alpn).await?;
+        self.ask(
+            stream,
+            protocol,
+            builder,
+            (request.headers, Bytes::new()),
+            read,
+        )
+        .await
     }
 
     /// A gRPC call of a method, such as `/shop.Catalog/Read`, with a message.
@@ -99,8 +129,15 @@ impl Caller {
             .header("content-type", "application/grpc")
             .header("te", "trailers");
         let body = grpc::frame(message.as_bytes())?;
-        self.ask(Protocol::Http2, request, headers, body, grpc::outcome)
-            .await
+        let stream = self.connect(&[b"h2"]).await?;
+        self.ask(
+            stream,
+            Protocol::Http2,
+            request,
+            (headers, body),
+            grpc::outcome,
+        )
+        .await
     }
 
     /// Says something over TCP; what comes back until there is as much of it, or until the end.
@@ -128,21 +165,16 @@ impl Caller {
 
     async fn ask<T>(
         &self,
+        stream: Box<dyn Stream>,
         protocol: Protocol,
         mut request: Builder,
-        headers: &[(&str, &str)],
-        body: Bytes,
+        (headers, body): (&[(&str, &str)], Bytes),
         read: impl AsyncFnOnce(Response<Incoming>) -> Result<T>,
     ) -> Result<T> {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body))?;
-        let alpn: &[u8] = match protocol {
-            Protocol::Http1 => b"http/1.1",
-            Protocol::Http2 => b"h2",
-        };
-        let stream = self.connect(&[alpn]).await?;
         let (mut sender, connection) = Sender::begin(protocol, stream).await?;
         // The sender goes with the exchange, and without one the connection ends.
         let exchange = async move { read(sender.exchange(request).await?).await };

@@ -21,3 +21,5 @@ pub mod port;
 pub mod relay;
 pub mod streams;
 pub mod witness;
+
+pub(crate) use kubeconfig::base64;

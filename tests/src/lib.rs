@@ -28,6 +28,7 @@ pub mod disk;
 pub mod dns;
 pub mod envoy;
 pub mod grpc;
+pub mod istio;
 pub mod kubernetes;
 pub mod musl;
 pub mod names;

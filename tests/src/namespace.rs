@@ -1,9 +1,13 @@
 //! A network namespace of a test's own, where it may do to the network what it likes.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context, Result};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::command::{Command, Said};
 use crate::tools::Tool;
@@ -35,6 +39,27 @@ impl Namespace {
         Ok(namespace)
     }
 
+    /// Its name, as `ip` knows it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs something to its end in a thread that is inside, and so are the threads and processes that it starts.
+    pub fn enter<T: Send>(&self, run: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        // Where ip keeps them (ip-netns(8)).
+        let path = Path::new("/run/netns").join(&self.name);
+        let file = File::open(&path).with_context(|| format!("opening {}", path.display()))?;
+        std::thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
+                    .context("entering a network namespace")?;
+                run()
+            });
+            inside.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })
+    }
+
     /// What `ip` says inside; an exit code other than zero is an error.
     pub async fn ip(&self, arguments: &[&str]) -> Result<String> {
         let inside = ["-n", &self.name];
@@ -50,7 +75,7 @@ impl Namespace {
 
     /// The program that runs others inside.
     #[must_use]
-    pub fn runner(&self) -> &std::path::Path {
+    pub fn runner(&self) -> &Path {
         &self.ip
     }
 

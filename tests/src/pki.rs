@@ -28,8 +28,14 @@ pub enum Root {
 pub struct Pki {
     folder: PathBuf,
     bundle: PathBuf,
-    east: Issuer<'static, KeyPair>,
-    west: Issuer<'static, KeyPair>,
+    east: Authority,
+    west: Authority,
+}
+
+#[derive(Debug)]
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
 }
 
 /// A workload's certificate and key, as PEM files.
@@ -47,9 +53,10 @@ impl Pki {
     /// Makes both roots and writes their common bundle into `folder`.
     pub fn create(folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-        let (east, east_pem) = authority(EAST_TRUST_DOMAIN)?;
-        let (west, west_pem) = authority(WEST_TRUST_DOMAIN)?;
-        let bundle = write(folder, "roots.pem", &format!("{east_pem}{west_pem}"))?;
+        let east = authority(EAST_TRUST_DOMAIN)?;
+        let west = authority(WEST_TRUST_DOMAIN)?;
+        let bundle = format!("{}{}", east.pem, west.pem);
+        let bundle = write(folder, "roots.pem", &bundle)?;
         Ok(Self {
             folder: folder.to_path_buf(),
             bundle,
@@ -61,10 +68,6 @@ impl Pki {
     /// A workload's certificate with these URI SANs: one in an honest certificate, none or two in an odd one. `name` is
     /// the files' name.
     pub fn sign(&self, root: Root, name: &str, uri_sans: &[&str]) -> Result<Identity> {
-        let issuer = match root {
-            Root::East => &self.east,
-            Root::West => &self.west,
-        };
         let mut params = CertificateParams::default();
         params.distinguished_name.remove(DnType::CommonName);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -80,7 +83,7 @@ impl Pki {
         }
         let key = KeyPair::generate()?;
         let certificate = params
-            .signed_by(&key, issuer)
+            .signed_by(&key, &self.authority(root).issuer)
             .with_context(|| format!("signing {name}"))?;
         Ok(Identity {
             certificate: write(&self.folder, &format!("{name}.pem"), &certificate.pem())?,
@@ -88,9 +91,37 @@ impl Pki {
             bundle: self.bundle.clone(),
         })
     }
+
+    /// Both roots, as PEM.
+    pub fn bundle(&self) -> Result<String> {
+        let path = &self.bundle;
+        fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
+    }
+
+    /// Writes into `folder` what Istio's control plane takes for the CA that it is: this one's certificate and key, and both roots.
+    pub fn write_authority(&self, root: Root, folder: &Path) -> Result<()> {
+        let authority = self.authority(root);
+        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+        write(folder, "ca-cert.pem", &authority.pem)?;
+        write(folder, "cert-chain.pem", &authority.pem)?;
+        write(
+            folder,
+            "ca-key.pem",
+            &authority.issuer.key().serialize_pem(),
+        )?;
+        write(folder, "root-cert.pem", &self.bundle()?)?;
+        Ok(())
+    }
+
+    fn authority(&self, root: Root) -> &Authority {
+        match root {
+            Root::East => &self.east,
+            Root::West => &self.west,
+        }
+    }
 }
 
-fn authority(trust_domain: &str) -> Result<(Issuer<'static, KeyPair>, String)> {
+fn authority(trust_domain: &str) -> Result<Authority> {
     let mut params = CertificateParams::default();
     params
         .distinguished_name
@@ -99,7 +130,8 @@ fn authority(trust_domain: &str) -> Result<(Issuer<'static, KeyPair>, String)> {
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate()?;
     let pem = params.self_signed(&key)?.pem();
-    Ok((Issuer::new(params, key), pem))
+    let issuer = Issuer::new(params, key);
+    Ok(Authority { issuer, pem })
 }
 
 fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf> {

@@ -22,8 +22,13 @@ pub struct Speaker {
 impl Speaker {
     /// Starts one at a free port of `ip`. With a greeting it speaks first.
     pub fn start(ip: IpAddr, greeting: Option<&'static str>) -> Result<Self> {
-        let listener = std::net::TcpListener::bind((ip, 0))
-            .with_context(|| format!("an application at {ip}"))?;
+        Self::start_at(SocketAddr::new(ip, 0), greeting)
+    }
+
+    /// As [`Speaker::start`], at this address.
+    pub fn start_at(address: SocketAddr, greeting: Option<&'static str>) -> Result<Self> {
+        let listener = std::net::TcpListener::bind(address)
+            .with_context(|| format!("an application at {address}"))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let heard = Arc::new(AtomicUsize::new(0));

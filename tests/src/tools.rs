@@ -37,6 +37,14 @@ pub enum Tool {
     IstioCrds,
     /// The renderer of charts.
     Helm,
+    /// Istio's control plane.
+    Istiod,
+    /// What starts Istio's proxies.
+    PilotAgent,
+    /// From what it makes their bootstrap.
+    IstioBootstrap,
+    /// Leads traffic elsewhere.
+    Iptables,
 }
 
 impl Tool {
@@ -69,6 +77,10 @@ impl Tool {
             Self::MuslGcc => "CROSSMESH_MUSL_GCC",
             Self::IstioCrds => "CROSSMESH_ISTIO_CRDS",
             Self::Helm => "CROSSMESH_HELM",
+            Self::Istiod => "CROSSMESH_ISTIOD",
+            Self::PilotAgent => "CROSSMESH_PILOT_AGENT",
+            Self::IstioBootstrap => "CROSSMESH_ISTIO_BOOTSTRAP",
+            Self::Iptables => "CROSSMESH_IPTABLES",
         }
     }
 

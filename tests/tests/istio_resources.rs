@@ -4,20 +4,18 @@
 use std::fs;
 
 use crossmesh_e2e::kubernetes::alone::Alone;
+use crossmesh_e2e::kubernetes::definition;
 use crossmesh_e2e::kubernetes::objects::Objects;
 use crossmesh_e2e::plugin::{documented_resources, resource};
-use crossmesh_e2e::tools::{Tool, workspace};
+use crossmesh_e2e::tools::workspace;
 use serde_json::{Value, json};
 
 const KINDS: [&str; 4] = ["WasmPlugin", "TrafficExtension", "EnvoyFilter", "Telemetry"];
 
 /// Makes Istio's kinds known.
 async fn define(objects: &Objects) {
-    let path = Tool::IstioCrds.path().unwrap();
-    let text = fs::read_to_string(&path).unwrap();
     let mut defined = Vec::new();
-    for document in text.split("\n---\n") {
-        let definition: Value = serde_saphyr::from_str(document).unwrap();
+    for definition in definition::istio().unwrap() {
         let kind = definition["spec"]["names"]["kind"].as_str().unwrap_or("");
         if KINDS.contains(&kind) {
             objects.apply(&definition).await.unwrap();

@@ -187,6 +187,48 @@ const HELM: Tool = Tool {
     purpose: "renders the chart that deploys the dns-agent",
 };
 
+/// Istio's control plane.
+const ISTIOD: Tool = Tool {
+    name: "istiod",
+    variable: Some("CROSSMESH_ISTIOD"),
+    version_arguments: &["version", "--short"],
+    source: Source::Go(go::ISTIOD),
+    users: Users::Tests,
+    purpose: "the meshes' control plane, which checks, translates and delivers the filter's resources",
+};
+
+/// What runs beside each of Istio's proxies.
+const PILOT_AGENT: Tool = Tool {
+    name: "pilot-agent",
+    variable: Some("CROSSMESH_PILOT_AGENT"),
+    version_arguments: &["version", "--short"],
+    source: Source::Go(go::PILOT_AGENT),
+    users: Users::Tests,
+    purpose: "starts the sidecars of such a mesh, and fetches the filter for them",
+};
+
+/// From what it makes their bootstrap.
+const ISTIO_BOOTSTRAP: Tool = Tool {
+    name: "istio-bootstrap",
+    variable: Some("CROSSMESH_ISTIO_BOOTSTRAP"),
+    version_arguments: &[],
+    source: Source::GoFile(go_file::ISTIO_BOOTSTRAP),
+    users: Users::Tests,
+    purpose: "the template of those sidecars' bootstrap",
+};
+
+/// Leads a pod's traffic to its sidecar.
+const IPTABLES: Tool = Tool {
+    name: "iptables",
+    variable: Some("CROSSMESH_IPTABLES"),
+    version_arguments: &["--version"],
+    source: Source::Debian {
+        package: "iptables",
+    },
+    users: Users::Tests,
+    purpose: "leads the traffic of a pod to its sidecar, as pilot-agent tells it to",
+};
+
 /// What libFuzzer is compiled by.
 pub(crate) const CXX: Tool = Tool {
     name: "c++",
@@ -198,7 +240,7 @@ pub(crate) const CXX: Tool = Tool {
 };
 
 /// Every tool.
-pub(crate) const TOOLS: [Tool; 13] = [
+pub(crate) const TOOLS: [Tool; 17] = [
     WASM_TARGET,
     ENVOY,
     DIG,
@@ -211,6 +253,10 @@ pub(crate) const TOOLS: [Tool; 13] = [
     FAKETIME,
     MUSL_GCC,
     ISTIO_CRDS,
+    ISTIOD,
+    PILOT_AGENT,
+    ISTIO_BOOTSTRAP,
+    IPTABLES,
     CXX,
 ];
 

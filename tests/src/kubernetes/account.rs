@@ -28,19 +28,11 @@ impl Account {
         namespace: &str,
         name: &str,
     ) -> Result<Self> {
-        let uri = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
-        let body = json!({
-            "apiVersion": "authentication.k8s.io/v1",
-            "kind": "TokenRequest",
-            "spec": {"expirationSeconds": 3600},
-        });
-        let answer = post(admin, &uri, &body).await?;
-        let token = answer["status"]["token"].as_str();
-        let token = token.with_context(|| format!("no token of {namespace}/{name}: {answer}"))?;
+        let token = token(admin, namespace, name, &json!({"expirationSeconds": 3600})).await?;
         Ok(Self {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
-            access: access.with_token(token),
+            access: access.with_token(&token),
         })
     }
 
@@ -94,6 +86,25 @@ impl Account {
             ("KUBERNETES_SERVICE_PORT", server.port().to_string()),
         ]
     }
+}
+
+/// Asks for a token of an account (TokenRequest). `spec` says for how long, and for whose ears.
+pub(super) async fn token(
+    admin: &Client,
+    namespace: &str,
+    name: &str,
+    spec: &Value,
+) -> Result<String> {
+    let uri = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
+    let body = json!({
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": spec,
+    });
+    let answer = post(admin, &uri, &body).await?;
+    let token = answer["status"]["token"].as_str();
+    let token = token.with_context(|| format!("no token of {namespace}/{name}: {answer}"))?;
+    Ok(token.to_owned())
 }
 
 async fn rights_in(client: &Client, namespace: &str) -> Result<BTreeSet<Right>> {

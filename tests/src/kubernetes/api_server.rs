@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use kube::Client;
 use kube::config::{Config, KubeConfigOptions};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::account::Account;
+use super::account::{self, Account};
 use super::audit::{self, Right};
 use super::authority::Authority;
 use super::etcd;
@@ -110,6 +110,13 @@ impl ApiServer {
     pub async fn account(&self, namespace: &str, name: &str) -> Result<Account> {
         let admin = client(&self.kubeconfig()).await?;
         Account::request(&admin, self.kubeconfig(), namespace, name).await
+    }
+
+    /// A token of a service account for somebody else than the API server, as a volume of a pod has it.
+    pub async fn token_for(&self, audience: &str, namespace: &str, name: &str) -> Result<String> {
+        let admin = client(&self.kubeconfig()).await?;
+        let spec = json!({"expirationSeconds": 3600, "audiences": [audience]});
+        account::token(&admin, namespace, name, &spec).await
     }
 
     /// What an account has asked for so far, and was given.

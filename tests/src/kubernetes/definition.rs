@@ -1,6 +1,11 @@
 //! Definitions of resources (CRDs) that clusters get from others, as much of each as an API server needs.
 
+use std::fs;
+
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
+
+use crate::tools::Tool;
 
 /// The group of the Multi-Cluster Services API (KEP-1645).
 pub const CLUSTER_SET: &str = "multicluster.x-k8s.io";
@@ -71,4 +76,13 @@ pub fn pod_monitors() -> Value {
 #[must_use]
 pub fn cluster_set() -> [Value; 2] {
     ["ServiceExport", "ServiceImport"].map(|kind| definition(CLUSTER_SET, "v1alpha1", kind, None))
+}
+
+/// Istio's kinds, whole, as Istio defines them.
+pub fn istio() -> Result<Vec<Value>> {
+    let path = Tool::IstioCrds.path()?;
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let parse = |document| serde_saphyr::from_str(document);
+    let all: Result<Vec<Value>, _> = text.split("\n---\n").map(parse).collect();
+    all.with_context(|| format!("{} is no YAML", path.display()))
 }

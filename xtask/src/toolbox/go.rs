@@ -14,13 +14,16 @@ use crate::cache::Cache;
 use crate::process;
 
 /// A program built from its Go module.
+#[derive(Clone, Copy)]
 pub(super) struct Program {
     name: &'static str,
     pub(super) version: &'static str,
     /// The arguments that make it print its version.
     version_arguments: &'static [&'static str],
-    /// The package that is the program.
-    package: &'static str,
+    /// The folder in which it is kept, without the version: its name, if it is built alone.
+    folder: &'static str,
+    /// What is built together, by name, and the package that each is. What they share is compiled once.
+    packages: &'static [(&'static str, &'static str)],
     go_mod: &'static str,
     go_sum: &'static str,
     /// String variables that its authors' own build sets.
@@ -34,7 +37,8 @@ pub(super) const KUBE_APISERVER: Program = Program {
     name: "kube-apiserver",
     version: "1.36.3",
     version_arguments: &["--version"],
-    package: "k8s.io/kubernetes/cmd/kube-apiserver",
+    folder: "kube-apiserver",
+    packages: &[("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver")],
     go_mod: include_str!("go/kube-apiserver/go.mod"),
     go_sum: include_str!("go/kube-apiserver/go.sum"),
     variables: &[("k8s.io/component-base/version.gitVersion", "v1.36.3")],
@@ -46,7 +50,8 @@ pub(super) const ETCD: Program = Program {
     name: "etcd",
     version: "3.6.16",
     version_arguments: &["--version"],
-    package: "go.etcd.io/etcd/server/v3",
+    folder: "etcd",
+    packages: &[("etcd", "go.etcd.io/etcd/server/v3")],
     go_mod: include_str!("go/etcd/go.mod"),
     go_sum: include_str!("go/etcd/go.sum"),
     variables: &[],
@@ -58,7 +63,8 @@ pub(super) const COREDNS: Program = Program {
     name: "coredns",
     version: "1.15.0",
     version_arguments: &["-version"],
-    package: "github.com/coredns/coredns",
+    folder: "coredns",
+    packages: &[("coredns", "github.com/coredns/coredns")],
     go_mod: include_str!("go/coredns/go.mod"),
     go_sum: include_str!("go/coredns/go.sum"),
     variables: &[],
@@ -70,11 +76,44 @@ pub(super) const HELM: Program = Program {
     name: "helm",
     version: "3.22.0",
     version_arguments: &["version", "--short"],
-    package: "helm.sh/helm/v3/cmd/helm",
+    folder: "helm",
+    packages: &[("helm", "helm.sh/helm/v3/cmd/helm")],
     go_mod: include_str!("go/helm/go.mod"),
     go_sum: include_str!("go/helm/go.sum"),
     variables: &[("helm.sh/helm/v3/internal/version.version", "v3.22.0")],
     minutes: 2,
+};
+
+/// Istio's control plane and the agent of its proxies, of the release branch 1.31 in August 2026. Our go.mod takes Istio's API and
+/// Envoy's messages in the versions that were released since.
+const ISTIO: Program = Program {
+    name: "istio",
+    version: "1.31",
+    version_arguments: &["version", "--short"],
+    folder: "istio",
+    packages: &[
+        ("istiod", "istio.io/istio/pilot/cmd/pilot-discovery"),
+        ("pilot-agent", "istio.io/istio/pilot/cmd/pilot-agent"),
+    ],
+    go_mod: include_str!("go/istio/go.mod"),
+    go_sum: include_str!("go/istio/go.sum"),
+    variables: &[(
+        "istio.io/istio/pkg/version.buildVersion",
+        "1.31-eed52ebb66ad",
+    )],
+    minutes: 5,
+};
+
+/// The control plane; its authors' package calls it pilot-discovery.
+pub(super) const ISTIOD: Program = Program {
+    name: "istiod",
+    ..ISTIO
+};
+
+/// What runs beside each proxy.
+pub(super) const PILOT_AGENT: Program = Program {
+    name: "pilot-agent",
+    ..ISTIO
 };
 
 impl Program {
@@ -92,7 +131,9 @@ impl Program {
         let log = cache.log(&key);
         let folder = cache.ensure(&key, |partial| {
             self.build(partial, &log)?;
-            self.verify(&self.path(partial))
+            self.packages
+                .iter()
+                .try_for_each(|(name, _)| self.verify(&partial.join(name)))
         })?;
         let path = self.path(&folder);
         ensure!(
@@ -103,7 +144,7 @@ impl Program {
         Ok(path)
     }
 
-    /// Leaves only `<folder>/<program>`. Go's caches of modules and objects are gigabytes that nobody needs again: they are
+    /// Leaves only `<folder>/<program>` of each. Go's caches of modules and objects are gigabytes that nobody needs again: they are
     /// made for this build and removed with it, and those of the user are not touched.
     fn build(&self, folder: &Path, log: &Path) -> Result<()> {
         let work = folder.join("work");
@@ -112,15 +153,20 @@ impl Program {
             let path = work.join(file);
             fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
         }
-        let what = format!(
-            "{} {}: building from its Go module, about {} min on 2 cores",
-            self.name, self.version, self.minutes
-        );
-        process::logged(&what, &mut self.go_build(&work, &self.path(folder)), log)?;
+        for (index, (name, package)) in self.packages.iter().enumerate() {
+            let takes = match index {
+                0 => format!("about {} min on 2 cores", self.minutes),
+                _ => "with what is there by now".to_owned(),
+            };
+            let version = self.version;
+            let what = format!("{name} {version}: building from its Go module, {takes}");
+            let mut go = self.go_build(&work, &folder.join(name), package);
+            process::logged(&what, &mut go, log)?;
+        }
         fs::remove_dir_all(&work).with_context(|| format!("removing {}", work.display()))
     }
 
-    fn go_build(&self, work: &Path, program: &Path) -> Command {
+    fn go_build(&self, work: &Path, program: &Path, package: &str) -> Command {
         // `-s -w`: no debugger will read it, and it is a third smaller.
         let mut linker = "-s -w".to_owned();
         for (variable, value) in self.variables {
@@ -129,7 +175,7 @@ impl Program {
         let mut go = Command::new("go");
         go.args(["build", "-trimpath", "-ldflags", &linker, "-o"])
             .arg(program)
-            .arg(self.package)
+            .arg(package)
             .current_dir(work)
             .env("CGO_ENABLED", "0")
             // readonly: what go.sum does not hold is not built. modcacherw: else nobody can remove what was downloaded.
@@ -153,7 +199,7 @@ impl Program {
     }
 
     fn key(&self) -> String {
-        format!("{}-{}", self.name, self.version)
+        format!("{}-{}", self.folder, self.version)
     }
 
     fn path(&self, folder: &Path) -> PathBuf {
@@ -172,27 +218,34 @@ fn go_version(go_mod: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::toolbox::go_file::ISTIO_BOOTSTRAP;
 
     #[track_caller]
-    fn check(program: &Program) {
+    fn check(program: &Program, pinned_version: &str) {
         let Program {
             name,
-            version,
-            package,
+            packages,
             go_mod,
             go_sum,
             ..
         } = program;
-        assert!(go_mod.contains(&format!("tool {package}\n")), "{name}");
+        for (_, package) in *packages {
+            let tools = go_mod.lines().map(|line| line.trim_start_matches("tool"));
+            assert!(
+                tools.map(str::trim).any(|line| line == *package),
+                "{name}: {package}"
+            );
+        }
+        let (_, package) = packages[0];
         let required = go_mod
             .lines()
             .filter_map(|line| line.trim().strip_prefix("require ").or(Some(line.trim())))
             .filter_map(|line| line.split_once(" v"))
             .find(|(module, _)| package.starts_with(module));
         let (module, pinned) = required.expect("go.mod requires the module of the program");
-        assert_eq!(pinned.split(' ').next(), Some(*version), "{name}");
+        assert_eq!(pinned.split(' ').next(), Some(pinned_version), "{name}");
         assert!(
-            go_sum.contains(&format!("{module} v{version} h1:")),
+            go_sum.contains(&format!("{module} v{pinned_version} h1:")),
             "{name}: `go mod tidy` beside its go.mod writes its go.sum"
         );
     }
@@ -200,8 +253,10 @@ mod tests {
     #[test]
     fn each_version_is_the_one_that_its_go_mod_and_go_sum_pin() {
         for program in [&KUBE_APISERVER, &ETCD, &COREDNS, &HELM] {
-            check(program);
+            check(program, program.version);
         }
+        // Whose releases are no versions of its module.
+        check(&ISTIO, ISTIO_BOOTSTRAP.version);
     }
 
     #[test]

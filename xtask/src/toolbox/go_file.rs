@@ -31,6 +31,15 @@ pub(super) const ISTIO_CRDS: GoFile = GoFile {
     file: "kubernetes/customresourcedefinitions.gen.yaml",
 };
 
+/// From what pilot-agent makes a proxy's bootstrap. Of the module that istiod and pilot-agent are built from.
+pub(super) const ISTIO_BOOTSTRAP: GoFile = GoFile {
+    name: "istio-bootstrap",
+    version: "0.0.0-20260827124520-eed52ebb66ad",
+    module: "istio.io/istio",
+    sum: "h1:ui9TJjRMAV/hb5ehQaZDq7IUGxuQP6dra9lapT/VjHI=",
+    file: "tools/packaging/common/envoy_bootstrap.json",
+};
+
 impl GoFile {
     pub(super) fn installed(&self, cache: &Cache) -> Option<PathBuf> {
         Some(self.path(&cache.folder(&self.key()))).filter(|path| path.is_file())
@@ -82,6 +91,7 @@ impl GoFile {
     }
 
     fn path(&self, folder: &Path) -> PathBuf {
-        folder.join(format!("{}.yaml", self.name))
+        let extension = Path::new(self.file).extension().unwrap_or_default();
+        folder.join(self.name).with_extension(extension)
     }
 }
