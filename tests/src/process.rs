@@ -42,7 +42,9 @@ impl Process {
         log: &Path,
     ) -> Result<Self> {
         use std::os::unix::process::CommandExt;
-        let file = File::create(log).with_context(|| format!("writing {}", log.display()))?;
+        File::create(log).with_context(|| format!("writing {}", log.display()))?;
+        // What opens /dev/stdout anew, as Envoy does for its access log, must not write over what is there.
+        let file = File::options().append(true).open(log)?;
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--"])
             .args(under)

@@ -2,17 +2,22 @@
 //! its Envoy.
 #![cfg(test)]
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use crossmesh_e2e::access_log::Entry;
 use crossmesh_e2e::caller::{Answer, Caller, Request};
 use crossmesh_e2e::istio::mesh::{CATALOG, Mesh};
 use crossmesh_e2e::names::{CATALOG as HOST, FRONTEND};
 use crossmesh_e2e::shipped::{Case, Cases};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What Istio makes of the name `crossmesh` in the namespace `shop`, for a WasmPlugin.
 const TRANSLATED: &str = "shop.crossmesh~istio-translated-wasmplugin";
 /// The same for a TrafficExtension.
 const EXTENSION: &str = "shop.crossmesh";
+
+/// The kind of resource that both are to Envoy.
+const RESOURCE: &str = "extensions.istio.io/trafficextension";
 
 const READ: Request<'_> = Request {
     method: "GET",
@@ -113,6 +118,102 @@ async fn what_is_shipped_runs_in_a_sidecar_as_its_cases_say() {
             );
             assert!(metrics.contains(&line), "{line}: {metrics}");
         }
+    })
+    .await
+    .unwrap();
+}
+
+/// The policy of `sidecar.yaml` with other rules.
+fn with_rules(mesh: &Mesh, rules: &Value) -> Value {
+    let mut resource = mesh.shipped("sidecar.yaml").unwrap();
+    resource["spec"]["pluginConfig"]["rules"] = rules.clone();
+    resource
+}
+
+/// One rule of this name that lets the frontend read, where the destination is this.
+fn readers(name: &str, to: &Value) -> Value {
+    json!({
+        "name": name, "action": "ALLOW", "from": [{"meshes": ["east"], "serviceAccounts": ["web/frontend"]}], "to": [to],
+    })
+}
+
+/// Which rule lets the frontend read.
+async fn decision(mesh: &Mesh, caller: &Caller, id: &str) -> String {
+    let (_, entry) = ask(mesh, caller, &READ, id).await;
+    entry.decision.unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_refused_policy_changes_nothing_and_no_request_fails_meanwhile() {
+    Mesh::run(&CATALOG, async |mesh| {
+        let objects = &mesh.cluster.objects;
+        let caller = mesh.caller(Some(FRONTEND)).unwrap();
+        // The mesh is not in the policy: it is the proxy's own, as are namespace, workload and labels.
+        let here =
+            json!({"workloads": ["shop/catalog"], "labels": {"tier": "gold", "app": "cat*"}});
+        let elsewhere = [
+            json!({"workloads": ["shop/cart"]}),
+            json!({"labels": {"tier": "silver"}, "namespaces": ["shop"]}),
+            json!({"namespaces": ["data"]}),
+        ];
+        let mut rules: Vec<Value> = elsewhere
+            .iter()
+            .map(|to| readers("elsewhere", to))
+            .collect();
+        for (at, rule) in rules.iter_mut().enumerate() {
+            rule["name"] = json!(format!("elsewhere-{at}"));
+        }
+        rules.push(readers("here", &here));
+        let first = with_rules(mesh, &json!(rules));
+        deliver(mesh, &first, TRANSLATED).await;
+        assert_eq!(decision(mesh, &caller, "first").await, "ALLOW rule:here");
+
+        let (done, served) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let asking = async {
+            while !done.load(Ordering::SeqCst) {
+                let answer = caller.istio(&READ).await.unwrap();
+                assert_eq!(answer.status, 200, "{answer:?}");
+                served.fetch_add(1, Ordering::SeqCst);
+            }
+        };
+        let changing = async {
+            let bad = with_rules(
+                mesh,
+                &json!([readers("bad", &json!({"workload": ["shop/catalog"]}))]),
+            );
+            objects.apply(&bad).await.unwrap();
+            let told = "ADS:ECDS: ACK ERROR";
+            let refused = async || mesh.istiod.log().contains(told).then_some(());
+            mesh.sidecar
+                .until("istiod was told", refused)
+                .await
+                .unwrap();
+            let before = served.load(Ordering::SeqCst);
+            let went_on = async || (served.load(Ordering::SeqCst) > before + 10).then_some(());
+            mesh.sidecar
+                .until("requests went on", went_on)
+                .await
+                .unwrap();
+            assert_eq!(decision(mesh, &caller, "bad").await, "ALLOW rule:here");
+            let good = with_rules(mesh, &json!([readers("good", &here)]));
+            deliver(mesh, &good, TRANSLATED).await;
+            assert_eq!(decision(mesh, &caller, "good").await, "ALLOW rule:good");
+            done.store(true, Ordering::SeqCst);
+        };
+        tokio::join!(asking, changing);
+        // What operators are told to watch and where they find the reason.
+        let stat = format!(
+            "extension_config_discovery.http_filter.{RESOURCE}/{TRANSLATED}.config_fail: 1\n"
+        );
+        let stats = mesh.sidecar.get("stats?filter=config_fail").await.unwrap();
+        assert!(stats.contains(&stat), "{stats}");
+        let log = mesh.sidecar.log();
+        assert!(
+            log.contains(r#"unknown field "workload"; did you mean workloads?"#),
+            "{log}"
+        );
+        let told = format!("Unable to create Wasm plugin {TRANSLATED}");
+        assert!(mesh.istiod.log().contains(&told));
     })
     .await
     .unwrap();

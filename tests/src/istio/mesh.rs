@@ -133,7 +133,8 @@ impl Mesh {
         let mut shipped = resource(file)?;
         let wasm = match shipped["kind"].as_str() {
             Some("TrafficExtension") => &mut shipped["spec"]["wasm"],
-            _ => &mut shipped["spec"],
+            Some("WasmPlugin") => &mut shipped["spec"],
+            _ => return Ok(shipped),
         };
         wasm["url"] = json!(self.web.url());
         Ok(shipped)
@@ -161,10 +162,14 @@ fn mesh_config(access_log: &AccessLog) -> Value {
         "trustDomainAliases": ["foo.com"],
         "rootNamespace": NAMESPACE,
         // The toolbox's Envoy has no istio.stats.
-        "defaultProviders": {},
+        "defaultProviders": {"tracing": ["zipkin"]},
         "accessLogFile": access_log.path(),
         "accessLogEncoding": "JSON",
         "accessLogFormat": format.to_string(),
+        "extensionProviders": [{
+            "name": "zipkin",
+            "zipkin": {"service": "istiod.istio-system.svc.cluster.local", "port": 15012},
+        }],
     })
 }
 

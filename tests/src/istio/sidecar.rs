@@ -41,6 +41,7 @@ pub struct Sidecar {
     /// What its access log says.
     pub access_log: AccessLog,
     namespace: String,
+    id: String,
 }
 
 impl Sidecar {
@@ -68,6 +69,7 @@ impl Sidecar {
             process,
             access_log,
             namespace: network.pod.name().to_owned(),
+            id: format!("{}.{}", workload.pod(), workload.namespace),
         };
         sidecar
             .process
@@ -77,6 +79,12 @@ impl Sidecar {
             })
             .await?;
         Ok(sidecar)
+    }
+
+    /// What istiod calls it.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
     /// What pilot-agent and Envoy have logged so far.

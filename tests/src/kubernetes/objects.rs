@@ -59,6 +59,19 @@ impl Objects {
         }
     }
 
+    /// Asks whether it would be taken, by all who judge it; nothing is stored.
+    pub async fn judge(&self, object: &Value) -> Result<()> {
+        let (api, name) = self.api(object)?;
+        let params = PatchParams::apply(MANAGER)
+            .force()
+            .validation_strict()
+            .dry_run();
+        api.patch(&name, &params, &Patch::Apply(object))
+            .await
+            .with_context(|| format!("judging {object}"))?;
+        Ok(())
+    }
+
     /// Writes its `status`, as a controller would.
     pub async fn apply_status(&self, object: &Value) -> Result<()> {
         let (api, name) = self.api(object)?;
