@@ -71,12 +71,15 @@ impl Caller {
 
     /// A request over HTTP/1.1 from a sidecar of Istio, which says by ALPN that it is one.
     pub async fn istio(&self, request: &Request<'_>) -> Result<Answer> {
-        self.send_by(
-            Protocol::Http1,
-            &[b"istio-http/1.1", b"istio", b"http/1.1"],
-            request,
-        )
-        .await
+        let alpn = ["istio-http/1.1", "istio", "http/1.1"];
+        self.http1_by(&alpn, request).await
+    }
+
+    /// A request over HTTP/1.1 from somebody whose TLS hello names the host, and offers these protocols (ALPN).
+    pub async fn http1_by(&self, alpn: &[&str], request: &Request<'_>) -> Result<Answer> {
+        let alpn: Vec<&[u8]> = alpn.iter().map(|name| name.as_bytes()).collect();
+        let stream = self.connect_to(request.host, &alpn).await?;
+        self.send_over(stream, Protocol::Http1, request).await
     }
 
     async fn send(&self, protocol: Protocol, request: &Request<'_>) -> Result<Answer> {
@@ -84,13 +87,14 @@ impl Caller {
             Protocol::Http1 => b"http/1.1",
             Protocol::Http2 => b"h2",
         };
-        self.send_by(protocol, &[alpn], request).await
+        let stream = self.connect(&[alpn]).await?;
+        self.send_over(stream, protocol, request).await
     }
 
-    async fn send_by(
+    async fn send_over(
         &self,
+        stream: Box<dyn Stream>,
         protocol: Protocol,
-        alpn: &[&[u8]],
         request: &Request<'_>,
     ) -> Result<Answer> {
         let builder = protocol.get(self.scheme(), request.host, request.path);
@@ -104,7 +108,6 @@ impl Caller {
                 body: String::from_utf8(body.collect().await?.to_bytes().into())?,
             })
         };
-        let stream = self.connect(alpn).await?;
         self.ask(
             stream,
             protocol,
@@ -199,7 +202,12 @@ impl Caller {
         timeout(PATIENCE, both).await.context("no whole answer")?
     }
 
+    /// A connection; its TLS hello names no server.
     async fn connect(&self, alpn: &[&[u8]]) -> Result<Box<dyn Stream>> {
+        self.connect_to(&self.to.ip().to_string(), alpn).await
+    }
+
+    async fn connect_to(&self, server: &str, alpn: &[&[u8]]) -> Result<Box<dyn Stream>> {
         let stream = TcpStream::connect(self.to)
             .await
             .with_context(|| format!("connecting to {}", self.to))?;
@@ -209,7 +217,7 @@ impl Caller {
         let mut config = tls::client(identity)?;
         Arc::make_mut(&mut config).alpn_protocols =
             alpn.iter().map(|protocol| protocol.to_vec()).collect();
-        let name = ServerName::IpAddress(self.to.ip().into());
+        let name = ServerName::try_from(server.to_owned())?;
         let stream = TlsConnector::from(config).connect(name, stream).await;
         let stream = stream.with_context(|| format!("TLS with {}", self.to))?;
         Ok(Box::new(stream))

@@ -55,6 +55,12 @@ pub const CATALOG: Workload = Workload {
     port: SERVICE_PORT,
 };
 
+/// The same workload, whose Service does not tell Istio that it speaks HTTP.
+pub const UNDECLARED: Workload = Workload {
+    protocol: "main",
+    ..CATALOG
+};
+
 /// A workload that speaks TCP, and speaks first.
 pub const ORDERS_DB: Workload = Workload {
     namespace: "data",
@@ -144,11 +150,11 @@ impl Mesh {
 impl Application {
     fn start(workload: &Workload, at: SocketAddr) -> Result<Self> {
         Ok(match workload.protocol {
-            "http" => Self::Http {
-                _app: App::start_at(at, workload.name)?,
-            },
-            _ => Self::Tcp {
+            "tcp" => Self::Tcp {
                 _speaker: Speaker::start_at(at, Some(GREETING))?,
+            },
+            _ => Self::Http {
+                _app: App::start_at(at, workload.name)?,
             },
         })
     }

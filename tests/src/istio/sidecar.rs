@@ -28,7 +28,8 @@ pub struct Workload {
     pub name: &'static str,
     /// A further label and its value.
     pub label: (&'static str, &'static str),
-    /// What its application speaks, as the port's name says it to Istio: `http`, or `tcp` for a [`crate::speaker`] that greets.
+    /// What its application speaks, as the port's name says it to Istio: `tcp` for a [`crate::speaker`] that greets,
+    /// and anything else for HTTP.
     pub protocol: &'static str,
     /// The port.
     pub port: u16,
@@ -114,41 +115,22 @@ impl Sidecar {
     /// has taken both.
     pub async fn until_it_runs(&self, name: &str, configuration: &Value) -> Result<()> {
         self.until(&format!("{name} had its configuration"), async || {
-            let config = self.extension(name).await?;
-            let text = config["configuration"]["value"].as_str()?;
+            let dump = self.config_dump().await.ok()?;
+            let extension = extension(&dump, name)?;
+            let text = extension["config"]["configuration"]["value"].as_str()?;
             let has: Value = serde_json::from_str(text).ok()?;
-            (has == *configuration && self.listens_with(name).await?).then_some(())
+            (has == *configuration && listens_with(&dump, name)).then_some(())
         })
         .await
     }
 
-    /// Waits until there is no extension of this name.
+    /// Waits until no connection meets an extension of this name.
     pub async fn until_it_is_gone(&self, name: &str) -> Result<()> {
         self.until(&format!("{name} was gone"), async || {
-            (!self.listens_with(name).await?).then_some(())
+            let dump = self.config_dump().await.ok()?;
+            (!listens_with(&dump, name)).then_some(())
         })
         .await
-    }
-
-    /// Whether a listener that takes connections has an extension of this name: one that is warming or draining may have it too.
-    async fn listens_with(&self, name: &str) -> Option<bool> {
-        let dump = self
-            .get("config_dump?resource=dynamic_listeners")
-            .await
-            .ok()?;
-        let dump: Value = serde_json::from_str(&dump).ok()?;
-        let resource = format!("\"extensions.istio.io/trafficextension/{name}\"");
-        let mut listeners = dump["configs"].as_array()?.iter();
-        Some(listeners.any(|each| each["active_state"].to_string().contains(&resource)))
-    }
-
-    /// The configuration of the Wasm extension of this name, as Envoy has it.
-    pub async fn extension(&self, name: &str) -> Option<Value> {
-        let dump = self.get("config_dump?resource=ecds_filters").await.ok()?;
-        let dump: Value = serde_json::from_str(&dump).ok()?;
-        let filters = dump["configs"].as_array()?.iter();
-        let mut configs = filters.map(|filter| &filter["ecds_filter"]["typed_config"]["config"]);
-        configs.find(|config| config["name"] == name).cloned()
     }
 
     /// What Prometheus would read of it.
@@ -170,6 +152,33 @@ impl Sidecar {
             sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// The typed configuration of the extension of this name, in all that Envoy has.
+#[must_use]
+pub fn extension<'a>(dump: &'a Value, name: &str) -> Option<&'a Value> {
+    let resource = resource(name);
+    // A list for HTTP filters, and another one for network filters.
+    let lists = dump["configs"].as_array()?.iter();
+    let filters = lists.flat_map(|each| each["ecds_filters"].as_array().into_iter().flatten());
+    let mut filters = filters.map(|filter| &filter["ecds_filter"]);
+    let found = filters.find(|filter| filter["name"] == *resource)?;
+    Some(&found["typed_config"])
+}
+
+/// Whether a listener that takes connections has an extension of this name: one that is warming or draining may have it too.
+#[must_use]
+pub fn listens_with(dump: &Value, name: &str) -> bool {
+    let resource = format!("\"{}\"", resource(name));
+    let lists = dump["configs"].as_array().into_iter().flatten();
+    let mut listeners =
+        lists.flat_map(|each| each["dynamic_listeners"].as_array().into_iter().flatten());
+    listeners.any(|each| each["active_state"].to_string().contains(&resource))
+}
+
+/// What Istio calls the resource that delivers an extension of this name.
+fn resource(name: &str) -> String {
+    format!("extensions.istio.io/trafficextension/{name}")
 }
 
 impl Drop for Sidecar {
