@@ -341,15 +341,25 @@ fn a_refusal_is_one_line_that_the_client_cannot_forge() {
 #[test]
 fn an_identity_is_parsed_once_and_forgotten_in_the_end() {
     let mut vm = vm(&policy(READERS));
+    let most = 1024;
+    let mut is_read = |uri_san: &str| {
+        let before = calls("connection.peer_certificate");
+        peer(Some(uri_san.as_bytes()));
+        vm.request();
+        calls("connection.peer_certificate") - before
+    };
+    let batch = |number: usize| format!("spiffe://foo.com/ns/web/sa/a{number}");
     for number in 0..3000 {
-        peer(Some(
-            format!("spiffe://foo.com/ns/web/sa/a{number}").as_bytes(),
-        ));
-        assert_eq!(vm.request(), Action::Pause);
+        assert_eq!(is_read(&batch(number)), 1, "{number}");
     }
-    peer(Some(FRONTEND.as_bytes()));
+    assert_eq!(is_read(FRONTEND), 1);
     for _ in 0..2 {
-        assert_eq!(vm.request(), Action::Continue);
+        assert_eq!(is_read(FRONTEND), 0, "it is kept");
         assert_eq!(decision().as_deref(), Some("ALLOW rule:readers"));
     }
+    // So many are kept, with the frontend, and not one more.
+    for number in (3000 - (most - 1)..3000).rev() {
+        assert_eq!(is_read(&batch(number)), 0, "{number} is kept");
+    }
+    assert_eq!(is_read(&batch(3000 - most)), 1, "{} is not", 3000 - most);
 }
