@@ -31,6 +31,8 @@ const OK: i32 = 0;
 const NOT_FOUND: i32 = 1;
 /// `proxy_status_t` BAD_ARGUMENT.
 const BAD_ARGUMENT: i32 = 2;
+/// `proxy_buffer_type_t` DOWNSTREAM_DATA.
+const DOWNSTREAM_DATA: u32 = 2;
 /// `proxy_buffer_type_t` PLUGIN_CONFIGURATION.
 const PLUGIN_CONFIGURATION: u32 = 7;
 /// `proxy_metric_type_t` COUNTER.
@@ -204,13 +206,22 @@ pub(crate) fn log_enabled(level: Level) -> bool {
 
 /// The plugin's configuration, as many bytes as `on_configure` was told.
 pub(crate) fn plugin_configuration(size: usize) -> Result<Answer, Failure> {
+    buffer(PLUGIN_CONFIGURATION, size)
+}
+
+/// What the client of a connection said and Envoy has not passed on, no more than this of it. There only while it is told.
+pub(crate) fn downstream_data(most: usize) -> Result<Answer, Failure> {
+    buffer(DOWNSTREAM_DATA, most)
+}
+
+fn buffer(buffer: u32, most: usize) -> Result<Answer, Failure> {
     let mut returned = Returned::new();
     // SAFETY: the host writes two words to where `returned` has them.
     let status = unsafe {
         proxy_get_buffer_bytes(
-            PLUGIN_CONFIGURATION,
+            buffer,
             0,
-            size,
+            most,
             &raw mut returned.data,
             &raw mut returned.size,
         )

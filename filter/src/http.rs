@@ -111,7 +111,9 @@ pub(crate) fn remembered() -> usize {
 fn judge(active: &Active) -> Result<(Action, Seen), Failure> {
     let identity = match peer::of_request(active)? {
         End::Peer(identity) => identity,
-        End::Own | End::NotYetKnown => return Ok((Action::Continue, Seen::Own)),
+        End::Own | End::NotYetKnown | End::PlaintextOrPassthrough => {
+            return Ok((Action::Continue, Seen::Own));
+        }
     };
     // One call for all headers costs less than two for one header each, and only so can every header be seen that
     // pretends to be one of ours, and every line of a header that a rule asks about.

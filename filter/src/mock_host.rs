@@ -26,6 +26,8 @@ use crate::host::Action;
 #[derive(Default)]
 pub(crate) struct Host {
     pub(crate) configuration: Vec<u8>,
+    /// What the client of a connection says.
+    pub(crate) said: Vec<u8>,
     /// By path, components joined with dots.
     pub(crate) attributes: BTreeMap<String, Vec<u8>>,
     pub(crate) headers: Vec<(Vec<u8>, Vec<u8>)>,

@@ -7,6 +7,7 @@
 //! | yes | none | | plaintext |
 //! | no | | it is internal, and Istio's filters name the tunnel's peer (HBONE) | that one |
 //! | no | | TCP, and the TLS hello was inspected and names a server | passthrough |
+//! | no | | TCP, and the client's first bytes may begin TLS | plaintext or passthrough |
 //! | no | | | plaintext |
 //!
 //! Istio declares the listeners of gateways outbound too. But a gateway has no workload of its own: all that comes to it
@@ -17,6 +18,7 @@ use std::rc::Rc;
 use crate::encoding;
 use crate::host::{self, Answer, Attribute, Failure};
 use crate::identities::{self, Identity};
+use crate::reads;
 use crate::root::Active;
 
 /// Envoy's `TrafficDirection.OUTBOUND`.
@@ -30,10 +32,27 @@ const INTERNAL: &[u8] = b"envoy://";
 pub(crate) enum End {
     /// A peer that calls a workload behind this proxy.
     Peer(Rc<Identity>),
+    /// A peer without TLS, or one whose TLS does not end here. Its first bytes tell nothing surely, for it chose them: it has
+    /// to be let in as both.
+    PlaintextOrPassthrough,
     /// The workload itself: this listener carries its own requests out, which are not judged here.
     Own,
     /// Nobody knows before the handshake is over.
     NotYetKnown,
+}
+
+/// What has been heard of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// Nothing but what the server says now.
+    Server,
+    /// What the client says now: its first bytes.
+    Client,
+    /// Both may have been.
+    Earlier {
+        /// Whether the client's first bytes may have been the beginning of TLS.
+        like_tls: bool,
+    },
 }
 
 /// The peer of an HTTP request, the handshake being over.
@@ -57,15 +76,15 @@ pub(crate) fn of_request(active: &Active) -> Result<End, Failure> {
     Ok(End::Peer(active.identities.plaintext(&active.policy)))
 }
 
-/// The peer of a connection. `handshake_over` if the client's own bytes have been seen; else no certificate is asked
-/// for unless one is there, because Envoy may remember the answer.
+/// The peer of a connection. As long as only the server was heard, no certificate is asked for unless one is there, because
+/// Envoy may remember the answer.
 pub(crate) fn of_connection(
     active: &Active,
-    handshake_over: bool,
+    heard: Heard,
     sni: Option<&[u8]>,
 ) -> Result<End, Failure> {
     if is_tls()? {
-        if !handshake_over && !presented_certificate()? {
+        if heard == Heard::Server && !presented_certificate()? {
             return Ok(End::NotYetKnown);
         }
         if let Some(identity) = holder(active, host::attribute(Attribute::PEER_DIGEST)?)? {
@@ -83,12 +102,20 @@ pub(crate) fn of_connection(
     if let Some(identity) = tunnelled(active)? {
         return Ok(End::Peer(identity));
     }
-    let identities = &active.identities;
-    Ok(End::Peer(if sni.is_some() {
-        identities.passthrough(&active.policy)
+    if sni.is_some() {
+        return Ok(End::Peer(active.identities.passthrough(&active.policy)));
+    }
+    let like_tls = match heard {
+        // No server speaks before its client's TLS begins.
+        Heard::Server => false,
+        Heard::Client => reads::begins_like_tls()?,
+        Heard::Earlier { like_tls } => like_tls,
+    };
+    Ok(if like_tls {
+        End::PlaintextOrPassthrough
     } else {
-        identities.plaintext(&active.policy)
-    }))
+        End::Peer(active.identities.plaintext(&active.policy))
+    })
 }
 
 /// The server's identity, once there is a connection to it that it authenticated; none if there is no connection.

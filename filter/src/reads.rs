@@ -5,6 +5,9 @@ use std::net::IpAddr;
 use crate::encoding;
 use crate::host::{self, Answer, Attribute, Failure};
 
+/// What a record of a TLS handshake begins with: its type, and the first byte of its version (RFC 8446, 5.1).
+const TLS_HANDSHAKE: [u8; 2] = [0x16, 0x03];
+
 /// The address of the direct peer. A peer on a Unix socket or an internal listener has an address without an IP, and one from a
 /// header is the client's claim: then the peer's is not known.
 pub(crate) fn source_ip() -> Result<Option<IpAddr>, Failure> {
@@ -25,6 +28,13 @@ pub(crate) fn port() -> Result<Option<u16>, Failure> {
 /// The server name of the TLS hello.
 pub(crate) fn sni() -> Result<Option<Answer>, Failure> {
     host::attribute(Attribute::SNI)
+}
+
+/// Whether the client's first bytes may be the beginning of TLS: a handshake's record, of whichever version, or so much of one
+/// as is there. Other bytes can begin so too.
+pub(crate) fn begins_like_tls() -> Result<bool, Failure> {
+    let begins = host::downstream_data(TLS_HANDSHAKE.len())?;
+    Ok(!begins.is_empty() && TLS_HANDSHAKE.starts_with(&begins))
 }
 
 /// A value, where a rule asks for it.

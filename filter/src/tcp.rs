@@ -19,7 +19,7 @@ use crossmesh_policy::{Decision, Mode, Protocol, Request, Verdict};
 use crate::host::{self, Action, Failure, Level};
 use crate::identities::Identity;
 use crate::line::Line;
-use crate::peer::{self, End};
+use crate::peer::{self, End, Heard};
 use crate::reads;
 use crate::root::{self, Active, Standing};
 use registry::State;
@@ -142,7 +142,11 @@ fn take_on_one(context: u32, active: &Rc<Active>) -> Result<(), Failure> {
     host::speak_of(context)?;
     registry::take_on(context, active);
     // Bytes have passed, so the handshake is over.
-    let judged = judge(active, true, true).unwrap_or_else(|failure| undecided(active, &failure));
+    let heard = Heard::Earlier {
+        like_tls: registry::is_like_tls(context),
+    };
+    let judged =
+        judge(context, active, heard).unwrap_or_else(|failure| undecided(active, &failure));
     if matches!(judged, State::Refused(_)) {
         registry::set(context, State::CutOff(counted));
         close(Some(active));
@@ -155,7 +159,11 @@ fn heard(context: u32, speaker: Speaker, size: usize) -> Action {
         return close(None);
     };
     if state == State::Undecided {
-        state = match judge(&active, speaker == Speaker::Client, false) {
+        let heard = match speaker {
+            Speaker::Client => Heard::Client,
+            Speaker::Server => Heard::Server,
+        };
+        state = match judge(context, &active, heard) {
             Ok(state) => state,
             Err(failure) => undecided(&active, &failure),
         };
@@ -183,25 +191,63 @@ fn heard(context: u32, speaker: Speaker, size: usize) -> Action {
     }
 }
 
-/// Decides about a connection and records the decision. `again` if bytes of it have passed already.
-fn judge(active: &Active, handshake_over: bool, again: bool) -> Result<State, Failure> {
+/// Decides about a connection and records the decision.
+fn judge(context: u32, active: &Active, heard: Heard) -> Result<State, Failure> {
     let sni = reads::sni()?;
-    let identity = match peer::of_connection(active, handshake_over, sni.as_deref())? {
+    let end = peer::of_connection(active, heard, sni.as_deref())?;
+    registry::set_like_tls(context, matches!(end, End::PlaintextOrPassthrough));
+    let judged = match end {
         End::NotYetKnown => return Ok(State::Undecided),
         End::Own => return Ok(State::Own),
-        End::Peer(identity) => identity,
+        End::Peer(identity) => {
+            let decision = decide(active, &identity, sni.as_deref())?;
+            decision.map(|decision| (identity, decision))
+        }
+        End::PlaintextOrPassthrough => decide_as_both(active, sni.as_deref())?,
     };
+    let again = matches!(heard, Heard::Earlier { .. });
+    Ok(match judged {
+        None => State::Passed(None),
+        Some((identity, decision)) => act(active, &identity, &decision, again),
+    })
+}
+
+/// None if that is left to the HTTP filter.
+fn decide<'a>(
+    active: &'a Active,
+    identity: &Identity,
+    sni: Option<&[u8]>,
+) -> Result<Option<Decision<'a>>, Failure> {
     let request = Request {
         source_ip: reads::only_if(identity.needs.source_ip, reads::source_ip)?,
         // Asked in any case: on some ports the HTTP filter follows.
         port: reads::port()?,
-        sni: sni.as_deref(),
+        sni,
         protocol: Protocol::Tcp,
     };
-    let Some(decision) = active.policy.decide_connection(&identity.source, &request) else {
-        return Ok(State::Passed(None));
-    };
-    Ok(act(active, &identity, &decision, again))
+    let policy = &active.policy;
+    Ok(policy.decide_connection(&identity.source, &request))
+}
+
+/// Decides where nobody can tell whether it is plaintext or TLS that passes through: what either is denied is. Told is the one
+/// that is denied, else TLS, which it mostly is.
+fn decide_as_both<'a>(
+    active: &'a Active,
+    sni: Option<&[u8]>,
+) -> Result<Option<(Rc<Identity>, Decision<'a>)>, Failure> {
+    let (policy, identities) = (&active.policy, &active.identities);
+    let [passthrough, plaintext] = [identities.passthrough(policy), identities.plaintext(policy)];
+    let as_plaintext = decide(active, &plaintext, sni)?;
+    Ok(match (decide(active, &passthrough, sni)?, as_plaintext) {
+        (Some(tls), Some(plain))
+            if tls.verdict == Verdict::Allow && plain.verdict == Verdict::Deny =>
+        {
+            Some((plaintext, plain.beside(tls)))
+        }
+        (Some(tls), Some(plain)) => Some((passthrough, tls.beside(plain))),
+        (Some(tls), None) => Some((passthrough, tls)),
+        (None, plain) => plain.map(|plain| (plaintext, plain)),
+    })
 }
 
 fn act(active: &Active, identity: &Identity, decision: &Decision<'_>, again: bool) -> State {

@@ -22,6 +22,28 @@ pub struct Decision<'p> {
     pub candidate: Option<Candidate<'p>>,
 }
 
+impl Decision<'_> {
+    /// Of what may be either of two sources, and nobody can tell which: this decision, with the AUDIT rules that the other
+    /// one matches too, and with a candidate that denies where it would deny either.
+    #[must_use]
+    pub fn beside(mut self, other: Self) -> Self {
+        for rule in other.audits {
+            if !self.audits.contains(&rule) {
+                self.audits.push(rule);
+            }
+        }
+        if let Some(candidate) = other.candidate
+            && candidate.verdict == Verdict::Deny
+            && self
+                .candidate
+                .is_none_or(|own| own.verdict == Verdict::Allow)
+        {
+            self.candidate = Some(candidate);
+        }
+        self
+    }
+}
+
 /// What the candidate rules would have decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate<'p> {

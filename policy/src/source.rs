@@ -16,7 +16,7 @@ pub enum SourceClass {
     UnknownTrustDomain,
     /// It has no client certificate.
     Plaintext,
-    /// Its TLS is not terminated here.
+    /// Its TLS is not terminated here. Where nobody can tell it from plaintext, both are decided.
     Passthrough,
     /// Its certificate does not carry exactly one valid SPIFFE ID: always refused.
     InvalidIdentity,

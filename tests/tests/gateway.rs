@@ -2,6 +2,7 @@
 //! judged, with a client certificate or without; what it passes on is judged by its server name.
 #![cfg(test)]
 
+use crossmesh_e2e::access_log::AccessLog;
 use crossmesh_e2e::command::Command;
 use crossmesh_e2e::curl::Request;
 use crossmesh_e2e::envoy::{Envoy, Node, Setup};
@@ -141,6 +142,58 @@ async fn what_a_gateway_passes_on_is_judged_by_its_server_name() {
         .await
         .unwrap();
     assert_eq!(output.stdout, "", "{output:?}");
+}
+
+/// A sidecar whose workload ends TLS itself; where the client names no server, nothing tells that TLS from other bytes.
+#[tokio::test]
+async fn tls_without_a_server_name_passes_only_where_plaintext_and_passthrough_may() {
+    const APPLICATION: u16 = 8444;
+    let site = Site::claim().unwrap();
+    let own = ["spiffe://bar.com/ns/shop/sa/catalog"];
+    let identity = site.pki.sign(Root::West, "catalog", &own).unwrap();
+    let quiet = AccessLog::at(site.folder().join("application.log"));
+    let answer = [hcm("SANITIZE", served(), &[router()], &quiet)];
+    let application = mtls_listener(site.at(APPLICATION), &identity, &answer);
+    let mut setup = Setup {
+        node: node("west", "shop", "catalog"),
+        listeners: vec![any_client(application)],
+        clusters: vec![cluster("application", site.at(APPLICATION))],
+    };
+    let cases = [
+        ("ALLOW", "DENY", "DENY default:passthrough"),
+        ("DENY", "ALLOW", "DENY default:plaintext"),
+        ("ALLOW", "ALLOW", "ALLOW default:passthrough"),
+    ];
+    for ((plaintext, passthrough, _), at) in cases.into_iter().zip(0..) {
+        let policy = format!(
+            r#"{{"schema": "crossmesh/v1", "meshes": [{{"id": "west", "trustDomains": ["bar.com"]}}],
+                "defaults": {{"plaintext": "{plaintext}", "passthrough": "{passthrough}"}}}}"#
+        );
+        let mut filter = Plugin::Given(policy).network_filter().unwrap();
+        // Each configuration a name of its own: else open connections take on each other's.
+        filter["typed_config"]["config"]["name"] = json!(format!("shop.crossmesh-{at}"));
+        let proxy = tcp_proxy("application", &site.access_log, &json!({}));
+        let mut listener = plain_listener(site.at(GATEWAY_PORT + at), &[filter, proxy]);
+        listener["listener_filters"] = json!([tls_inspector()]);
+        setup.listeners.push(listener);
+    }
+    let _envoy = site.start("sidecar", &setup).await.unwrap();
+    for ((.., decision), at) in cases.into_iter().zip(0..) {
+        let lines = site.access_log.entries().unwrap().len();
+        // To an address curl names no server.
+        let to = site.at(GATEWAY_PORT + at);
+        let request = Request::by_name(&to.ip().to_string(), to, "/").unwrap();
+        let answered = request.over_tls().send().await.is_ok();
+        assert_eq!(answered, decision.starts_with("ALLOW"), "{decision}");
+        let entry = site.access_log.longer_than(lines).await.unwrap();
+        assert_eq!(entry.decision.as_deref(), Some(decision));
+    }
+    // What cannot be TLS is plaintext alone.
+    let lines = site.access_log.entries().unwrap().len();
+    let plain = Request::by_name(CATALOG, site.at(GATEWAY_PORT), "/").unwrap();
+    assert!(plain.send().await.is_err(), "the application speaks TLS");
+    let entry = site.access_log.longer_than(lines).await.unwrap();
+    assert_eq!(entry.decision.as_deref(), Some("ALLOW default:plaintext"));
 }
 
 /// A name for the files of a certificate.

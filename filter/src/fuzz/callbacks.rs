@@ -130,6 +130,7 @@ impl World {
                     self.downstream(context, size);
                 }
             }
+            Event::Said(bytes) => host(|host| host.said = bytes),
             Event::Upstream(which, size) => {
                 if let Some(context) = self.any(which) {
                     self.vm.upstream(context, size);

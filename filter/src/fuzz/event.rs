@@ -128,6 +128,8 @@ pub(super) enum Event<'a> {
     Response(usize),
     Accept,
     Downstream(usize, usize),
+    /// What clients say from now on.
+    Said(Vec<u8>),
     Upstream(usize, usize),
     Close(usize),
     Configure(&'a [u8]),
@@ -167,7 +169,8 @@ impl<'a> Event<'a> {
             9 => Self::Plugin(configuration(input)),
             10 => Self::Tick,
             11 => Self::Attribute(input.one_of(&ATTRIBUTES), None),
-            12 | 13 => Self::Attribute(input.one_of(&ATTRIBUTES), Some(value(input))),
+            12 => Self::Attribute(input.one_of(&ATTRIBUTES), Some(value(input))),
+            13 => Self::Said(said(input)),
             14 => Self::Certificate(certificate(input)),
             15 => Self::Header(input.one_of(&HEADERS).into(), value(input)),
             16 => Self::Header(input.bytes().into(), value(input)),
@@ -204,6 +207,15 @@ fn value(input: &mut Input<'_>) -> Vec<u8> {
             Some(value) => (*value).into(),
             None => input.bytes().into(),
         },
+    }
+}
+
+/// The beginning of TLS, of any length, or anything else.
+fn said(input: &mut Input<'_>) -> Vec<u8> {
+    let hello = [0x16, 0x03, 0x01, 0x02, 0x00];
+    match hello.get(..usize::from(input.byte())) {
+        Some(begins) => begins.into(),
+        None => input.bytes().into(),
     }
 }
 

@@ -1,7 +1,9 @@
 //! What must become of a request or a connection, worked out in the plainest way: every attribute read, nothing kept, no
 //! status but OK. The filter may read less, and must decide the same.
 
-use crossmesh_policy::{HttpRequest, Mode, Peer, Policy, Protocol, Request, Source, Verdict};
+use crossmesh_policy::{
+    HttpRequest, Mode, Peer, Policy, Protocol, Request, Source, SourceClass, Verdict,
+};
 
 use crate::encoding::{self, Pair};
 use crate::mock_host::{Host, certificates, encode_pairs};
@@ -19,6 +21,8 @@ pub(super) enum Expected {
 enum Whom {
     Peer(Source),
     Own,
+    /// Without TLS, or with TLS that does not end here.
+    Either,
     Malformed,
     /// The digest is not that of the certificate, which Envoy never says.
     Contradicted,
@@ -34,7 +38,7 @@ pub(super) fn request(host: &Host, policy: &Policy) -> Expected {
         return Expected::Refused;
     }
     let source = match whom(host, policy, false) {
-        Whom::Own => return Expected::Passes,
+        Whom::Own | Whom::Either => return Expected::Passes,
         Whom::Malformed => return Expected::Refused,
         Whom::Contradicted => return Expected::Either,
         Whom::Peer(source) => source,
@@ -91,18 +95,40 @@ pub(super) fn connection(host: &Host, policy: &Policy) -> Expected {
             Expected::Refused
         };
     }
-    let source = match whom(host, policy, true) {
+    let sources = match whom(host, policy, true) {
         Whom::Own => return Expected::Passes,
         Whom::Malformed => return Expected::Refused,
         Whom::Contradicted => return Expected::Either,
-        Whom::Peer(source) => source,
+        Whom::Either => vec![
+            policy.identify(&Peer::Plaintext),
+            policy.identify(&Peer::Passthrough),
+        ],
+        Whom::Peer(source) => vec![source],
     };
     let Some(request) = facts(host, Protocol::Tcp) else {
         return Expected::Refused;
     };
-    policy
-        .decide_connection(&source, &request)
-        .map_or(Expected::Passes, |decision| judged(decision.verdict))
+    // What Envoy will not show may be anything.
+    let shown = host.statuses.get("proxy_get_buffer_bytes");
+    let looked_at = shown.is_some()
+        && sources.iter().any(|source| {
+            matches!(
+                source.class(),
+                SourceClass::Plaintext | SourceClass::Passthrough
+            )
+        });
+    if looked_at {
+        return Expected::Either;
+    }
+    let denied = sources.iter().any(|source| {
+        let decision = policy.decide_connection(source, &request);
+        decision.is_some_and(|decision| decision.verdict == Verdict::Deny)
+    });
+    if denied {
+        Expected::Refused
+    } else {
+        Expected::Passes
+    }
 }
 
 fn judged(verdict: Verdict) -> Expected {
@@ -174,6 +200,7 @@ fn whom(host: &Host, policy: &Policy, tcp: bool) -> Whom {
             uri_sans: &[principal],
         }),
         _ if tcp && !tls && sni.is_some() => identify(&Peer::Passthrough),
+        _ if tcp && !tls && matches!(host.said[..], [0x16] | [0x16, 0x03, ..]) => Whom::Either,
         _ => identify(&Peer::Plaintext),
     }
 }

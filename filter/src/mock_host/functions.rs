@@ -77,8 +77,12 @@ unsafe extern "C" fn proxy_get_buffer_bytes(
     if let Some(status) = called("proxy_get_buffer_bytes") {
         return status;
     }
-    assert_eq!((buffer, start), (7, 0), "only the configuration is read");
-    let mut value = host(|host| host.configuration.clone());
+    assert_eq!(start, 0, "what is read is read from its beginning");
+    let mut value = host(|host| match buffer {
+        2 => host.said.clone(),
+        7 => host.configuration.clone(),
+        _ => panic!("only the configuration and what a client says are read"),
+    });
     value.truncate(max_size);
     // SAFETY: as `hand_over`.
     unsafe { hand_over(&value, data, size) };

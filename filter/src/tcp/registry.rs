@@ -13,6 +13,8 @@ use crate::telemetry::Counted;
 pub(super) struct Connection {
     pub(super) active: Rc<Active>,
     pub(super) state: State,
+    /// Whether the client's first bytes may have been the beginning of TLS; true as well as long as nobody has looked.
+    pub(super) like_tls: bool,
     /// Bytes that passed.
     pub(super) received: i64,
     pub(super) sent: i64,
@@ -44,6 +46,7 @@ pub(super) fn accepted(context: u32, active: Rc<Active>, opened: Option<u64>) {
     let connection = Connection {
         active,
         state: State::Undecided,
+        like_tls: true,
         received: 0,
         sent: 0,
         opened,
@@ -61,6 +64,15 @@ pub(super) fn find(context: u32) -> Option<(Rc<Active>, State)> {
 
 pub(super) fn set(context: u32, state: State) {
     change(context, |connection| connection.state = state);
+}
+
+/// Whether the client's first bytes may have been the beginning of TLS.
+pub(super) fn is_like_tls(context: u32) -> bool {
+    CONNECTIONS.with_borrow(|connections| connections.get(&context).is_none_or(|c| c.like_tls))
+}
+
+pub(super) fn set_like_tls(context: u32, like_tls: bool) {
+    change(context, |connection| connection.like_tls = like_tls);
 }
 
 pub(super) fn count(context: u32, received: i64, sent: i64) {

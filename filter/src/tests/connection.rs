@@ -124,6 +124,169 @@ fn tls_that_is_not_ended_here_is_passed_on_by_its_server_name() {
     }
 }
 
+/// Bytes that may begin TLS, and such as cannot.
+const LIKE_TLS: [&[u8]; 4] = [
+    b"\x16",
+    b"\x16\x03",
+    b"\x16\x03\x01\x02\x00\x01",
+    b"\x16\x03 and no TLS",
+];
+const UNLIKE_TLS: [&[u8]; 5] = [b"", b"\x03\x16", b"\x16\x04", b"GET /", b"\x15\x03\x01"];
+
+/// A connection without TLS of ours and without a server name, at the client's first bytes.
+fn says(policy: &str, said: &[u8]) -> (Vm, u32, Action) {
+    let mut vm = vm(policy);
+    peer(None);
+    host(|host| host.said = said.to_vec());
+    let (connection, _) = vm.accept();
+    let action = vm.downstream(connection, said.len());
+    (vm, connection, action)
+}
+
+#[test]
+fn what_may_be_tls_without_a_server_name_passes_only_as_plaintext_and_as_passthrough() {
+    let closed =
+        r#", "rules": [{"name": "closed", "action": "DENY", "from": [{"passthrough": true}]}]"#;
+    for (plaintext, passthrough, rules, like_tls) in [
+        ("ALLOW", "ALLOW", "", "ALLOW default:passthrough"),
+        ("ALLOW", "DENY", "", "DENY default:passthrough"),
+        ("DENY", "ALLOW", "", "DENY default:plaintext"),
+        ("DENY", "DENY", "", "DENY default:passthrough"),
+        ("ALLOW", "ALLOW", closed, "DENY rule:closed"),
+    ] {
+        let defaults = format!(
+            r#", "defaults": {{"plaintext": "{plaintext}", "passthrough": "{passthrough}"}}{rules}"#
+        );
+        let plain = format!("{plaintext} default:plaintext");
+        let all = LIKE_TLS.map(|said| (said, like_tls));
+        let others = UNLIKE_TLS.map(|said| (said, plain.as_str()));
+        for (said, expected) in all.into_iter().chain(others) {
+            apart(|| {
+                let (_, connection, action) = says(&policy(&defaults), said);
+                assert_eq!(decision().as_deref(), Some(expected), "{said:?}");
+                let (verdict, by) = expected.split_once(' ').unwrap();
+                let class = by.strip_prefix("default:").unwrap_or("passthrough");
+                assert_eq!(counted(), [connections(class, verdict)], "{said:?}");
+                assert_eq!(action == Action::Pause, verdict == "DENY", "{said:?}");
+                assert_eq!(closed_is(connection), verdict == "DENY", "{said:?}");
+            });
+        }
+    }
+}
+
+fn closed_is(connection: u32) -> bool {
+    closed() == [connection]
+}
+
+#[test]
+fn the_clients_bytes_are_read_only_where_nothing_else_tells() {
+    let open = r#", "defaults": {"plaintext": "ALLOW", "peerMesh": "ALLOW"}"#;
+    let before = |name: &str, value: &[u8]| {
+        let (name, value) = (name.to_owned(), value.to_vec());
+        host(|host| host.attributes.insert(name, value));
+    };
+    for (what, read) in [("certificate", 0), ("sni", 0), ("server first", 0), ("", 1)] {
+        apart(|| {
+            let mut vm = vm(&policy(open));
+            if what != "certificate" {
+                peer(None);
+            }
+            if what == "sni" {
+                before("connection.requested_server_name", b"a.b");
+            }
+            host(|host| {
+                host.said = LIKE_TLS[2].to_vec();
+                host.calls.clear();
+            });
+            let (connection, _) = vm.accept();
+            if what == "server first" {
+                assert_eq!(vm.upstream(connection, 10), Action::Continue);
+                assert_eq!(decision().as_deref(), Some("ALLOW default:plaintext"));
+            }
+            for _ in 0..2 {
+                assert_eq!(vm.downstream(connection, 10), Action::Continue, "{what}");
+            }
+            assert_eq!(calls("proxy_get_buffer_bytes"), read, "{what}");
+        });
+    }
+}
+
+#[test]
+fn first_bytes_that_cannot_be_read_pass_in_a_dry_run_alone() {
+    for (mode, action) in [("ENFORCE", Action::Pause), ("DRY_RUN", Action::Continue)] {
+        apart(|| {
+            host(|host| host.said = b"hello".to_vec());
+            let open = r#", "defaults": {"plaintext": "ALLOW"}"#;
+            let mut vm = vm(&policy(&format!(r#"{open}, "mode": "{mode}""#)));
+            peer(None);
+            host(|host| host.statuses.insert("proxy_get_buffer_bytes", 10));
+            let (connection, _) = vm.accept();
+            assert_eq!(vm.downstream(connection, 5), action, "{mode}");
+        });
+    }
+}
+
+#[test]
+fn a_new_policy_takes_what_may_be_tls_for_both_too() {
+    for (said, plaintext, passthrough, cut_off) in [
+        (LIKE_TLS[2], "ALLOW", "DENY", true),
+        (LIKE_TLS[0], "DENY", "ALLOW", true),
+        (LIKE_TLS[2], "ALLOW", "ALLOW", false),
+        (UNLIKE_TLS[3], "ALLOW", "DENY", false),
+        (UNLIKE_TLS[3], "DENY", "ALLOW", true),
+    ] {
+        apart(|| {
+            let open = r#", "defaults": {"plaintext": "ALLOW", "passthrough": "ALLOW"}"#;
+            let (mut vm, connection, action) = says(&policy(open), said);
+            assert_eq!(action, Action::Continue);
+            // It has passed on what it said.
+            host(|host| host.said = b"more".to_vec());
+            let next = format!(
+                r#", "defaults": {{"plaintext": "{plaintext}", "passthrough": "{passthrough}"}}"#
+            );
+            assert!(vm.configure(policy(&next).as_bytes()));
+            vm.tick(1);
+            assert_eq!(closed_is(connection), cut_off, "{said:?} {next}");
+        });
+    }
+}
+
+#[test]
+fn what_may_be_tls_is_audited_and_told_of_by_a_candidate_as_both() {
+    let told = r#", "defaults": {"plaintext": "ALLOW", "passthrough": "ALLOW"},
+        "rules": [{"name": "plain", "action": "AUDIT", "from": [{"plaintext": true}]},
+            {"name": "tls", "action": "AUDIT", "from": [{"passthrough": true}]}, {"name": "any", "action": "AUDIT"}],
+        "candidate": {"rules": [{"name": "no-plain", "action": "DENY", "from": [{"plaintext": true}]}]}"#;
+    says(&policy(told), LIKE_TLS[2]);
+    assert_eq!(decision().as_deref(), Some("ALLOW default:passthrough"));
+    for rule in ["plain", "tls", "any"] {
+        let name = format!("rule=.={rule};.;crossmesh_audit_matches_total");
+        assert_eq!(count_of(&name), 1, "{rule}");
+    }
+    let newly =
+        "rule=.=no-plain;.;verdict=.=DENY;.;active=.=ALLOW;.;crossmesh_candidate_decisions_total";
+    assert_eq!(count_of(newly), 1);
+}
+
+#[test]
+fn where_the_http_filter_follows_what_may_be_tls_is_decided_as_passthrough() {
+    let ports = r#", "tcp": {"httpPorts": [8080]}, "rules": [{"name": "probes", "action": "ALLOW",
+        "from": [{"plaintext": true}], "to": [{"paths": ["/healthz"]}]}]"#;
+    for (said, passthrough, expected) in [
+        (LIKE_TLS[2], "DENY", Some("DENY default:passthrough")),
+        (LIKE_TLS[2], "ALLOW", Some("ALLOW default:passthrough")),
+        (UNLIKE_TLS[3], "DENY", None),
+    ] {
+        apart(|| {
+            let port = 8080_i64.to_le_bytes().to_vec();
+            host(|host| host.attributes.insert("destination.port".into(), port));
+            let defaults = format!(r#", "defaults": {{"passthrough": "{passthrough}"}}{ports}"#);
+            says(&policy(&defaults), said);
+            assert_eq!(decision().as_deref(), expected);
+        });
+    }
+}
+
 #[test]
 fn where_the_http_filter_follows_only_what_no_request_could_change_is_cut_off() {
     let ports = r#", "tcp": {"httpPorts": [8080]}"#;
