@@ -226,8 +226,9 @@ fn buffer(buffer: u32, most: usize) -> Result<Answer, Failure> {
             &raw mut returned.size,
         )
     };
-    check("proxy_get_buffer_bytes", status)?;
-    Ok(returned.take())
+    let call = "proxy_get_buffer_bytes";
+    check(call, status)?;
+    returned.take(call)
 }
 
 /// An attribute's value. An empty one cannot be told from an absent one: the host hands over no memory for either.
@@ -246,8 +247,9 @@ pub(crate) fn attribute(attribute: Attribute) -> Result<Option<Answer>, Failure>
     if status == NOT_FOUND {
         return Ok(None);
     }
-    check("proxy_get_property", status)?;
-    let value = returned.take();
+    let call = "proxy_get_property";
+    check(call, status)?;
+    let value = returned.take(call)?;
     Ok((!value.is_empty()).then_some(value))
 }
 
@@ -275,12 +277,13 @@ pub(crate) fn declare_filter_state(key: &str) -> Result<(), Failure> {
             &raw mut returned.size,
         )
     };
-    drop(returned.take());
     if status == BAD_ARGUMENT {
         // It is declared already: the same plugin was configured anew.
         return Ok(());
     }
-    check("proxy_call_foreign_function", status)
+    let call = "proxy_call_foreign_function";
+    check(call, status)?;
+    returned.take(call).map(drop)
 }
 
 /// All lines of a map, encoded as [`encoding::pairs`] reads them.
@@ -290,8 +293,9 @@ pub(crate) fn lines(map: Map) -> Result<Answer, Failure> {
     let status = unsafe {
         proxy_get_header_map_pairs(map as u32, &raw mut returned.data, &raw mut returned.size)
     };
-    check("proxy_get_header_map_pairs", status)?;
-    Ok(returned.take())
+    let call = "proxy_get_header_map_pairs";
+    check(call, status)?;
+    returned.take(call)
 }
 
 /// Sets a request header to one value, whatever it had.

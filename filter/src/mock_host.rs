@@ -49,6 +49,8 @@ pub(crate) struct Host {
     pub(crate) log_level: u32,
     /// The status that a function answers instead of doing its work.
     pub(crate) statuses: HashMap<&'static str, i32>,
+    /// By how much the sizes of what is handed over are wrong.
+    pub(crate) wrong_by: isize,
     /// How often each function was called.
     pub(crate) calls: BTreeMap<String, usize>,
     /// Nanoseconds since 1970.

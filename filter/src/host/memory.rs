@@ -1,12 +1,15 @@
 //! The memory that Envoy writes its answers into.
 //!
 //! Envoy asks for it by a callback for each answer. Nearly all answers are short and one is read at a time, so one block is
-//! kept for the next: a request then costs the allocator nothing.
+//! kept for the next: a request then costs the allocator nothing. An answer that is said to be anything but the memory that was
+//! asked for last is not read: a wrong size would reach what else this VM keeps.
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ops::Deref;
 use std::ptr::{null_mut, slice_from_raw_parts_mut};
+
+use super::Failure;
 
 /// What every answer of up to this size gets, in bytes: the headers of most requests fit.
 const BLOCK: usize = 4096;
@@ -16,15 +19,20 @@ type Block = MaybeUninit<[u8; BLOCK]>;
 thread_local! {
     /// The block that no answer is in.
     static SPARE: Cell<Option<Box<Block>>> = const { Cell::new(None) };
+    /// What was asked for last, and how many bytes of it, until it comes back as an answer.
+    static LENT: Cell<(*mut u8, usize)> = const { Cell::new((null_mut(), 0)) };
 }
 
 /// Memory for an answer of this size, to be handed over as [`Returned`].
 pub(super) fn allocate(size: usize) -> *mut u8 {
-    if size > BLOCK {
-        return Box::into_raw(Box::<[u8]>::new_uninit_slice(size)).cast();
-    }
-    let spare = SPARE.try_with(Cell::take).unwrap_or_default();
-    Box::into_raw(spare.unwrap_or_else(Box::new_uninit)).cast()
+    let data: *mut u8 = if size > BLOCK {
+        Box::into_raw(Box::<[u8]>::new_uninit_slice(size)).cast()
+    } else {
+        let spare = SPARE.try_with(Cell::take).unwrap_or_default();
+        Box::into_raw(spare.unwrap_or_else(Box::new_uninit)).cast()
+    };
+    LENT.set((data, size));
+    data
 }
 
 /// What Envoy says that it returned: memory by [`allocate`], filled, or none.
@@ -41,8 +49,14 @@ impl Returned {
         }
     }
 
-    pub(super) fn take(self) -> Answer {
-        Answer(self)
+    /// The answer of the call, which ended well. Memory that is not what was asked for stays where it is: whose it is, nobody
+    /// knows.
+    pub(super) fn take(self, call: &'static str) -> Result<Answer, Failure> {
+        let lent = LENT.replace((null_mut(), 0));
+        if !self.data.is_null() && lent != (self.data, self.size) {
+            return Err(Failure::malformed(call));
+        }
+        Ok(Answer(self))
     }
 }
 
@@ -52,7 +66,7 @@ pub(crate) struct Answer(Returned);
 impl Default for Answer {
     /// An empty one.
     fn default() -> Self {
-        Returned::new().take()
+        Self(Returned::new())
     }
 }
 
@@ -64,7 +78,7 @@ impl Deref for Answer {
         if data.is_null() {
             return &[];
         }
-        // SAFETY: `allocate` made it, Envoy has filled so many bytes of it, and keeps no pointer to it.
+        // SAFETY: `allocate` made it for so many bytes, which Envoy has filled; it keeps no pointer to it.
         unsafe { std::slice::from_raw_parts(data, size) }
     }
 }
@@ -97,7 +111,7 @@ mod tests {
         // SAFETY: so many bytes were asked for.
         unsafe { data.copy_from_nonoverlapping(text.as_ptr(), text.len()) };
         let size = text.len();
-        Returned { data, size }.take()
+        Returned { data, size }.take("a call").unwrap()
     }
 
     #[test]
@@ -118,6 +132,19 @@ mod tests {
         for (answer, text) in answers.iter().zip(&texts) {
             assert_eq!(**answer, **text);
         }
+    }
+
+    #[test]
+    fn memory_that_was_not_asked_for_last_is_no_answer() {
+        let earlier = allocate(8);
+        let last = allocate(8);
+        for (data, size) in [(earlier, 8), (last, 7), (last, 9), (last, usize::MAX)] {
+            LENT.set((last, 8));
+            let failure = Returned { data, size }.take("a call").err();
+            assert_eq!(failure, Some(Failure::malformed("a call")));
+        }
+        // Nor is it an answer twice.
+        assert!(Returned { data: last, size: 8 }.take("a call").is_err());
     }
 
     #[test]

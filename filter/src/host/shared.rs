@@ -39,10 +39,11 @@ pub(crate) fn shared(key: &str) -> Result<(Answer, u32), Failure> {
             &raw mut version,
         )
     };
+    let call = "proxy_get_shared_data";
     if status != NOT_FOUND {
-        check("proxy_get_shared_data", status)?;
+        check(call, status)?;
     }
-    Ok((returned.take(), version))
+    Ok((returned.take(call)?, version))
 }
 
 /// Gives a key a value in place of that with this version: false if it has another by now. Version 0 is compared with none

@@ -41,6 +41,7 @@ unsafe fn hand_over(value: &[u8], data: *mut *mut u8, size: *mut usize) {
         if !value.is_empty() {
             *data = crate::host::callbacks::proxy_on_memory_allocate(value.len());
             std::ptr::copy_nonoverlapping(value.as_ptr(), *data, value.len());
+            *size = (*size).saturating_add_signed(host(|host| host.wrong_by));
         }
     }
 }

@@ -77,6 +77,21 @@ fn what_cannot_be_read_is_refused_by_name() {
     }
 }
 
+#[test]
+fn an_answer_of_another_size_than_was_asked_for_is_not_read() {
+    for wrong_by in [-1, 1, isize::MAX] {
+        apart(|| {
+            let mut vm = vm(&policy(READERS));
+            peer(Some(BATCH.as_bytes()));
+            host(|host| host.wrong_by = wrong_by);
+            assert_eq!(vm.request(), Action::Pause);
+            let details = reply().unwrap().details;
+            assert_eq!(details, "crossmesh_failed[proxy_get_property]");
+            assert!(!vm.configure(policy(READERS).as_bytes()));
+        });
+    }
+}
+
 /// What a client may call its headers so that an application takes them for ours.
 const FORGED: [(&str, &str); 5] = [
     ("x-crossmesh-source-mesh", "west"),
