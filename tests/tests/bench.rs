@@ -22,6 +22,7 @@ fn title(filter: &str) -> &'static str {
         "none" => "no filter",
         "rbac" => "native RBAC",
         "noop" => "Wasm, no-op",
+        "least" => "Wasm, least calls",
         "calls" => "Wasm, bare calls",
         "lua-peer" => "Lua, peer only",
         "lua" => "Lua",
@@ -83,7 +84,7 @@ async fn a_short_slice_measures_every_variant_and_every_request_is_answered() {
     }
     let mut wanted = BTreeSet::new();
     for protocol in ["HTTP/1.1", "HTTP/2"].map(str::to_owned) {
-        for filter in ["none", "noop", "calls"] {
+        for filter in ["none", "noop", "least", "calls"] {
             wanted.insert((protocol.clone(), filter.to_owned(), 0));
         }
         for filter in ["rbac", "lua-peer", "lua", "crossmesh", "crossmesh-full"] {

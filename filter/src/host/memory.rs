@@ -144,7 +144,14 @@ mod tests {
             assert_eq!(failure, Some(Failure::malformed("a call")));
         }
         // Nor is it an answer twice.
-        assert!(Returned { data: last, size: 8 }.take("a call").is_err());
+        assert!(
+            Returned {
+                data: last,
+                size: 8
+            }
+            .take("a call")
+            .is_err()
+        );
     }
 
     #[test]

@@ -10,6 +10,8 @@ use anyhow::{Context, Result};
 pub(super) struct Modules {
     /// Is called as the filter is, and does nothing.
     pub(super) noop: PathBuf,
+    /// Has Envoy make one callback, and asks in it for the least that a decision needs.
+    pub(super) least: PathBuf,
     /// Asks Envoy for all that the filter asks for, and does nothing with it.
     pub(super) calls: PathBuf,
 }
@@ -25,6 +27,7 @@ impl Modules {
         };
         Ok(Self {
             noop: module("noop.wasm", include_str!("modules/noop.wat"))?,
+            least: module("least.wasm", include_str!("modules/least.wat"))?,
             calls: module("calls.wasm", include_str!("modules/calls.wat"))?,
         })
     }

@@ -20,6 +20,8 @@ pub(super) enum Filter {
     None,
     /// Nobody, but Envoy calls a module.
     Noop,
+    /// Nobody, but a module asks Envoy for the least that a decision needs.
+    Least,
     /// Nobody, but a module asks Envoy all that ours does.
     Calls,
     /// Envoy's own RBAC filter.
@@ -40,6 +42,7 @@ impl Filter {
         match self {
             Self::None => "no filter",
             Self::Noop => "Wasm, no-op",
+            Self::Least => "Wasm, least calls",
             Self::Calls => "Wasm, bare calls",
             Self::Rbac => "native RBAC",
             Self::LuaPeer => "Lua, peer only",
@@ -62,8 +65,8 @@ pub(super) struct Variant {
 impl Variant {
     /// All that is compared at these numbers of rules, what everything is compared with first.
     pub(super) fn all(sizes: &[usize]) -> Vec<Self> {
-        let without =
-            [Filter::None, Filter::Noop, Filter::Calls].map(|filter| Self { filter, rules: 0 });
+        let without = [Filter::None, Filter::Noop, Filter::Least, Filter::Calls]
+            .map(|filter| Self { filter, rules: 0 });
         let filters = [
             Filter::Rbac,
             Filter::LuaPeer,
@@ -138,11 +141,11 @@ impl Variant {
                 let script = json!({"default_source_code": {"inline_string": script}});
                 Some(native("lua", "lua.v3.Lua", script))
             }
-            Filter::Noop | Filter::Calls => {
-                let file = if filter == Filter::Noop {
-                    &modules.noop
-                } else {
-                    &modules.calls
+            Filter::Noop | Filter::Least | Filter::Calls => {
+                let file = match filter {
+                    Filter::Noop => &modules.noop,
+                    Filter::Least => &modules.least,
+                    _ => &modules.calls,
                 };
                 let module = Module {
                     file: file.clone(),
