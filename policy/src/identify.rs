@@ -25,8 +25,8 @@ impl Policy {
         match SpiffeId::parse(san) {
             Ok(id) => self.located(id),
             Err(why) => invalid(format!(
-                "{:?} is not a workload's SPIFFE ID: {why}",
-                String::from_utf8_lossy(san)
+                "{} is not a workload's SPIFFE ID: {why}",
+                shown(san)
             )),
         }
     }
@@ -44,5 +44,35 @@ impl Policy {
             id: Some(id),
             note: None,
         }
+    }
+}
+
+/// So many bytes of a SAN are shown: sources are kept, and whoever makes certificates makes them as long as he pleases.
+const SHOWN: usize = 256;
+
+/// A SAN, or its beginning, as a log line may have it.
+fn shown(san: &[u8]) -> String {
+    match san.split_at_checked(SHOWN) {
+        Some((begins, rest)) if !rest.is_empty() => {
+            format!(
+                "{:?}… ({} bytes)",
+                String::from_utf8_lossy(begins),
+                san.len()
+            )
+        }
+        _ => format!("{:?}", String::from_utf8_lossy(san)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_san_only_the_beginning_is_shown() {
+        assert_eq!(shown(b"spiffe://A"), "\"spiffe://A\"");
+        let whole = format!("{:?}", "\u{1}".repeat(SHOWN));
+        assert_eq!(shown(&[1; SHOWN]), whole);
+        assert_eq!(shown(&[1; 90_000]), format!("{whole}… (90000 bytes)"));
     }
 }
