@@ -9,6 +9,7 @@ use crate::path::PathForms;
 use crate::request::{HttpRequest, Protocol, Request};
 use crate::source::Source;
 use crate::truth::Fact;
+use crate::work;
 
 /// All that is known when a decision is made.
 pub(crate) struct Facts<'a> {
@@ -27,7 +28,11 @@ struct HttpFacts<'a> {
     values: OnceCell<Box<[Values<'a>]>>,
 }
 
-type Values<'a> = OnceCell<Box<[&'a [u8]]>>;
+type Values<'a> = OnceCell<Option<Box<[&'a [u8]]>>>;
+
+/// More values of one header than this are not looked at: they are not known then. Nobody sends as many in earnest, and each
+/// rule that asks may have to look at all of them.
+pub(crate) const MOST_VALUES: usize = 128;
 
 impl<'a> Facts<'a> {
     pub(crate) fn new(source: &'a Source, request: &Request<'a>) -> Self {
@@ -76,9 +81,9 @@ impl<'a> Facts<'a> {
     }
 
     /// All values of a header: every line, split at its commas (RFC 9110 §5.3), white space around them cut. Absent
-    /// if there is no such line. Split once, however many rules ask: a client may send thousands.
+    /// if there is no such line, unknown if there are too many values. Split once, however many rules ask.
     pub(crate) fn header(&self, name: &str) -> Fact<&[&'a [u8]]> {
-        self.http(|http| {
+        let found = self.http(|http| {
             let lines = http.request.headers;
             let of_it = |(key, _): &(&[u8], &[u8])| *key == name.as_bytes();
             let first = lines.iter().position(of_it)?;
@@ -87,11 +92,21 @@ impl<'a> Facts<'a> {
                 .get_or_init(|| lines.iter().map(|_| OnceCell::new()).collect());
             let values = values.get(first)?.get_or_init(|| {
                 let lines = lines.iter().filter(|line| of_it(line));
-                let values = lines.flat_map(|(_, line)| line.split(|b| *b == b','));
-                values.map(<[u8]>::trim_ascii).collect()
+                let values = lines.flat_map(|(_, line)| {
+                    work::done(line.len());
+                    line.split(|b| *b == b',')
+                });
+                let some: Vec<_> = values.take(MOST_VALUES.saturating_add(1)).collect();
+                (some.len() <= MOST_VALUES)
+                    .then(|| some.into_iter().map(<[u8]>::trim_ascii).collect())
             });
-            Some(&**values)
-        })
+            Some(values.as_deref())
+        });
+        match found {
+            Fact::Is(values) => values.map_or(Fact::Unknown, Fact::Is),
+            Fact::Absent => Fact::Absent,
+            Fact::Unknown => Fact::Unknown,
+        }
     }
 
     /// The names of all header lines.

@@ -45,6 +45,7 @@ mod source;
 mod spec;
 mod spiffe;
 mod truth;
+mod work;
 
 pub use decide::{Candidate, DecidedBy, Decision};
 pub use explain::{Deciding, Explanation, Miss, Outcome, RuleTrace, SourceSeen};

@@ -4,7 +4,7 @@
 //! the one ignores and the other tells.
 
 use crate::facts::Facts;
-use crate::path::{Operands, PathPattern};
+use crate::path::{Form, Operands, PathPattern};
 use crate::pattern::Pattern;
 use crate::request::Node;
 use crate::rule::{Among, From, Header, Label, Own, Rule, To, WithoutIdentity};
@@ -31,8 +31,7 @@ impl<P> Among<P> {
         })
     }
 
-    /// Both lists against a value that has several forms or parts: an ALLOW needs every one of them to match, a DENY
-    /// or AUDIT any. `hit` is told whether it is better for the caller to be in the list than not.
+    /// Both lists against a value that has several forms (see [`parts_hold`]). `hit` is told whether it is better for the caller to be in the list than not.
     fn holds_for_each<T: Copy>(
         &self,
         fact: Fact<&[T]>,
@@ -41,20 +40,13 @@ impl<P> Among<P> {
         hit: impl Fn(&P, T, bool) -> bool,
     ) -> Match {
         let strict = action == Action::Allow;
-        let each = |parts: &[T], test: &dyn Fn(T) -> bool| {
-            if strict {
-                parts.iter().all(|part| test(*part))
-            } else {
-                parts.iter().any(|part| test(*part))
-            }
-        };
         let among = |list: &[P], part: T, helps: bool| list.iter().any(|p| hit(p, part, helps));
         self.judge(
             fact,
             action,
             fields,
-            |list, parts| each(parts, &|part| among(list, part, strict)),
-            |list, parts| each(parts, &|part| !among(list, part, !strict)),
+            |list, parts| parts_hold(parts, action, |part| among(list, part, strict)),
+            |list, parts| parts_hold(parts, action, |part| !among(list, part, !strict)),
         )
     }
 
@@ -81,6 +73,16 @@ impl<P> Among<P> {
             (Some(_), Fact::Is(_) | Fact::Absent) => Match::No(none),
             (Some(_), Fact::Unknown) => Match::Maybe(none),
         })
+    }
+}
+
+/// Of a value that has several forms or parts an ALLOW needs every one to hold, a DENY or AUDIT any.
+fn parts_hold<T: Copy>(parts: &[T], action: Action, test: impl Fn(T) -> bool) -> bool {
+    let mut parts = parts.iter().copied();
+    if action == Action::Allow {
+        parts.all(test)
+    } else {
+        parts.any(test)
     }
 }
 
@@ -239,7 +241,7 @@ fn paths_hold(paths: &Among<PathPattern>, facts: &Facts<'_>, action: Action) -> 
     let fields = (Field::Paths, Field::NotPaths);
     // Where a match helps the caller, a template takes what Envoy's would take of the path that Envoy sees; where it does not,
     // no odd byte gets around it.
-    let hit = |p: &PathPattern, (form, given): (&[u8], bool), helps| {
+    let hit = |p: &PathPattern, (form, given): (Form<'_>, bool), helps| {
         let operands = if helps && given {
             Operands::OfEnvoy
         } else {
@@ -249,7 +251,7 @@ fn paths_hold(paths: &Among<PathPattern>, facts: &Facts<'_>, action: Action) -> 
     };
     let forms = facts
         .path()
-        .map(|path| [(path.raw, true), (&*path.clean, false)]);
+        .map(|path| [(path.raw(), true), (path.clean(), false)]);
     paths.holds_for_each(forms.as_slice(), action, fields, hit)
 }
 
@@ -301,8 +303,12 @@ fn labels_hold(labels: &Among<Label>, node: &Node, action: Action) -> Match {
 impl Header {
     fn holds(&self, facts: &Facts<'_>, action: Action) -> Match {
         let fields = (Field::HeaderValues, Field::HeaderNotValues);
-        let hit = |p: &Pattern, value: &[u8], _| p.matches(value);
-        self.values
-            .holds_for_each(facts.header(&self.name), action, fields, hit)
+        self.values.judge(
+            facts.header(&self.name),
+            action,
+            fields,
+            |list, values| parts_hold(values, action, |value| self.is_wanted(list, value)),
+            |list, values| parts_hold(values, action, |value| !self.is_unwanted(list, value)),
+        )
     }
 }

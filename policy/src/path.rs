@@ -3,18 +3,24 @@
 //! One path has many spellings (`/a/../b`, `//b`, `/%62`), and which of them the application will see is not known
 //! here. So an ALLOW must hold for the spelling as Envoy gives it and for the cleaned one; a DENY for either.
 
-use std::borrow::Cow;
+mod segments;
+
 use std::fmt;
 
 use crate::pattern::{InvalidPattern, Pattern};
+
+pub(crate) use segments::Form;
+use segments::Segments;
 
 /// A request's path, in both forms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PathForms<'a> {
     /// As Envoy gives it, cut at `?` and `#`.
-    pub(crate) raw: &'a [u8],
-    /// Decoded once, then slashes merged and dot segments resolved.
-    pub(crate) clean: Cow<'a, [u8]>,
+    raw: &'a [u8],
+    /// Decoded once, then slashes merged and dot segments resolved; none where that changes nothing.
+    clean: Option<Vec<u8>>,
+    /// The segments of each, cut when a template first asks.
+    segments: [Segments; 2],
 }
 
 impl<'a> PathForms<'a> {
@@ -23,12 +29,29 @@ impl<'a> PathForms<'a> {
     pub(crate) fn new(path: &'a [u8]) -> Self {
         let end = path.iter().position(|b| matches!(b, b'?' | b'#'));
         let raw = end.and_then(|end| path.get(..end)).unwrap_or(path);
-        let clean = if is_clean(raw) {
-            Cow::Borrowed(raw)
-        } else {
-            Cow::Owned(resolved(&decoded(raw)))
-        };
-        Self { raw, clean }
+        let clean = (!is_clean(raw)).then(|| resolved(&decoded(raw)));
+        Self {
+            raw,
+            clean: clean.filter(|clean| clean != raw),
+            segments: Default::default(),
+        }
+    }
+
+    /// As Envoy gives it, cut at `?` and `#`.
+    pub(crate) fn raw(&self) -> Form<'_> {
+        let [segments, _] = &self.segments;
+        Form::new(self.raw, segments)
+    }
+
+    /// Decoded once, then slashes merged and dot segments resolved; none where that changes nothing.
+    pub(crate) fn cleaned(&self) -> Option<Form<'_>> {
+        let [_, segments] = &self.segments;
+        Some(Form::new(self.clean.as_deref()?, segments))
+    }
+
+    /// The same, whether or not it changes anything.
+    pub(crate) fn clean(&self) -> Form<'_> {
+        self.cleaned().unwrap_or_else(|| self.raw())
     }
 }
 
@@ -111,14 +134,14 @@ pub(crate) enum Operands {
     Any,
 }
 
-impl Operands {
-    fn take(self, bytes: &[u8]) -> bool {
-        self == Self::Any || bytes.iter().all(|byte| is_template_byte(*byte))
-    }
-}
-
 fn is_template_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()+,;:@".contains(&byte)
+    // A few comparisons of bits, where a look through a string is one of each of its bytes: a path may be long.
+    matches!(
+        byte,
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9'
+            | b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\''
+            | b'(' | b')' | b'+' | b',' | b';' | b':' | b'@'
+    )
 }
 
 /// A pattern for a path: a [`Pattern`], or a template with `{*}` (one segment) and `{**}` (the rest), as Envoy's
@@ -170,9 +193,9 @@ impl PathPattern {
 
     /// Whether one form of a path matches.
     #[must_use]
-    pub(crate) fn matches(&self, path: &[u8], operands: Operands) -> bool {
+    pub(crate) fn matches(&self, path: Form<'_>, operands: Operands) -> bool {
         match self {
-            Self::Plain(pattern) => pattern.matches(path),
+            Self::Plain(pattern) => pattern.matches(path.text()),
             Self::Template(template) => template.matches(path, operands),
         }
     }
@@ -252,31 +275,44 @@ impl Template {
         literals.into_iter().rev().collect()
     }
 
-    fn matches(&self, path: &[u8], operands: Operands) -> bool {
-        let mut left = path;
-        for segment in &self.segments {
-            let Some(after_slash) = left.strip_prefix(b"/") else {
-                return false;
-            };
-            let end = after_slash.iter().position(|b| *b == b'/');
-            let (found, after) = after_slash.split_at(end.unwrap_or(after_slash.len()));
-            let fits = match segment {
-                Segment::One => !found.is_empty() && operands.take(found),
-                Segment::Literal(literal) => found == literal.as_bytes(),
-            };
-            if !fits {
-                return false;
-            }
-            left = after;
+    /// The number of the first segment behind an operator that must be this text, counted from the first slash; none if there is
+    /// none in front of `{**}`.
+    pub(crate) fn literal_behind_operator(&self) -> Option<usize> {
+        let numbered = self.segments.iter().enumerate();
+        let mut behind = numbered.skip_while(|(_, segment)| **segment != Segment::One);
+        let found = behind.find(|(_, segment)| **segment != Segment::One);
+        found.map(|(number, _)| number)
+    }
+
+    /// The text that the segment with this number must be.
+    pub(crate) fn literal_at(&self, number: usize) -> Option<&str> {
+        match self.segments.get(number)? {
+            Segment::One => None,
+            Segment::Literal(literal) => Some(literal),
         }
+    }
+
+    /// Costs what the template's own segments do, however long the path is.
+    fn matches(&self, path: Form<'_>, operands: Operands) -> bool {
+        let fits = |(number, wanted): (usize, &Segment)| {
+            let found = path.segment(number);
+            found.is_some_and(|found| match wanted {
+                Segment::One => {
+                    !found.text.is_empty() && (operands == Operands::Any || !found.is_odd)
+                }
+                Segment::Literal(literal) => found.text == literal.as_bytes(),
+            })
+        };
+        if !self.segments.iter().enumerate().all(fits) {
+            return false;
+        }
+        let more = path.tail_from(self.segments.len());
         match &self.rest {
-            None => left.is_empty(),
-            Some(ending) => left.strip_prefix(b"/").is_some_and(|rest| {
-                let covered = rest.strip_suffix(ending.as_bytes());
-                covered.is_some_and(|rest| {
-                    let mut segments = rest.split(|byte| *byte == b'/');
-                    segments.all(|segment| operands.take(segment))
-                })
+            None => more.is_none(),
+            // An ending has no odd byte itself.
+            Some(ending) => more.is_some_and(|rest| {
+                rest.text.ends_with(ending.as_bytes())
+                    && (operands == Operands::Any || !rest.is_odd)
             }),
         }
     }

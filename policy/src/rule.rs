@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::index::LookUp;
 use crate::ip_block::IpBlock;
 use crate::path::PathPattern;
 use crate::pattern::Pattern;
@@ -129,6 +130,31 @@ pub(crate) struct Header {
     /// In lower case.
     pub(crate) name: Box<str>,
     pub(crate) values: Among<Pattern>,
+    /// Where those of `values` are looked up, for there may be many, and many in a request.
+    any: LookUp,
+    none: LookUp,
+}
+
+impl Header {
+    /// A condition on the header of this name, which is in lower case.
+    pub(crate) fn new(name: &str, values: Among<Pattern>) -> Self {
+        Self {
+            name: name.into(),
+            any: LookUp::of(values.any.as_deref()),
+            none: LookUp::of(values.none.as_deref()),
+            values,
+        }
+    }
+
+    /// Whether a value is one of those wanted.
+    pub(crate) fn is_wanted(&self, list: &[Pattern], value: &[u8]) -> bool {
+        self.any.finds(list, value)
+    }
+
+    /// Whether a value is one of those that must not be there.
+    pub(crate) fn is_unwanted(&self, list: &[Pattern], value: &[u8]) -> bool {
+        self.none.finds(list, value)
+    }
 }
 
 impl fmt::Display for Namespaced {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::from::{namespace, namespaced};
 use super::lists::{At, Fault, Report, among, first_given, not_form, refuse_empty};
 use crate::host;
-use crate::path::{Operands, PathForms, PathPattern};
+use crate::path::{Form, Operands, PathForms, PathPattern};
 use crate::pattern::Pattern;
 use crate::rule::{Among, Label, Own, To};
 use crate::spec::{Action, PortSpec, ToSpec};
@@ -97,9 +97,12 @@ fn warn_of_spellings(spec: &ToSpec, to: &To, at: &At<'_>, report: &mut Report) {
     let listed = to.paths.any.as_deref().unwrap_or_default();
     for (i, text) in spec.paths.iter().flatten().enumerate() {
         let given = with_letters(text);
-        let clean = PathForms::new(given.as_bytes()).clean;
-        let matches = |pattern: &PathPattern| pattern.matches(&clean, Operands::Any);
-        if *clean == *given.as_bytes() || listed.iter().any(matches) {
+        let forms = PathForms::new(given.as_bytes());
+        let matches = |clean: Form<'_>| {
+            let mut listed = listed.iter();
+            listed.any(|pattern: &PathPattern| pattern.matches(clean, Operands::Any))
+        };
+        if forms.cleaned().is_none_or(matches) {
             continue;
         }
         let mend = if text.contains('{') {

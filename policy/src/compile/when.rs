@@ -23,10 +23,8 @@ pub(super) fn compile(spec: &WhenSpec, at: &At<'_>, report: &mut Report) -> Head
         let mend = "write values or notValues; values: [\"*\"] holds when the header is there";
         report.problem(at, "nothing is asked of the header", mend);
     }
-    Header {
-        name: name.into(),
-        values: among(at, "values", (values, not_values), report, value),
-    }
+    let values = among(at, "values", (values, not_values), report, value);
+    Header::new(&name, values)
 }
 
 fn check_name(name: &str) -> Result<(), Fault> {

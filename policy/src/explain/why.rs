@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use crate::facts::Facts;
+use crate::facts::{Facts, MOST_VALUES};
 use crate::request::Node;
 use crate::rule::{Among, From, Header, To};
 use crate::truth::{Fact, Field};
@@ -133,10 +133,10 @@ pub(super) fn to(to: &To, field: Field, node: &Node, facts: &Facts<'_>) -> Strin
         ),
         Field::Paths | Field::NotPaths => {
             let path = facts.path().map(|path| {
-                if path.raw == &*path.clean {
-                    lossy(path.raw)
-                } else {
-                    format!("{} (cleaned: {})", lossy(path.raw), lossy(&path.clean))
+                let raw = lossy(path.raw().text());
+                match path.cleaned() {
+                    None => raw,
+                    Some(clean) => format!("{raw} (cleaned: {})", lossy(clean.text())),
                 }
             });
             among("the request's path", path, &to.paths, field)
@@ -152,21 +152,32 @@ pub(super) fn to(to: &To, field: Field, node: &Node, facts: &Facts<'_>) -> Strin
 
 /// Why a condition on a header does not hold.
 pub(super) fn header(header: &Header, field: Field, facts: &Facts<'_>) -> String {
+    let what = format!("the header {}", header.name);
     let values = facts.header(&header.name).map(|values| {
         let texts: Vec<String> = values.iter().copied().map(lossy).collect();
         texts.join(", ")
     });
-    among(
-        &format!("the header {}", header.name),
-        values,
-        &header.values,
-        field,
-    )
+    match values {
+        Fact::Unknown if !facts.is_connection() => format!(
+            "{what} has more than {MOST_VALUES} values, which are not looked at, it {}",
+            wants(&Fact::Unknown, &header.values, field)
+        ),
+        values => among(&what, values, &header.values, field),
+    }
 }
 
 /// The sentence for a list field or its `not…` form, which does not hold for the value.
 fn among<P: Display>(what: &str, value: Fact<String>, lists: &Among<P>, field: Field) -> String {
-    let wants = if field.is_not() {
+    let wants = wants(&value, lists, field);
+    match value {
+        Fact::Is(value) => format!("{what} is {value}, it {wants}"),
+        Fact::Absent => format!("{what} is absent, it {wants}"),
+        Fact::Unknown => format!("{what} is not known on TCP, it {wants}"),
+    }
+}
+
+fn wants<P: Display>(value: &Fact<String>, lists: &Among<P>, field: Field) -> String {
+    if field.is_not() {
         let absent_too = if matches!(value, Fact::Absent) {
             "be there and "
         } else {
@@ -175,11 +186,6 @@ fn among<P: Display>(what: &str, value: Fact<String>, lists: &Among<P>, field: F
         format!("must {absent_too}not be {}", list(lists.none.as_deref()))
     } else {
         format!("must be {}", list(lists.any.as_deref()))
-    };
-    match value {
-        Fact::Is(value) => format!("{what} is {value}, it {wants}"),
-        Fact::Absent => format!("{what} is absent, it {wants}"),
-        Fact::Unknown => format!("{what} is not known on TCP, it {wants}"),
     }
 }
 

@@ -7,6 +7,7 @@ use super::keys::{Dimension, Key};
 use super::table::Table;
 use super::unless::{Filter, Unless};
 use super::{Node, Rules, Split};
+use crate::path::PathPattern;
 use crate::policy::{Common, Needs};
 use crate::rule::Rule;
 use crate::spec::Action;
@@ -29,10 +30,11 @@ pub(super) const LIMITS: Limits = Limits {
     many: 16,
 };
 /// How many times a tree's rules may be entered in all before it gets too large.
-const MOST_ENTRIES: usize = 4;
+const MOST_ENTRIES: usize = 8;
 /// The same for a tree of few rules with long lists.
 const FREE_ENTRIES: usize = 64;
-/// A header is considered that one of so many rules of a node asks for: rarer ones their names tell apart.
+/// A header is considered that one of so many rules of a node asks for, as rarer ones their names tell apart; and likewise a segment
+/// of the path.
 const FREQUENT: usize = 8;
 /// How deep a tree may get. Few dimensions are ever worth it, but policies name headers without end.
 const DEEPEST: usize = 24;
@@ -124,7 +126,9 @@ impl<'r> Builder<'r> {
             first,
             by_key: by_key.map(|of| self.node(of, &used, times)),
             rest: self.node(rest, &used, times),
-            unknown: may_be_unknown(&by).then(|| self.node(keyed, &used, times)),
+            unknown: self
+                .may_be_unknown(&by)
+                .then(|| self.node(keyed, &used, times)),
             dimension: by,
         }))
     }
@@ -191,7 +195,7 @@ impl<'r> Builder<'r> {
             fullest = of.len().max(fullest);
             entries = entries.saturating_add(of.len());
         }
-        if may_be_unknown(by) {
+        if self.may_be_unknown(by) {
             entries = entries.saturating_add(keyed.len());
         }
         Cost {
@@ -221,20 +225,39 @@ impl<'r> Builder<'r> {
         dimension.keys(self.rules.get(at)?, self.common, &uses)
     }
 
+    /// Whether there are requests of which it is not known, though only requests are looked up here, and a rule counts all the
+    /// same.
+    fn may_be_unknown(&self, dimension: &Dimension) -> bool {
+        match dimension {
+            Dimension::Address => true,
+            Dimension::Header(_) => self.action != Action::Allow,
+            _ => false,
+        }
+    }
+
     /// The dimensions that these rules could be split by.
     fn left(&self, of: &[usize], used: &[Dimension]) -> impl Iterator<Item = Dimension> {
+        let often = of.len() / FREQUENT;
+        let rules = || of.iter().filter_map(|at| self.rules.get(*at));
         let mut headers: BTreeMap<&str, usize> = BTreeMap::new();
         if !self.header_uses.is_empty() {
-            let rules = of.iter().filter_map(|at| self.rules.get(*at));
-            count_headers(rules, &mut headers);
+            count_headers(rules(), &mut headers);
         }
-        let often = of.len() / FREQUENT;
         let headers = headers.into_iter().filter(|(_, uses)| *uses >= often);
         let headers = headers.map(|(name, _)| Dimension::Header(Arc::from(name)));
+        let segments = if self.dimensions.contains(&Dimension::Path) {
+            segments_of(rules())
+        } else {
+            Vec::new()
+        };
+        let segments = segments.into_iter().enumerate();
+        let segments = segments.filter(|(_, uses)| *uses > 0 && *uses >= often);
+        let segments = segments.map(|(number, _)| Dimension::Segment(number));
         let left: Vec<Dimension> = self
             .dimensions
             .iter()
             .cloned()
+            .chain(segments)
             .chain(headers)
             .filter(|dimension| !used.contains(dimension))
             .collect();
@@ -242,9 +265,27 @@ impl<'r> Builder<'r> {
     }
 }
 
-/// Whether there are requests of which it is not known, though only requests are looked up here.
-fn may_be_unknown(dimension: &Dimension) -> bool {
-    *dimension == Dimension::Address
+/// By segment: how many rules have a template that wants this one behind its first operator.
+fn segments_of<'r>(rules: impl Iterator<Item = &'r Rule>) -> Vec<usize> {
+    let mut uses: Vec<usize> = Vec::new();
+    for rule in rules {
+        let paths = rule.to.iter().flatten();
+        let mut paths = paths.filter_map(|to| to.paths.any.as_deref()).flatten();
+        // The first one stands for the rule: those of one list mostly differ elsewhere.
+        let number = paths.find_map(|path| match path {
+            PathPattern::Plain(_) => None,
+            PathPattern::Template(template) => template.literal_behind_operator(),
+        });
+        if let Some(number) = number {
+            if uses.len() <= number {
+                uses.resize(number.saturating_add(1), 0);
+            }
+            if let Some(uses) = uses.get_mut(number) {
+                *uses = uses.saturating_add(1);
+            }
+        }
+    }
+    uses
 }
 
 fn count_headers<'r>(rules: impl Iterator<Item = &'r Rule>, uses: &mut BTreeMap<&'r str, usize>) {

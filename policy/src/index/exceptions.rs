@@ -71,7 +71,7 @@ impl Dimension {
                 let mut of_it = rule.when.iter().filter(|header| *header.name == **name);
                 of_it.find_map(|header| each(&header.values, &pattern))
             }
-            Self::PathEnding | Self::HeaderNames => None,
+            Self::PathEnding | Self::Segment(_) | Self::HeaderNames => None,
         };
         keys.map(Exceptions)
     }
@@ -100,8 +100,9 @@ fn in_all<I>(items: &Option<Vec<I>>, keys: &dyn Fn(&I) -> Option<Vec<Key>>) -> O
     let mut items = items.as_deref()?.iter().map(keys);
     let mut common = items.next()??;
     for keys in items {
-        let keys = keys?;
-        common.retain(|key| keys.contains(key));
+        let mut keys = keys?;
+        keys.sort_unstable();
+        common.retain(|key| keys.binary_search(key).is_ok());
     }
     Some(common)
 }

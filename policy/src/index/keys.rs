@@ -27,6 +27,8 @@ pub(super) enum Dimension {
     Path,
     /// The same, for templates that begin alike.
     PathEnding,
+    /// One segment of the path, by its number, for templates that begin and end alike.
+    Segment(usize),
     Host,
     Sni,
     Port,
@@ -48,7 +50,7 @@ pub(super) enum Key {
 }
 
 impl Dimension {
-    /// All but the single headers, which only the rules name; the likelier ones first.
+    /// All but single headers and segments, which only the rules name; the likelier ones first.
     pub(super) const ALL: [Self; 13] = [
         Self::Workload,
         Self::Path,
@@ -76,6 +78,7 @@ impl Dimension {
         match self {
             Self::Path
             | Self::PathEnding
+            | Self::Segment(_)
             | Self::Host
             | Self::Method
             | Self::HeaderNames
@@ -117,6 +120,9 @@ impl Dimension {
             }),
             Self::Path => of_items(&rule.to, &|to: &To| each(&to.paths.any, &path)),
             Self::PathEnding => of_items(&rule.to, &|to: &To| each(&to.paths.any, &path_ending)),
+            Self::Segment(number) => of_items(&rule.to, &|to: &To| {
+                each(&to.paths.any, &|path| segment(path, *number))
+            }),
             Self::Host => of_items(&rule.to, &|to: &To| each(&to.hosts.any, &pattern)),
             Self::Sni => of_items(&rule.to, &|to: &To| each(&to.snis.any, &pattern)),
             Self::Method => of_items(&rule.to, &|to: &To| each(&to.methods.any, &pattern)),
@@ -166,12 +172,27 @@ impl Dimension {
             | Self::Account
             | Self::TrustDomain => self.of_source(facts.source).map(each),
             Self::Path | Self::PathEnding => facts.path().map(|path| {
-                each(path.raw)?;
-                if *path.clean != *path.raw {
-                    each(&path.clean)?;
-                }
-                ControlFlow::Continue(())
+                each(path.raw().text())?;
+                path.cleaned()
+                    .map_or(ControlFlow::Continue(()), |clean| each(clean.text()))
             }),
+            Self::Segment(number) => match facts.path() {
+                Fact::Is(path) => {
+                    let forms = [Some(path.raw()), path.cleaned()];
+                    let mut found = Fact::Absent;
+                    for segment in forms.iter().flatten() {
+                        if let Some(text) = segment.segment_text(*number) {
+                            found = Fact::Is(each(text));
+                            if matches!(found, Fact::Is(ControlFlow::Break(()))) {
+                                break;
+                            }
+                        }
+                    }
+                    found
+                }
+                Fact::Absent => Fact::Absent,
+                Fact::Unknown => Fact::Unknown,
+            },
             Self::Host => facts.host().map(each),
             Self::Method => facts.method().map(each),
             Self::Sni => Fact::from(facts.sni.as_deref()).map(each),
@@ -202,6 +223,7 @@ impl Dimension {
             Self::TrustDomain => source.trust_domain().map(str::as_bytes).into(),
             Self::Path
             | Self::PathEnding
+            | Self::Segment(_)
             | Self::Host
             | Self::Sni
             | Self::Port
@@ -296,6 +318,13 @@ fn path_ending(path: &PathPattern) -> Option<Key> {
             let end = template.literal_ending();
             (!end.is_empty()).then(|| suffix(&end))
         }
+    }
+}
+
+fn segment(path: &PathPattern, number: usize) -> Option<Key> {
+    match path {
+        PathPattern::Plain(_) => None,
+        PathPattern::Template(template) => template.literal_at(number).map(exact),
     }
 }
 

@@ -4,11 +4,14 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::keys::Key;
+use crate::work;
 
 /// Values by key. A look-up costs one hash for the whole and one for each length that a prefix or suffix has.
 #[derive(Clone, Debug)]
 pub(super) struct Table<V> {
     exact: Map<V>,
+    /// The length of the longest: what is longer is none of them, and need not be hashed.
+    longest_exact: usize,
     prefix: Map<V>,
     prefix_lengths: BTreeSet<usize>,
     suffix: Map<V>,
@@ -21,6 +24,7 @@ impl<V> Default for Table<V> {
     fn default() -> Self {
         Self {
             exact: Map::default(),
+            longest_exact: 0,
             prefix: Map::default(),
             prefix_lengths: BTreeSet::new(),
             suffix: Map::default(),
@@ -36,7 +40,10 @@ impl<V> Table<V> {
         V: Default,
     {
         match key {
-            Key::Exact(text) => self.exact.entry(text).or_default(),
+            Key::Exact(text) => {
+                self.longest_exact = self.longest_exact.max(text.len());
+                self.exact.entry(text).or_default()
+            }
             Key::Prefix(text) => {
                 self.prefix_lengths.insert(text.len());
                 self.prefix.entry(text).or_default()
@@ -56,20 +63,33 @@ impl<V> Table<V> {
 
     /// Calls with the value of every key that matches.
     pub(super) fn matching<'t>(&'t self, text: &[u8], each: &mut impl FnMut(&'t V)) {
-        if let Some(value) = self.exact.get(text) {
-            each(value);
+        work::done(1);
+        if text.len() <= self.longest_exact {
+            work::done(text.len());
+            if let Some(value) = self.exact.get(text) {
+                each(value);
+            }
         }
         for length in self.prefix_lengths.range(..=text.len()) {
+            work::done(*length);
             if let Some(value) = text.get(..*length).and_then(|part| self.prefix.get(part)) {
                 each(value);
             }
         }
         for length in self.suffix_lengths.range(..=text.len()) {
+            work::done(*length);
             let from = text.len().saturating_sub(*length);
             if let Some(value) = text.get(from..).and_then(|part| self.suffix.get(part)) {
                 each(value);
             }
         }
+    }
+
+    /// Whether any key matches.
+    pub(super) fn has(&self, text: &[u8]) -> bool {
+        let mut has = false;
+        self.matching(text, &mut |_| has = true);
+        has
     }
 
     /// The same keys with other values.
@@ -82,6 +102,7 @@ impl<V> Table<V> {
         };
         Table {
             exact: map(self.exact),
+            longest_exact: self.longest_exact,
             prefix: map(self.prefix),
             prefix_lengths: self.prefix_lengths,
             suffix: map(self.suffix),

@@ -9,7 +9,7 @@ use super::set::{Bits, Set};
 use super::table::Table;
 use crate::facts::Facts;
 use crate::spec::Action;
-use crate::truth::Fact;
+use crate::truth::{Doubt, Fact};
 
 /// The rules, in written order, and the dimensions by which many of them are ruled out.
 #[derive(Clone, Debug)]
@@ -24,7 +24,8 @@ pub(super) struct Filter {
     dimension: Dimension,
     action: Action,
     by_key: Table<Set>,
-    /// Those that ask for anything here: an ALLOW with a `not…` list does not match an absent value.
+    /// Those that ask for anything here: an ALLOW with a `not…` list does not match an absent value, and no rule surely matches
+    /// one that is not known.
     asking: Set,
 }
 
@@ -51,10 +52,10 @@ impl Unless {
     }
 
     /// The rules that cannot match; none at all of them if nothing is known.
-    pub(super) fn ruled_out(&self, facts: &Facts<'_>) -> Option<Bits> {
+    pub(super) fn ruled_out(&self, facts: &Facts<'_>, doubt: Doubt) -> Option<Bits> {
         let mut out: Option<Bits> = None;
         for filter in &self.filters {
-            filter.rule_out(facts, self.rules.len(), &mut out);
+            filter.rule_out(facts, doubt, self.rules.len(), &mut out);
         }
         out
     }
@@ -88,36 +89,44 @@ impl Filter {
     }
 
     /// Adds what it rules out of so many rules.
-    fn rule_out(&self, facts: &Facts<'_>, bound: usize, out: &mut Option<Bits>) {
-        if self.action == Action::Allow {
-            self.of_any_value(facts, bound, out);
-        } else if let Some(hit) = self.of_every_value(facts, bound) {
+    fn rule_out(&self, facts: &Facts<'_>, doubt: Doubt, bound: usize, out: &mut Option<Bits>) {
+        let (found, hit) = if self.action == Action::Allow {
+            (self.of_any_value(facts, bound, out), None)
+        } else {
+            self.of_every_value(facts, bound)
+        };
+        if let Some(hit) = hit {
             match out {
                 Some(out) => out.add_bits(&hit),
                 None => *out = Some(hit),
             }
         }
-    }
-
-    /// An ALLOW needs every form and every part to be free of what it does not match.
-    fn of_any_value(&self, facts: &Facts<'_>, bound: usize, out: &mut Option<Bits>) {
-        let found = self.dimension.each_of(facts, &mut |value| {
-            let out = out.get_or_insert_with(|| Bits::none_of(bound));
-            self.by_key.matching(value, &mut |set| out.add(set));
-            ControlFlow::Continue(())
-        });
-        if matches!(found, Fact::Absent) {
+        let out_of_reach = match found {
+            Fact::Is(()) => false,
+            Fact::Absent => self.action == Action::Allow,
+            Fact::Unknown => doubt == Doubt::Excluded,
+        };
+        if out_of_reach {
             let out = out.get_or_insert_with(|| Bits::none_of(bound));
             out.add(&self.asking);
         }
     }
 
+    /// An ALLOW needs every form and every part to be free of what it does not match.
+    fn of_any_value(&self, facts: &Facts<'_>, bound: usize, out: &mut Option<Bits>) -> Fact<()> {
+        self.dimension.each_of(facts, &mut |value| {
+            let out = out.get_or_insert_with(|| Bits::none_of(bound));
+            self.by_key.matching(value, &mut |set| out.add(set));
+            ControlFlow::Continue(())
+        })
+    }
+
     /// Elsewhere one that is free suffices.
-    fn of_every_value(&self, facts: &Facts<'_>, bound: usize) -> Option<Bits> {
+    fn of_every_value(&self, facts: &Facts<'_>, bound: usize) -> (Fact<()>, Option<Bits>) {
         let mut all: Option<Bits> = None;
         // Of the second value and all others: a client may send thousands.
         let mut hit: Option<Bits> = None;
-        self.dimension.each_of(facts, &mut |value| {
+        let found = self.dimension.each_of(facts, &mut |value| {
             let Some(all) = &mut all else {
                 let all = all.insert(Bits::none_of(bound));
                 self.by_key.matching(value, &mut |set| all.add(set));
@@ -132,6 +141,6 @@ impl Filter {
             all.keep_bits(hit);
             ControlFlow::Continue(())
         });
-        all
+        (found, all)
     }
 }

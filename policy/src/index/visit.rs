@@ -97,7 +97,7 @@ impl<'v, 'f, F: FnMut(usize) -> usize> Visit<'v, 'f, F> {
     }
 
     fn unless(&mut self, unless: &Unless) {
-        match unless.ruled_out(self.facts) {
+        match unless.ruled_out(self.facts, self.doubt) {
             None => self.rules(unless.rules()),
             Some(out) => self.rules(unless.rules_but(&out)),
         }

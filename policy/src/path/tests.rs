@@ -7,8 +7,8 @@ fn forms(path: &str, raw: &str, clean: &str) {
     let forms = PathForms::new(path.as_bytes());
     assert_eq!(
         (
-            String::from_utf8_lossy(forms.raw).as_ref(),
-            String::from_utf8_lossy(&forms.clean).as_ref()
+            String::from_utf8_lossy(forms.raw().text()).as_ref(),
+            String::from_utf8_lossy(forms.clean().text()).as_ref()
         ),
         (raw, clean),
         "{path}"
@@ -38,12 +38,16 @@ fn the_clean_form_is_decoded_once_merged_and_resolved() {
     forms("", "", "");
 }
 
+fn matches(pattern: &PathPattern, path: &[u8], operands: Operands) -> bool {
+    pattern.matches(Form::new(path, &Segments::default()), operands)
+}
+
 #[track_caller]
 fn check(pattern: &str, path: &str, want: bool) {
     let parsed = PathPattern::parse(pattern).expect(pattern);
     assert_eq!(parsed.to_string(), pattern);
     for operands in [Operands::OfEnvoy, Operands::Any] {
-        let found = parsed.matches(path.as_bytes(), operands);
+        let found = matches(&parsed, path.as_bytes(), operands);
         assert_eq!(found, want, "{pattern} on {path}, {operands:?}");
     }
 }
@@ -62,11 +66,11 @@ fn operators_take_the_characters_that_envoy_takes() {
         let segment = [&b"/a/x"[..], &[byte], b"/b"].concat();
         for pattern in [&one, &rest] {
             assert_eq!(
-                pattern.matches(&segment, Operands::OfEnvoy),
+                matches(pattern, &segment, Operands::OfEnvoy),
                 envoy,
                 "{byte}"
             );
-            assert!(pattern.matches(&segment, Operands::Any), "{byte}");
+            assert!(matches(pattern, &segment, Operands::Any), "{byte}");
         }
         // And of literals, which are text.
         let literal = format!("/a{}/{{*}}", char::from(byte));
@@ -91,6 +95,12 @@ fn templates_match_by_segment() {
     check("/foo/{*}/bar/{**}", "/foo/buzz/bar/baz", true);
     check("/foo/{*}/bar/{**}", "/foo/buzz/bar", false);
     check("/foo/{*}/bar/{**}", "/foo//bar/baz", false);
+    check("/foo/{*}/bar/{**}", "/foo/buzz/bar/baz/qux", true);
+    check("/{*}/{*}", "/a/b/", false);
+    check("/{*}/{*}", "/a", false);
+    check("/{*}", "a", false);
+    check("/{**}", "a", false);
+    check("/{**}/end", "/end", false);
     check("/{**}", "/", true);
     check("/{**}", "/a/b", true);
     check("/{**}/end", "/a/b/end", true);

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 mod looked_at;
+mod work;
 
 /// Few values, so that rules and requests meet often, and rules come to the same.
 fn some(of: &'static [&'static str], often: f64) -> impl Strategy<Value = Option<Vec<String>>> {
@@ -75,7 +76,19 @@ const NOT_SOURCES: &[(&str, &[&str])] = &[
 const REQUESTS: &[(&str, &[&str])] = &[
     (
         "paths",
-        &["/a", "/b", "/c", "/d", "/e/*", "*/1", "/{*}", "/e/{**}"],
+        &[
+            "/a",
+            "/b",
+            "/c",
+            "/e/*",
+            "*/1",
+            "/{*}",
+            "/e/{**}",
+            "/{*}/1",
+            "/{*}/2",
+            "/{*}/1/{*}",
+            "/{*}/2/{**}",
+        ],
     ),
     ("methods", &["GET", "PUT"]),
     ("ports", &["80", "81"]),
@@ -194,7 +207,8 @@ fn rule(often: f64, not: f64) -> impl Strategy<Value = Value> {
 fn line() -> impl Strategy<Value = String> {
     let value = || prop::sample::select(&["v", "vw", "u", "v1", "x", ""][..]);
     let few = prop::collection::vec(value(), 1..4).prop_map(|values| values.join(","));
-    let many = prop::collection::vec(value(), 20..60).prop_map(|values| values.join(", "));
+    // Also more than are looked at.
+    let many = prop::collection::vec(value(), 20..140).prop_map(|values| values.join(", "));
     let same = value().prop_map(|value| [value; 40].join(","));
     prop_oneof![6 => few, 1 => many, 1 => same]
 }
@@ -258,7 +272,7 @@ proptest! {
             "spiffe://bar.com/other/x", "spiffe://evil.com/ns/a/sa/x", "spiffe://evil.com/x", "not SPIFFE",
             "plaintext", "passthrough",
         ][..]),
-        path in prop::option::of(prop::sample::select(&["/a", "/c", "/e/1", "/b/../a", "/%61"][..])),
+        path in prop::option::of(prop::sample::select(&["/a", "/c", "/e/1", "/b/../a", "/%61", "/e/1/x", "/e/2/", "/x/1/../2/y"][..])),
         host in prop::option::of(prop::sample::select(&["h", "a.i", "H:80"][..])),
         method in prop::option::weighted(0.9, prop::sample::select(&["GET", "PUT", "POST", ""][..])),
         headers in prop::collection::vec((prop::sample::select(&["x-a", "x-b", "x-c", "x-d"][..]), line()), 0..6),

@@ -53,7 +53,7 @@ fn when(condition: Value) -> Value {
 }
 
 /// All that are measured.
-pub(super) const ALL: [Dimension; 20] = [
+pub(super) const ALL: [Dimension; 21] = [
     Dimension {
         by: "principal",
         rule: |n| json!({"from": [{"principals": [format!("foo.com/ns/web/sa/caller-{n}")]}]}),
@@ -123,6 +123,11 @@ pub(super) const ALL: [Dimension; 20] = [
         by: "path template",
         rule: |n| to(json!({"paths": [format!("/v{n}/{{*}}/items")]})),
         request: || json!({"path": format!("/v{LAST}/a/items")}),
+    },
+    Dimension {
+        by: "middle of a path template",
+        rule: |n| to(json!({"paths": [format!("/v1/{{*}}/{n}/{{*}}")]})),
+        request: || json!({"path": format!("/v1/a/{LAST}/b")}),
     },
     Dimension {
         by: "header",

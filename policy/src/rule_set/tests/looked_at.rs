@@ -254,6 +254,19 @@ fn by_request() {
     few("ending of an open template", ends, true, |i| {
         to(json!({"paths": [format!("/{{**}}/p{i}")]}))
     });
+    let middle = Asked {
+        path: "/v1/y/p7/z",
+        ..ASKED
+    };
+    few("middle of a template", middle, true, |i| {
+        to(json!({"paths": [format!("/v1/{{*}}/p{i}/{{*}}")]}))
+    });
+    few("middle of an open template", middle, true, |i| {
+        to(json!({"paths": [format!("/v1/{{*}}/p{i}/{{**}}")]}))
+    });
+    few("a path that is too short for it", ASKED, false, |i| {
+        to(json!({"paths": [format!("/{{*}}/p{i}/{{*}}")]}))
+    });
     few(
         "ending of a path",
         Asked {

@@ -1,6 +1,7 @@
 //! A client may send a header as often, and with as many values, as its proxy takes: a rule is not asked more often for it.
 
 use super::*;
+use crate::facts::MOST_VALUES;
 use crate::truth::Fact;
 
 /// So many lines or values: what Envoy takes is 60 KiB and a hundred lines, but for policies of its own.
@@ -130,9 +131,14 @@ fn a_hundred_equal_lines() {
 /// All rules share what one of them had split.
 #[test]
 fn a_header_is_split_once() {
-    let line = values(MANY, |_| "v".into());
-    let headers: &[(&[u8], &[u8])] =
-        &[(b"x-b", b"w"), (b"x-a", line.as_bytes()), (b"x-a", b"u, v")];
+    let line = values(MOST_VALUES - 2, |_| "v".into());
+    let more = values(MOST_VALUES + 1, |_| "v".into());
+    let headers: &[(&[u8], &[u8])] = &[
+        (b"x-b", b"w"),
+        (b"x-a", line.as_bytes()),
+        (b"x-a", b"u, v"),
+        (b"x-d", more.as_bytes()),
+    ];
     let rule = json!({"action": "ALLOW", "from": [{"meshes": ["west"]}]});
     let policy = program(vec![rule], false).bind(&here()).unwrap();
     let source = policy.identify(&Peer::Plaintext);
@@ -152,9 +158,10 @@ fn a_header_is_split_once() {
     let Fact::Is(again) = facts.header("x-a") else {
         panic!("it is there")
     };
-    assert_eq!(first.len(), MANY + 2);
+    assert_eq!(first.len(), MOST_VALUES);
     assert_eq!(first.last(), Some(&&b"v"[..]));
     assert_eq!(first.as_ptr(), again.as_ptr());
     assert!(matches!(facts.header("x-b"), Fact::Is([b"w"])));
     assert!(matches!(facts.header("x-c"), Fact::Absent));
+    assert!(matches!(facts.header("x-d"), Fact::Unknown));
 }
