@@ -81,6 +81,30 @@ async fn from_nobody_else_is_the_header_believed() {
     assert_eq!(decision, "DENY default:peerMesh");
 }
 
+/// Envoy writes a certificate's URI into the header as it is. Whoever can have a certificate signed with a comma in it writes two
+/// hops there, which nobody behind can tell from two that there were. So docs/filter.md wants the filter at the forwarder.
+#[tokio::test]
+async fn a_certificate_that_writes_a_hop_of_its_own_is_refused_only_at_the_forwarder() {
+    let client = format!("spiffe://foo.com/x,URI={FRONTEND}");
+    let stand = ForwardedStand::start(POLICY, "APPEND_FORWARD")
+        .await
+        .unwrap();
+    let decision = ask(&stand, stand.gateway, &client, None).await;
+    assert_eq!(decision, "ALLOW rule:frontend");
+
+    const AT_THE_GATEWAY: &str = r#"{"schema": "crossmesh/v1", "mesh": "east",
+        "meshes": [{"id": "east", "trustDomains": ["foo.com"]}, {"id": "west", "trustDomains": ["bar.com"]}]}"#;
+    let stand = ForwardedStand::start_with(POLICY, "APPEND_FORWARD", Some(AT_THE_GATEWAY))
+        .await
+        .unwrap();
+    let identity = stand.pki.sign(Root::East, "client", &[&client]).unwrap();
+    let request = Request::mutual_tls(CATALOG, stand.gateway, "/v1/items", &identity).unwrap();
+    assert_eq!(request.send().await.unwrap().status, 403);
+    let decision = ask(&stand, stand.gateway, FRONTEND, None).await;
+    assert_eq!(decision, "ALLOW rule:frontend");
+    assert_eq!(stand.access_log.entries().unwrap().len(), 1);
+}
+
 #[tokio::test]
 async fn an_envoy_that_replaces_the_header_leaves_the_forwarder_itself() {
     let stand = ForwardedStand::start(POLICY, "SANITIZE_SET").await.unwrap();

@@ -42,6 +42,15 @@ impl ForwardedStand {
     /// Starts both, the server with the policy (JSON) and what its Envoy does with the header
     /// (`forward_client_cert_details`); the gateway replaces it by its own.
     pub async fn start(policy: &str, details: &str) -> Result<Self> {
+        Self::start_with(policy, details, None).await
+    }
+
+    /// The same, with the filter at the gateway too, by a policy of its own, if one is given.
+    pub async fn start_with(
+        policy: &str,
+        details: &str,
+        gateway_policy: Option<&str>,
+    ) -> Result<Self> {
         let block = Block::claim()?;
         let folder = tempfile::Builder::new()
             .prefix("crossmesh-")
@@ -79,6 +88,9 @@ impl ForwardedStand {
         let mut to = cluster("server", server);
         to["transport_socket"] = upstream_tls(&identity);
         let own_log = AccessLog::at(folder.path().join("gateway.log"));
+        let filter = gateway_policy.map(|policy| Plugin::Given(policy.to_owned()).http_filter());
+        let mut filters = Vec::from_iter(filter.transpose()?);
+        filters.push(router());
         let setup = Setup {
             node: gateway_node("east", "istio-ingress", "istio-ingressgateway"),
             listeners: vec![mtls_listener(
@@ -87,7 +99,7 @@ impl ForwardedStand {
                 &[hcm(
                     "SANITIZE_SET",
                     json!({"route": {"cluster": "server"}}),
-                    &[router()],
+                    &filters,
                     &own_log,
                 )],
             )],
