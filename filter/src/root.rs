@@ -23,6 +23,8 @@ pub(crate) struct Active {
     pub(crate) plugin: Option<PluginId>,
     /// How it stands among the configurations of its plugin.
     pub(crate) standing: Cell<Standing>,
+    /// Whether a connection has begun with it.
+    pub(crate) has_begun: Cell<bool>,
 }
 
 /// How a configuration stands among those of the same plugin, of which Envoy keeps each as long as a stream of it is open.
@@ -32,7 +34,8 @@ pub(crate) enum Standing {
     Current,
     /// It is, and at the next tick the open connections take it on.
     Coming,
-    /// Another came after it, or connections could not take it on. It comes again with the next connection that it begins.
+    /// Another came after it, or connections could not take it on. It comes again with a connection that it begins, unless
+    /// Envoy may be only not done with distributing the one after it.
     Former,
 }
 
@@ -96,6 +99,12 @@ pub(crate) fn others(active: &Rc<Active>) -> Vec<Rc<Active>> {
     ROOTS.with_borrow(|roots| roots.values().filter(is_other).cloned().collect())
 }
 
+/// The configuration of the same plugin that is in use or comes, if it is another than this one.
+pub(crate) fn in_use(active: &Rc<Active>) -> Option<Rc<Active>> {
+    let mut others = others(active).into_iter();
+    others.find(|other| other.standing.get() != Standing::Former)
+}
+
 /// The configuration for a request or connection that begins. None where there is none: Envoy makes no stream for a plugin
 /// that it could not configure.
 pub(crate) fn of_beginning(context: u32) -> Option<Rc<Active>> {
@@ -131,6 +140,7 @@ fn activate(bytes: &[u8], node: &Node, is_gateway: bool) -> Result<Active, Inval
         is_gateway,
         plugin: plugin_id(),
         standing: Cell::new(Standing::Current),
+        has_begun: Cell::new(false),
         policy,
     })
 }

@@ -46,13 +46,16 @@ pub(crate) fn configured(active: &Rc<Active>) {
     }
 }
 
-/// A connection begins with a configuration that is not the current one: Envoy went back to it. It keeps a root context as
-/// long as a stream of it is open, and takes it again for the same bytes without configuring it. Were another to be taken
-/// on first, it may be that Envoy is only not done with distributing that one.
+/// A connection begins with a configuration that another came after. If that one has begun a connection, Envoy went back: it
+/// keeps a root context as long as a stream of it is open, and takes it again for the same bytes without configuring it. Else
+/// it may be that Envoy is only not done with distributing that one, for which a listener may take long: then this
+/// connection takes it on too.
 fn begins_with_former(active: &Rc<Active>) {
-    let is_coming = |other: &Rc<Active>| other.standing.get() == Standing::Coming;
-    if !root::others(active).iter().any(is_coming) {
-        comes(active);
+    match root::in_use(active) {
+        // At its own tick.
+        Some(next) if next.standing.get() == Standing::Coming => {}
+        Some(next) if !next.has_begun.get() => tick_soon(active),
+        _ => comes(active),
     }
 }
 
@@ -62,6 +65,11 @@ fn comes(active: &Rc<Active>) {
         other.standing.set(Standing::Former);
     }
     active.standing.set(Standing::Coming);
+    tick_soon(active);
+}
+
+/// Has the root context tick whose configuration this is. Should that fail, the next connection tries again.
+fn tick_soon(active: &Active) {
     if let Err(failure) = host::set_tick_period(TAKE_ON_AFTER_MILLISECONDS) {
         active.standing.set(Standing::Former);
         active.telemetry.failed(&failure, Level::Error);
@@ -77,6 +85,7 @@ pub(crate) fn on_new_connection(context: u32) -> Action {
     if active.standing.get() == Standing::Former {
         begins_with_former(&active);
     }
+    active.has_begun.set(true);
     let opened = if active.policy.telemetry().duration {
         host::now().ok()
     } else {
@@ -114,18 +123,25 @@ pub(crate) fn deleted(context: u32) {
     telemetry.connection_over(counted, connection.received, connection.sent, lasted);
 }
 
-/// The tick of a root context: lets the connections of other configurations take on this one, if it is still the one that
-/// comes. Whom it refuses is cut off.
+/// The tick of a root context: lets the connections of other configurations take on the one that is in use, mostly this root's.
+/// Whom it refuses is cut off.
 pub(crate) fn take_on(active: &Rc<Active>) {
     active.telemetry.tell(host::set_tick_period(0));
-    if active.standing.get() != Standing::Coming {
-        return;
-    }
-    active.standing.set(Standing::Current);
-    for context in registry::outdated(active) {
-        if let Err(failure) = take_on_one(context, active) {
-            active.standing.set(Standing::Former);
-            active.telemetry.failed(&failure, Level::Error);
+    let next = if active.standing.get() == Standing::Coming {
+        active.standing.set(Standing::Current);
+        Rc::clone(active)
+    } else {
+        match root::in_use(active) {
+            // It has a tick of its own.
+            Some(next) if next.standing.get() == Standing::Coming => return,
+            Some(next) => next,
+            None => return,
+        }
+    };
+    for context in registry::outdated(&next) {
+        if let Err(failure) = take_on_one(context, &next) {
+            next.standing.set(Standing::Former);
+            next.telemetry.failed(&failure, Level::Error);
         }
     }
 }

@@ -177,13 +177,44 @@ fn what_begins_while_a_configuration_is_distributed_takes_it_on() {
     assert!(!tick(&mut vm, a), "Envoy did not go back to it");
     assert!(tick(&mut vm, b));
     assert_eq!(closed(), [batch]);
-    // Envoy's old listener accepts for longer than that: the new one's first connection settles it.
+    // Envoy's old listener accepts for longer than that.
     let batch = another(&mut vm, BATCH);
-    tick(&mut vm, a);
+    let frontend = another(&mut vm, FRONTEND);
+    assert!(tick(&mut vm, a), "it takes on what came, too");
+    assert_eq!(closed()[1..], [batch]);
+    assert!(!tick(&mut vm, b), "there was nothing left to do for it");
+    // With the new one's first connection that is done: whatever begins by the old one then, Envoy went back to.
     vm.root = b;
     another(&mut vm, FRONTEND);
+    assert!(!tick(&mut vm, b));
+    vm.root = a;
+    let batch = another(&mut vm, BATCH);
+    assert!(tick(&mut vm, a));
+    assert!(!closed().contains(&batch) && !closed().contains(&frontend));
+}
+
+/// The configuration that came after is gone before any connection began with it.
+#[test]
+fn an_earlier_configuration_comes_back_when_the_one_after_it_was_never_used() {
+    let mut vm = vm(&policy(FRONTEND_ONLY));
+    let a = vm.root;
+    let frontend = another(&mut vm, FRONTEND);
+    let b = vm.plugin();
+    assert!(vm.configure(all().as_bytes()));
     assert!(tick(&mut vm, b));
-    assert_eq!(closed()[1..], [batch]);
+    vm.root = a;
+    let batch = another(&mut vm, BATCH);
+    assert_eq!(closed(), [batch], "it is judged by the one it began with");
+    assert!(tick(&mut vm, a));
+    vm.close(b);
+    // Those that are open have the policy of the one that is gone, until the next begins.
+    another(&mut vm, FRONTEND);
+    assert!(tick(&mut vm, a));
+    vm.plugin();
+    assert!(vm.configure(policy("").as_bytes()));
+    let c = vm.root;
+    assert!(tick(&mut vm, c));
+    assert!(closed().contains(&frontend));
 }
 
 #[test]
