@@ -110,7 +110,8 @@ pub(crate) fn remembered() -> usize {
 /// Decides about the request and does what follows.
 fn judge(active: &Active) -> Result<(Action, Seen), Failure> {
     let identity = match peer::of_request(active)? {
-        End::Peer(identity) => identity,
+        // Of a request the handshake is over.
+        End::Peer(identity) | End::Claimed(identity) => identity,
         End::Own | End::NotYetKnown | End::PlaintextOrPassthrough => {
             return Ok((Action::Continue, Seen::Own));
         }

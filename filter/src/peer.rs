@@ -32,6 +32,8 @@ const INTERNAL: &[u8] = b"envoy://";
 pub(crate) enum End {
     /// A peer that calls a workload behind this proxy.
     Peer(Rc<Identity>),
+    /// The same, by a certificate of which nobody knows yet whether its key is the peer's: the handshake may not be over.
+    Claimed(Rc<Identity>),
     /// A peer without TLS, or one whose TLS does not end here. Its first bytes tell nothing surely, for it chose them: it has
     /// to be let in as both.
     PlaintextOrPassthrough,
@@ -88,7 +90,11 @@ pub(crate) fn of_connection(
             return Ok(End::NotYetKnown);
         }
         if let Some(identity) = holder(active, host::attribute(Attribute::PEER_DIGEST)?)? {
-            return Ok(End::Peer(identity));
+            return Ok(if heard == Heard::Server {
+                End::Claimed(identity)
+            } else {
+                End::Peer(identity)
+            });
         }
         return if carries_own(active)? {
             Ok(End::Own)

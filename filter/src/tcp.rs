@@ -5,7 +5,9 @@
 //! until the handshake is over, for `tcp_proxy` stops reading from the client, and with that the handshake, until it has
 //! connected to the server (seen in Envoy 1.40).
 //!
-//! So a server that speaks first may speak before its client is known. What it says is held back; Envoy hands it over
+//! So a server that speaks first may speak before its client is known, or has shown that the certificate is its own: whom the
+//! policy refuses by such a certificate is refused at once, and nobody is told to be admitted before he has spoken, which he
+//! can only after the handshake. As long as no certificate is there, what the server says is held back; Envoy hands it over
 //! again with the server's next bytes or after the client's first ones. A protocol in which the client waits for the
 //! server's greeting needs a `tcp_proxy` that connects only after the handshake: `upstream_connect_mode:
 //! ON_DOWNSTREAM_TLS_HANDSHAKE` with `max_early_data_bytes`.
@@ -150,21 +152,25 @@ fn take_on_one(context: u32, active: &Rc<Active>) -> Result<(), Failure> {
     let Some((_, state)) = registry::find(context) else {
         return Ok(());
     };
-    let State::Passed(counted) = state else {
-        registry::take_on(context, active);
-        return Ok(());
+    let (heard, counted) = match state {
+        // Bytes have passed, so the handshake is over.
+        State::Passed(counted) => {
+            let like_tls = registry::is_like_tls(context);
+            (Heard::Earlier { like_tls }, counted)
+        }
+        State::Unproven => (Heard::Server, None),
+        _ => {
+            registry::take_on(context, active);
+            return Ok(());
+        }
     };
     // First: one that cannot be spoken of keeps its configuration, and so is tried again.
     host::speak_of(context)?;
     registry::take_on(context, active);
-    // Bytes have passed, so the handshake is over.
-    let heard = Heard::Earlier {
-        like_tls: registry::is_like_tls(context),
-    };
     let judged =
         judge(context, active, heard).unwrap_or_else(|failure| undecided(active, &failure));
-    if matches!(judged, State::Refused(_)) {
-        registry::set(context, State::CutOff(counted));
+    if let State::Refused(now) = judged {
+        registry::set(context, State::CutOff(counted.or(now)));
         close(Some(active));
     }
     Ok(())
@@ -174,7 +180,8 @@ fn heard(context: u32, speaker: Speaker, size: usize) -> Action {
     let Some((active, mut state)) = registry::find(context) else {
         return close(None);
     };
-    if state == State::Undecided {
+    let proves = state == State::Unproven && speaker == Speaker::Client;
+    if state == State::Undecided || proves {
         let heard = match speaker {
             Speaker::Client => Heard::Client,
             Speaker::Server => Heard::Server,
@@ -196,7 +203,7 @@ fn heard(context: u32, speaker: Speaker, size: usize) -> Action {
             }
             Action::Continue
         }
-        State::Passed(_) => {
+        State::Passed(_) | State::Unproven => {
             let size = i64::try_from(size).unwrap_or(i64::MAX);
             match speaker {
                 Speaker::Client => registry::count(context, size, 0),
@@ -219,6 +226,10 @@ fn judge(context: u32, active: &Active, heard: Heard) -> Result<State, Failure> 
             let decision = decide(active, &identity, sni.as_deref())?;
             decision.map(|decision| (identity, decision))
         }
+        End::Claimed(identity) => match decide(active, &identity, sni.as_deref())? {
+            Some(decision) if !is_refused(active, &decision) => return Ok(State::Unproven),
+            decision => decision.map(|decision| (identity, decision)),
+        },
         End::PlaintextOrPassthrough => decide_as_both(active, sni.as_deref())?,
     };
     let again = matches!(heard, Heard::Earlier { .. });
@@ -266,10 +277,15 @@ fn decide_as_both<'a>(
     })
 }
 
+/// Whether the decision ends the connection.
+fn is_refused(active: &Active, decision: &Decision<'_>) -> bool {
+    decision.verdict == Verdict::Deny && active.policy.mode() == Mode::Enforce
+}
+
 fn act(active: &Active, identity: &Identity, decision: &Decision<'_>, again: bool) -> State {
     let line = |what: &str| log_line(what, active, identity, decision);
     let denied = decision.verdict == Verdict::Deny;
-    let refused = denied && active.policy.mode() == Mode::Enforce;
+    let refused = is_refused(active, decision);
     let telemetry = &active.telemetry;
     if again {
         // It was counted when it began; its bytes stay with that.

@@ -13,7 +13,8 @@ impl Attribute {
     pub(crate) const PEER_DIGEST: Self = Self("connection\0sha256_peer_certificate_digest");
     /// The client's certificate as PEM. Likewise.
     pub(crate) const PEER_CERTIFICATE: Self = Self("connection\0peer_certificate");
-    /// Whether the client presented a certificate. One byte. Before the handshake it has not.
+    /// Whether the client presented a certificate. One byte. Before the handshake it has not; but it may have before it has shown
+    /// that the certificate is its own (seen with TLS 1.2), which it has when its bytes are there.
     pub(crate) const MTLS: Self = Self("connection\0mtls");
     /// The version of TLS. Text; absent where this proxy does not terminate TLS, present even before the handshake.
     pub(crate) const TLS_VERSION: Self = Self("connection\0tls_version");

@@ -27,6 +27,9 @@ pub(super) struct Connection {
 pub(super) enum State {
     /// Nothing has passed.
     Undecided,
+    /// What the server says may pass to the holder of a certificate, who has yet to prove that it is his: Envoy writes to him
+    /// only then. Nothing is told of it before he speaks.
+    Unproven,
     /// It may pass; how it was counted, if it was.
     Passed(Option<Counted>),
     /// It is the workload's own; which mesh it goes to is not known yet.

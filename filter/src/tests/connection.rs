@@ -71,8 +71,54 @@ fn a_server_that_speaks_first_is_heard_only_after_the_handshake() {
             let action = vm.upstream(connection, 8);
             assert_eq!(action == Action::Continue, allowed);
             assert_eq!(closed().is_empty(), allowed);
+            if allowed {
+                // It may be anybody who shows this certificate.
+                assert_eq!((decision(), counted()), (None, vec![]));
+                assert_eq!(vm.upstream(connection, 8), Action::Continue);
+                assert_eq!(vm.downstream(connection, 8), Action::Continue);
+                assert_eq!(decision().as_deref(), Some("ALLOW rule:frontend"));
+                assert_eq!(counted(), [connections("east", "ALLOW")]);
+            } else {
+                assert_eq!(counted(), [connections("east", "DENY")]);
+            }
         });
     }
+}
+
+#[test]
+fn what_a_server_said_to_a_certificate_is_counted_when_its_holder_speaks() {
+    let mut vm = vm(&policy(&format!(
+        r#"{FRONTEND_ONLY}, "telemetry": {{"bytes": true}}"#
+    )));
+    peer(Some(FRONTEND.as_bytes()));
+    let open = [0; 2].map(|_| vm.accept().0);
+    for connection in open {
+        assert_eq!(vm.upstream(connection, 8), Action::Continue);
+    }
+    let [speaks, never] = open;
+    assert_eq!(vm.downstream(speaks, 5), Action::Continue);
+    vm.close(speaks);
+    vm.close(never);
+    let bytes = |which: &str| {
+        let name =
+            requests("east", "ALLOW").replace("requests", &format!("connection_{which}_bytes"));
+        counted()
+            .into_iter()
+            .find(|(of, _)| *of == name)
+            .map(|(_, count)| count)
+    };
+    assert_eq!((bytes("sent"), bytes("received")), (Some(8), Some(5)));
+}
+
+#[test]
+fn a_new_policy_closes_what_only_the_server_has_spoken_on() {
+    let mut vm = vm(&policy(r#", "defaults": {"peerMesh": "ALLOW"}"#));
+    peer(Some(BATCH.as_bytes()));
+    let (connection, _) = vm.accept();
+    assert_eq!(vm.upstream(connection, 8), Action::Continue);
+    assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
+    vm.tick(1);
+    assert_eq!(closed(), [connection]);
 }
 
 #[test]
