@@ -15,6 +15,8 @@
 
 use std::rc::Rc;
 
+use crossmesh_policy::Peer;
+
 use crate::encoding;
 use crate::host::{self, Answer, Attribute, Failure};
 use crate::identities::{self, Identity};
@@ -131,6 +133,10 @@ pub(crate) fn of_upstream(active: &Active) -> Result<Option<Rc<Identity>>, Failu
     }
     if host::attribute(Attribute::UPSTREAM_ADDRESS)?.is_none() {
         return Ok(None);
+    }
+    if host::attribute(Attribute::UPSTREAM_TLS_VERSION)?.is_some() {
+        let nameless = Identity::of_peer(&active.policy, &Peer::Certificate { uri_sans: &[] });
+        return Ok(Some(Rc::new(nameless)));
     }
     Ok(Some(active.identities.plaintext(&active.policy)))
 }

@@ -35,6 +35,8 @@ impl Attribute {
     pub(crate) const LISTENER_DIRECTION: Self = Self("xds\0listener_direction");
     /// The first URI SAN of the server's certificate. Bytes; absent before there is a connection to it, and without one.
     pub(crate) const UPSTREAM_URI_SAN: Self = Self("upstream\0uri_san_peer_certificate");
+    /// The version of TLS with the server. Text; absent without TLS.
+    pub(crate) const UPSTREAM_TLS_VERSION: Self = Self("upstream\0tls_version");
     /// The server's address and port. Text; absent before one was chosen.
     pub(crate) const UPSTREAM_ADDRESS: Self = Self("upstream\0address");
     /// What was received of the request, in bytes. 64 bits.

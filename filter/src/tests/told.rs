@@ -164,16 +164,18 @@ fn bytes_of_connections_stay_with_the_policy_that_counted_them() {
 
 #[test]
 fn the_clients_side_tells_which_mesh_answered() {
-    for (server, address, mesh) in [
-        (Some(FRONTEND), true, Some("east")),
+    for (server, tls, address, mesh) in [
+        (Some(FRONTEND), true, true, Some("east")),
         (
             Some("spiffe://evil.com/x"),
             true,
+            true,
             Some("unknownTrustDomain"),
         ),
-        (None, true, Some("plaintext")),
+        (None, true, true, Some("invalidIdentity")),
+        (None, false, true, Some("plaintext")),
         // A local reply: nobody was asked.
-        (None, false, None),
+        (None, false, false, None),
     ] {
         apart(|| {
             let mut vm = vm(&policy(""));
@@ -184,6 +186,8 @@ fn the_clients_side_tells_which_mesh_answered() {
                 attributes.extend(
                     server.map(|uri| ("upstream.uri_san_peer_certificate".into(), uri.into())),
                 );
+                attributes
+                    .extend(tls.then(|| ("upstream.tls_version".into(), b"TLSv1.3".to_vec())));
                 attributes
                     .extend(address.then(|| ("upstream.address".into(), b"192.0.2.1:80".to_vec())));
             });
