@@ -70,6 +70,10 @@ impl Pki {
     pub fn sign(&self, root: Root, name: &str, uri_sans: &[&str]) -> Result<Identity> {
         let mut params = CertificateParams::default();
         params.distinguished_name.remove(DnType::CommonName);
+        if uri_sans.is_empty() {
+            // Envoy presents no certificate with neither.
+            params.distinguished_name.push(DnType::CommonName, name);
+        }
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![
             ExtendedKeyUsagePurpose::ServerAuth,

@@ -14,10 +14,12 @@ use crossmesh_e2e::world::node;
 use serde_json::json;
 
 /// Ports of the client's sidecar: HTTP and TCP to each server, in this order; one without a server.
-const SERVERS: [(&str, &str); 3] = [
+const SERVERS: [(&str, &str); 4] = [
     ("spiffe://bar.com/ns/shop/sa/catalog", "west"),
     ("spiffe://foo.com/ns/shop/sa/reviews", "east"),
     (STRANGER, "unknownTrustDomain"),
+    // A certificate that names no workload, as of a server outside every mesh.
+    ("", "invalidIdentity"),
 ];
 const HTTP: u16 = 8000;
 const TCP: u16 = 9000;
@@ -39,7 +41,8 @@ async fn start(site: &Site) -> Envoy {
         ..Setup::default()
     };
     for ((id, mesh), at) in SERVERS.into_iter().zip(0..) {
-        let identity = site.pki.sign(Root::West, mesh, &[id]).unwrap();
+        let ids = if id.is_empty() { &[][..] } else { &[id] };
+        let identity = site.pki.sign(Root::West, mesh, ids).unwrap();
         let answer = [hcm("SANITIZE", served(), &[router()], &quiet)];
         let mut server = cluster(mesh, site.at(SERVER + at));
         server["transport_socket"] = upstream_tls(&client);
