@@ -1,10 +1,10 @@
 //! Where to look for the rules that may apply, so that ten thousand rules cost about what ten do.
 //!
-//! A tree. Each node splits its rules by the one dimension (an account, a path, a header …) that leaves the fewest to look at
-//! in the worst case; a rule that does not constrain the dimension goes to the node's rest, which is always visited. Many
-//! rules that no such split tells apart differ by their `not…` lists at most: of those a node leaves out the ones that the
-//! request's own values rule out, see `unless`. A visit reaches every rule that may apply, and others too: who visits still
-//! asks each rule, and says after which no more are wanted. The dimensions are taken by value, from the policy: a client
+//! A tree of the parts of rules, see `part`. Each node splits its parts by the one dimension (an account, a path, a header …)
+//! that leaves the fewest to look at in the worst case; a part that does not constrain the dimension goes to the node's rest,
+//! which is always visited. Many parts that no such split tells apart differ by their `not…` lists at most: of those a node leaves
+//! out the ones that the request's own values rule out, see `unless`. A visit reaches every part that may apply, and others too:
+//! who visits still asks each, and says after which no more are wanted. The dimensions are taken by value, from the policy: a client
 //! cannot choose the keys, so the hash need not be a defence.
 //!
 //! Of a connection much is unknown: it has trees of its own, see `connections`.
@@ -14,6 +14,7 @@ mod connections;
 mod exceptions;
 mod keys;
 mod list;
+mod part;
 mod set;
 mod table;
 mod unless;
@@ -23,13 +24,14 @@ use build::{Builder, LIMITS, Limits};
 use connections::Connections;
 use keys::Dimension;
 pub(crate) use list::LookUp;
+pub(crate) use part::Part;
 use table::Table;
 use unless::Unless;
 use visit::Visit;
 
 use crate::facts::Facts;
 use crate::policy::{Common, Needs};
-use crate::rule::Rule;
+use crate::rule::{Rule, Terms};
 use crate::source::Source;
 use crate::spec::Action;
 use crate::truth::{Doubt, Fact};
@@ -38,19 +40,21 @@ use crate::truth::{Doubt, Fact};
 #[derive(Clone, Debug)]
 pub(crate) struct Index {
     action: Action,
+    /// In the order of their rules.
+    parts: Box<[Part]>,
     root: Node,
     connections: Connections,
 }
 
-/// Some rules, and what they ask for.
+/// Some parts, and what they ask for.
 #[derive(Clone, Debug)]
 struct Node {
     needs: Needs,
-    rules: Rules,
+    parts: Parts,
 }
 
 #[derive(Clone, Debug)]
-enum Rules {
+enum Parts {
     /// To be looked at one by one, in written order.
     Few(Box<[usize]>),
     /// To be told apart by one dimension.
@@ -62,10 +66,10 @@ enum Rules {
 #[derive(Clone, Debug)]
 struct Split {
     dimension: Dimension,
-    /// The first of all the rules.
+    /// The first of all the parts.
     first: usize,
     by_key: Table<Node>,
-    /// The rules that do not constrain the dimension.
+    /// The parts that do not constrain the dimension.
     rest: Node,
     /// Those that do, for when the value is not known; none where that cannot be.
     unknown: Option<Node>,
@@ -89,17 +93,26 @@ impl Index {
     }
 
     fn build_within(rules: &[Rule], action: Action, common: &Common, limits: Limits) -> Self {
-        let all = (0..rules.len()).collect();
-        let root = Builder::new(rules, action, common, &Dimension::ALL, limits).tree(all);
+        let numbered = rules.iter().enumerate();
+        let parts: Box<[Part]> = numbered.flat_map(|(at, rule)| Part::of(at, rule)).collect();
+        let terms: Vec<Terms<'_>> = parts.iter().filter_map(|part| part.terms(rules)).collect();
+        let all = (0..terms.len()).collect();
+        let root = Builder::new(&terms, action, common, &Dimension::ALL, limits).tree(all);
         Self {
             action,
-            connections: Connections::build(rules, action, common, limits, &root),
+            connections: Connections::build(&terms, action, common, limits, &root),
             root,
+            parts,
         }
     }
 
-    /// Calls with the number of every rule that may count, in no order; with some more than once. The call answers before
-    /// which number rules are still wanted. Of ALLOW and DENY rules that come to the same for a connection it calls with the
+    /// The part with this number. The parts are in the order of their rules.
+    pub(crate) fn part(&self, number: usize) -> Option<Part> {
+        self.parts.get(number).copied()
+    }
+
+    /// Calls with the number of every part that may count, in no order; with some more than once. The call answers before
+    /// which number parts are still wanted. Of ALLOW and DENY rules that come to the same for a connection it calls with the
     /// first alone.
     pub(crate) fn visit(
         &self,
@@ -122,18 +135,18 @@ impl Index {
 }
 
 impl Node {
-    /// The first of its rules; none if it has none.
+    /// The first of its parts; none if it has none.
     fn first(&self) -> Option<usize> {
-        match &self.rules {
-            Rules::Few(rules) => rules.first().copied(),
-            Rules::Split(split) => Some(split.first),
-            Rules::Unless(unless) => unless.first(),
+        match &self.parts {
+            Parts::Few(parts) => parts.first().copied(),
+            Parts::Split(split) => Some(split.first),
+            Parts::Unless(unless) => unless.first(),
         }
     }
 }
 
 fn needs(node: &Node, source: &Source) -> Needs {
-    let Rules::Split(split) = &node.rules else {
+    let Parts::Split(split) = &node.parts else {
         return node.needs;
     };
     match split.dimension.of_source(source) {

@@ -7,7 +7,7 @@ use crate::facts::Facts;
 use crate::path::{Form, Operands, PathPattern};
 use crate::pattern::Pattern;
 use crate::request::Node;
-use crate::rule::{Among, From, Header, Label, Own, Rule, To, WithoutIdentity};
+use crate::rule::{Among, From, Header, Label, Own, Terms, To, WithoutIdentity};
 use crate::source::SourceClass;
 use crate::spec::Action;
 use crate::truth::{Fact, Field, Match};
@@ -86,13 +86,13 @@ fn parts_hold<T: Copy>(parts: &[T], action: Action, test: impl Fn(T) -> bool) ->
     }
 }
 
-impl Rule {
-    /// Whether the rule, bound to its proxy, holds. Its `own` parts are taken as matching.
-    pub(crate) fn holds(&self, facts: &Facts<'_>) -> Match {
+impl Terms<'_> {
+    /// Whether they hold, of a rule that is bound to its proxy. The `own` parts are taken as matching.
+    pub(crate) fn hold(&self, facts: &Facts<'_>) -> Match {
         let action = self.action;
-        any_item(self.from.as_deref(), |from| from.holds(facts, action))
-            .and(|| any_item(self.to.as_deref(), |to| to.holds(facts, action)))
-            .and(|| all_headers(&self.when, facts, action))
+        any_item(self.from, |from| from.holds(facts, action))
+            .and(|| any_item(self.to, |to| to.holds(facts, action)))
+            .and(|| all_headers(self.when, facts, action))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::principal::PrincipalPattern;
 use crate::problem::{Invalid, Problem};
 use crate::request::Node;
-use crate::rule::Rule;
+use crate::rule::{Rule, Terms};
 use crate::rule_set::{RuleSet, WrittenRules};
 use crate::source::{MeshRef, Source, SourceClass};
 use crate::spec::{CardinalitySpec, DefaultsSpec, Mode, Spec, TelemetrySpec, Verdict};
@@ -253,14 +253,14 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// What one rule asks for.
-    pub(crate) fn of(rule: &Rule) -> Self {
-        let mut from = rule.from.iter().flatten();
+    /// What a rule, or a part of one, asks for.
+    pub(crate) fn of(terms: &Terms<'_>) -> Self {
+        let mut from = terms.from.iter().copied().flatten();
         let mut needs = Self {
             source_ip: from.any(|from| from.ip_blocks.is_given()),
             ..Self::default()
         };
-        for to in rule.to.iter().flatten() {
+        for to in terms.to.iter().copied().flatten() {
             needs.port |= to.ports.is_given();
             needs.sni |= to.snis.is_given();
         }

@@ -9,7 +9,7 @@ use crate::ip_block::IpBlock;
 use crate::path::PathPattern;
 use crate::pattern::Pattern;
 use crate::principal::PrincipalPattern;
-use crate::source::MeshRef;
+use crate::source::{MeshRef, SourceClass};
 use crate::spec::Action;
 
 /// One rule: any of `from`, and any of `to`, and all of `when`.
@@ -24,7 +24,28 @@ pub(crate) struct Rule {
     pub(crate) when: Vec<Header>,
 }
 
+/// What must hold for a rule, or for a part of one: any of `from`, and any of `to`, and all of `when`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms<'r> {
+    pub(crate) action: Action,
+    /// None: every source. Never empty.
+    pub(crate) from: Option<&'r [From]>,
+    /// None: every destination. Never empty.
+    pub(crate) to: Option<&'r [To]>,
+    pub(crate) when: &'r [Header],
+}
+
 impl Rule {
+    /// All that must hold.
+    pub(crate) fn terms(&self) -> Terms<'_> {
+        Terms {
+            action: self.action,
+            from: self.from.as_deref(),
+            to: self.to.as_deref(),
+            when: &self.when,
+        }
+    }
+
     /// Whether an item of `from` says `passthrough: true`.
     pub(crate) fn names_passthrough(&self) -> bool {
         let mut from = self.from.iter().flatten();
@@ -74,6 +95,16 @@ pub(crate) struct From {
 pub(crate) enum WithoutIdentity {
     Plaintext,
     Passthrough,
+}
+
+impl WithoutIdentity {
+    /// The class of such sources.
+    pub(crate) fn class(self) -> SourceClass {
+        match self {
+            Self::Plaintext => SourceClass::Plaintext,
+            Self::Passthrough => SourceClass::Passthrough,
+        }
+    }
 }
 
 /// One item of `to`: all its fields must match.

@@ -82,14 +82,14 @@ impl Indexed {
         if self.rules.is_empty() {
             return None;
         }
-        let mut first: Option<(usize, &Rule)> = None;
+        let mut first: Option<(usize, usize)> = None;
         self.index.visit(facts, doubt, &mut |at| {
             if let Some(rule) = self.counting(at, facts, doubt) {
                 first = Some((at, rule));
             }
             first.map_or(usize::MAX, |(at, _)| at)
         });
-        first.map(|(_, rule)| rule)
+        self.rules.get(first?.1)
     }
 
     /// All rules that count, in written order.
@@ -99,9 +99,7 @@ impl Indexed {
         }
         let mut found: Vec<usize> = Vec::new();
         self.index.visit(facts, doubt, &mut |at| {
-            if self.counting(at, facts, doubt).is_some() {
-                found.push(at);
-            }
+            found.extend(self.counting(at, facts, doubt));
             usize::MAX
         });
         found.sort_unstable();
@@ -109,9 +107,11 @@ impl Indexed {
         found.iter().filter_map(|at| self.rules.get(*at)).collect()
     }
 
-    fn counting(&self, at: usize, facts: &Facts<'_>, doubt: Doubt) -> Option<&Rule> {
-        let rule = self.rules.get(at)?;
-        doubt.counts(rule.holds(facts)).then_some(rule)
+    /// The number of the rule of which this is a part, if the part counts.
+    fn counting(&self, part: usize, facts: &Facts<'_>, doubt: Doubt) -> Option<usize> {
+        let part = self.index.part(part)?;
+        let terms = part.terms(&self.rules)?;
+        doubt.counts(terms.hold(facts)).then_some(part.rule)
     }
 }
 

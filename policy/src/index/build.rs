@@ -1,4 +1,4 @@
-//! How a tree is made of rules.
+//! How a tree is made of the parts of rules.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,42 +6,42 @@ use std::sync::Arc;
 use super::keys::{Dimension, Key};
 use super::table::Table;
 use super::unless::{Filter, Unless};
-use super::{Node, Rules, Split};
+use super::{Node, Parts, Split};
 use crate::path::PathPattern;
 use crate::policy::{Common, Needs};
-use crate::rule::Rule;
+use crate::rule::Terms;
 use crate::spec::Action;
 
 /// What is worth a look-up.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
-    /// No more rules than this are not.
+    /// No more parts than this are not.
     pub(super) leaf: usize,
-    /// So many rules that need not be looked at are, however many are left.
+    /// So many parts that need not be looked at are, however many are left.
     pub(super) worth: usize,
-    /// More rules than this are not looked at one by one if anything keeps them away.
+    /// More parts than this are not looked at one by one if anything keeps them away.
     pub(super) many: usize,
 }
 
-/// What a look-up costs is what looking at some rules costs.
+/// What a look-up costs is what looking at some parts costs.
 pub(super) const LIMITS: Limits = Limits {
     leaf: 4,
     worth: 8,
     many: 16,
 };
-/// How many times a tree's rules may be entered in all before it gets too large.
+/// How many times a tree's parts may be entered in all before it gets too large.
 const MOST_ENTRIES: usize = 8;
-/// The same for a tree of few rules with long lists.
+/// The same for a tree of few parts with long lists.
 const FREE_ENTRIES: usize = 64;
-/// A header is considered that one of so many rules of a node asks for, as rarer ones their names tell apart; and likewise a segment
+/// A header is considered that one of so many parts of a node asks for, as rarer ones their names tell apart; and likewise a segment
 /// of the path.
 const FREQUENT: usize = 8;
 /// How deep a tree may get. Few dimensions are ever worth it, but policies name headers without end.
 const DEEPEST: usize = 24;
 
-/// Makes trees of these rules, which are all of one action.
+/// Makes trees of these parts of rules, which are all of one action.
 pub(super) struct Builder<'r> {
-    rules: &'r [Rule],
+    parts: &'r [Terms<'r>],
     action: Action,
     common: &'r Common,
     dimensions: &'r [Dimension],
@@ -52,15 +52,15 @@ pub(super) struct Builder<'r> {
 
 /// What a split by a dimension would come to.
 struct Cost {
-    /// The rules that do not constrain the dimension.
+    /// The parts that do not constrain the dimension.
     rest: usize,
     /// Those that it leaves in the worst case.
     left: usize,
-    /// How often rules are entered.
+    /// How often parts are entered.
     entries: usize,
 }
 
-/// Rules by what they want of a dimension.
+/// Parts by what they want of a dimension.
 #[derive(Default)]
 struct Grouped {
     by_key: Table<Vec<usize>>,
@@ -72,7 +72,7 @@ struct Grouped {
 impl<'r> Builder<'r> {
     /// Trees that split by these dimensions and, if the names of headers are among them, by headers.
     pub(super) fn new(
-        rules: &'r [Rule],
+        parts: &'r [Terms<'r>],
         action: Action,
         common: &'r Common,
         dimensions: &'r [Dimension],
@@ -80,10 +80,10 @@ impl<'r> Builder<'r> {
     ) -> Self {
         let mut header_uses = BTreeMap::new();
         if dimensions.contains(&Dimension::HeaderNames) {
-            count_headers(rules.iter(), &mut header_uses);
+            count_headers(parts.iter(), &mut header_uses);
         }
         Self {
-            rules,
+            parts,
             action,
             common,
             dimensions,
@@ -92,29 +92,29 @@ impl<'r> Builder<'r> {
         }
     }
 
-    /// The tree of the rules with these numbers, which are in their order.
+    /// The tree of the parts with these numbers, which are in their order.
     pub(super) fn tree(&self, of: Vec<usize>) -> Node {
         let free = FREE_ENTRIES.checked_div(of.len()).unwrap_or(0);
         self.node(of, &[], MOST_ENTRIES.saturating_add(free))
     }
 
-    /// A node below splits by `used`, whose rules may be entered so many `times`.
+    /// A node below splits by `used`, whose parts may be entered so many `times`.
     fn node(&self, of: Vec<usize>, used: &[Dimension], times: usize) -> Node {
-        let asked = of.iter().filter_map(|at| self.rules.get(*at));
-        let needs = asked.fold(Needs::default(), |needs, rule| needs.or(Needs::of(rule)));
+        let asked = of.iter().filter_map(|at| self.parts.get(*at));
+        let needs = asked.fold(Needs::default(), |needs, part| needs.or(Needs::of(part)));
         let best = if of.len() > self.limits.leaf && used.len() < DEEPEST {
             self.best_split(&of, used, times)
         } else {
             None
         };
-        let rules = match best {
+        let parts = match best {
             Some((dimension, times)) => self.split(of, dimension, used, times),
             None => self.leaf(of),
         };
-        Node { needs, rules }
+        Node { needs, parts }
     }
 
-    fn split(&self, of: Vec<usize>, by: Dimension, used: &[Dimension], times: usize) -> Rules {
+    fn split(&self, of: Vec<usize>, by: Dimension, used: &[Dimension], times: usize) -> Parts {
         let used = [used, std::slice::from_ref(&by)].concat();
         let first = of.first().copied().unwrap_or(usize::MAX);
         let Grouped {
@@ -122,7 +122,7 @@ impl<'r> Builder<'r> {
             keyed,
             rest,
         } = self.grouped(&of, &by);
-        Rules::Split(Box::new(Split {
+        Parts::Split(Box::new(Split {
             first,
             by_key: by_key.map(|of| self.node(of, &used, times)),
             rest: self.node(rest, &used, times),
@@ -133,25 +133,25 @@ impl<'r> Builder<'r> {
         }))
     }
 
-    /// Rules that no split tells apart.
-    fn leaf(&self, of: Vec<usize>) -> Rules {
+    /// Parts that no split tells apart.
+    fn leaf(&self, of: Vec<usize>) -> Parts {
         if of.len() > self.limits.many {
             let filter = |dimension: Dimension| {
-                let rules = of.iter().map(|at| {
-                    let rule = self.rules.get(*at)?;
-                    dimension.exceptions(rule, self.common)
+                let parts = of.iter().map(|at| {
+                    let part = self.parts.get(*at)?;
+                    dimension.exceptions(part, self.common)
                 });
-                Filter::new(dimension.clone(), self.action, rules, self.limits.many)
+                Filter::new(dimension.clone(), self.action, parts, self.limits.many)
             };
             let filters: Vec<Filter> = self.left(&of, &[]).filter_map(filter).collect();
             if !filters.is_empty() {
-                return Rules::Unless(Box::new(Unless::new(of, filters)));
+                return Parts::Unless(Box::new(Unless::new(of, filters)));
             }
         }
-        Rules::Few(of.into())
+        Parts::Few(of.into())
     }
 
-    /// The dimension whose fullest key, with the rest, leaves the fewest rules, and how often the rules below may be
+    /// The dimension whose fullest key, with the rest, leaves the fewest parts, and how often the parts below may be
     /// entered; none if no dimension is worth it.
     fn best_split(
         &self,
@@ -171,7 +171,7 @@ impl<'r> Builder<'r> {
             cost.left.saturating_mul(2) <= all.saturating_add(1)
                 || cost.left.saturating_add(worth) <= all
         };
-        // Where most rules want one and the same, all of them are kept from whoever has something else.
+        // Where most parts want one and the same, all of them are kept from whoever has something else.
         let keeps_away = |cost: &Cost| all > many && cost.rest.saturating_mul(2) <= all;
         let best = costs.iter().filter(|(cost, _)| tells_apart(cost));
         let best = best.min_by_key(|(cost, _)| cost.left).or_else(|| {
@@ -222,10 +222,10 @@ impl<'r> Builder<'r> {
 
     fn keys(&self, at: usize, dimension: &Dimension) -> Option<Vec<Key>> {
         let uses = |name: &str| self.header_uses.get(name).copied().unwrap_or(0);
-        dimension.keys(self.rules.get(at)?, self.common, &uses)
+        dimension.keys(self.parts.get(at)?, self.common, &uses)
     }
 
-    /// Whether there are requests of which it is not known, though only requests are looked up here, and a rule counts all the
+    /// Whether there are requests of which it is not known, though only requests are looked up here, and a part counts all the
     /// same.
     fn may_be_unknown(&self, dimension: &Dimension) -> bool {
         match dimension {
@@ -235,18 +235,18 @@ impl<'r> Builder<'r> {
         }
     }
 
-    /// The dimensions that these rules could be split by.
+    /// The dimensions that these parts could be split by.
     fn left(&self, of: &[usize], used: &[Dimension]) -> impl Iterator<Item = Dimension> {
         let often = of.len() / FREQUENT;
-        let rules = || of.iter().filter_map(|at| self.rules.get(*at));
+        let parts = || of.iter().filter_map(|at| self.parts.get(*at));
         let mut headers: BTreeMap<&str, usize> = BTreeMap::new();
         if !self.header_uses.is_empty() {
-            count_headers(rules(), &mut headers);
+            count_headers(parts(), &mut headers);
         }
         let headers = headers.into_iter().filter(|(_, uses)| *uses >= often);
         let headers = headers.map(|(name, _)| Dimension::Header(Arc::from(name)));
         let segments = if self.dimensions.contains(&Dimension::Path) {
-            segments_of(rules())
+            segments_of(parts())
         } else {
             Vec::new()
         };
@@ -265,13 +265,13 @@ impl<'r> Builder<'r> {
     }
 }
 
-/// By segment: how many rules have a template that wants this one behind its first operator.
-fn segments_of<'r>(rules: impl Iterator<Item = &'r Rule>) -> Vec<usize> {
+/// By segment: how many parts have a template that wants this one behind its first operator.
+fn segments_of<'r>(parts: impl Iterator<Item = &'r Terms<'r>>) -> Vec<usize> {
     let mut uses: Vec<usize> = Vec::new();
-    for rule in rules {
-        let paths = rule.to.iter().flatten();
+    for part in parts {
+        let paths = part.to.iter().copied().flatten();
         let mut paths = paths.filter_map(|to| to.paths.any.as_deref()).flatten();
-        // The first one stands for the rule: those of one list mostly differ elsewhere.
+        // The first one stands for the part: those of one list mostly differ elsewhere.
         let number = paths.find_map(|path| match path {
             PathPattern::Plain(_) => None,
             PathPattern::Template(template) => template.literal_behind_operator(),
@@ -288,8 +288,11 @@ fn segments_of<'r>(rules: impl Iterator<Item = &'r Rule>) -> Vec<usize> {
     uses
 }
 
-fn count_headers<'r>(rules: impl Iterator<Item = &'r Rule>, uses: &mut BTreeMap<&'r str, usize>) {
-    for header in rules.flat_map(|rule| &rule.when) {
+fn count_headers<'r>(
+    parts: impl Iterator<Item = &'r Terms<'r>>,
+    uses: &mut BTreeMap<&'r str, usize>,
+) {
+    for header in parts.flat_map(|part| part.when) {
         let uses = uses.entry(&header.name).or_default();
         *uses = uses.saturating_add(1);
     }

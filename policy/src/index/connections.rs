@@ -12,10 +12,10 @@ use std::hash::BuildHasherDefault;
 
 use super::keys::Dimension;
 use super::table::Fnv;
-use super::{Builder, Limits, Node, Rules};
+use super::{Builder, Limits, Node, Parts};
 use crate::pattern::Pattern;
 use crate::policy::Common;
-use crate::rule::{Among, From, Rule};
+use crate::rule::{Among, From, Terms};
 use crate::spec::Action;
 use crate::truth::Doubt;
 
@@ -32,9 +32,9 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    /// For these rules of one action, whose tree of requests is `requests`.
+    /// For these parts of rules of one action, whose tree of requests is `requests`.
     pub(super) fn build(
-        rules: &[Rule],
+        parts: &[Terms<'_>],
         action: Action,
         common: &Common,
         limits: Limits,
@@ -50,16 +50,16 @@ impl Connections {
                 return None;
             }
             let mut known = Known::default();
-            let counts = |(at, rule)| {
-                let left = Left::of(rule, doubt)?;
+            let counts = |(at, part)| {
+                let left = Left::of(part, doubt)?;
                 (action == Action::Audit || known.insert(left)).then_some(at)
             };
-            let of: Vec<usize> = rules.iter().enumerate().filter_map(counts).collect();
-            if of.len() == rules.len() && !splits_by_http(requests) {
+            let of: Vec<usize> = parts.iter().enumerate().filter_map(counts).collect();
+            if of.len() == parts.len() && !splits_by_http(requests) {
                 return None;
             }
             let dimensions = Dimension::of_connections();
-            Some(Builder::new(rules, action, common, &dimensions, limits).tree(of))
+            Some(Builder::new(parts, action, common, &dimensions, limits).tree(of))
         };
         Self {
             doubt_excluded: tree(Doubt::Excluded),
@@ -78,7 +78,7 @@ impl Connections {
 
 type Known<'r> = HashSet<Left<'r>, BuildHasherDefault<Fnv>>;
 
-/// What is left of a rule on a connection. Rules of one action of which the same is left hold for the same connections.
+/// What is left of a part on a connection. Parts of one action of which the same is left hold for the same connections.
 #[derive(PartialEq, Eq, Hash)]
 struct Left<'r> {
     from: Option<&'r [From]>,
@@ -87,14 +87,14 @@ struct Left<'r> {
 }
 
 impl<'r> Left<'r> {
-    /// None if nothing is left: the rule never counts.
-    fn of(rule: &'r Rule, doubt: Doubt) -> Option<Self> {
+    /// None if nothing is left: the part never counts.
+    fn of(part: &Terms<'r>, doubt: Doubt) -> Option<Self> {
         let sure = doubt == Doubt::Excluded;
-        if sure && !rule.when.is_empty() {
+        if sure && !part.when.is_empty() {
             return None;
         }
-        let from = rule.from.as_deref();
-        let Some(items) = rule.to.as_deref() else {
+        let from = part.from;
+        let Some(items) = part.to else {
             return Some(Self { from, to: None });
         };
         let mut to = Vec::new();
@@ -117,9 +117,9 @@ impl<'r> Left<'r> {
 }
 
 fn splits_by_http(node: &Node) -> bool {
-    match &node.rules {
-        Rules::Few(_) | Rules::Unless(_) => false,
-        Rules::Split(split) => {
+    match &node.parts {
+        Parts::Few(_) | Parts::Unless(_) => false,
+        Parts::Split(split) => {
             split.dimension.is_http()
                 || splits_by_http(&split.rest)
                 || split.by_key.all().any(splits_by_http)

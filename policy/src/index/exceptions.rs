@@ -4,7 +4,7 @@ use super::keys::{Dimension, Key, address, exact, of_mesh, pattern, port, whole}
 use crate::path::PathPattern;
 use crate::pattern::Pattern;
 use crate::policy::Common;
-use crate::rule::{Among, From, Rule, To};
+use crate::rule::{Among, From, Terms, To};
 
 /// The values of a dimension with which a rule cannot hold; not all of them, where not all can be said so.
 #[derive(Debug, PartialEq, Eq)]
@@ -12,9 +12,9 @@ pub(super) struct Exceptions(pub(super) Vec<Key>);
 
 impl Dimension {
     /// The rule's exceptions; none if it holds for every value, or where there is none.
-    pub(super) fn exceptions(&self, rule: &Rule, common: &Common) -> Option<Exceptions> {
+    pub(super) fn exceptions(&self, part: &Terms<'_>, common: &Common) -> Option<Exceptions> {
         let keys = match self {
-            Self::Workload => in_all(&rule.from, &|from: &From| {
+            Self::Workload => in_all(part.from, &|from: &From| {
                 each(
                     &from.service_accounts,
                     &|account| match (&account.namespace, &account.name) {
@@ -25,25 +25,25 @@ impl Dimension {
                     },
                 )
             }),
-            Self::Principal => in_all(&rule.from, &|from: &From| {
+            Self::Principal => in_all(part.from, &|from: &From| {
                 each(&from.principals, &|principal| {
                     whole(principal.trust_domain(), principal.path())
                 })
             }),
-            Self::Namespace => in_all(&rule.from, &|from: &From| {
+            Self::Namespace => in_all(part.from, &|from: &From| {
                 let by_account = each(&from.service_accounts, &|account| {
                     let all = account.name == Pattern::Any;
                     all.then(|| pattern(&account.namespace)).flatten()
                 });
                 either(each(&from.namespaces, &pattern), by_account)
             }),
-            Self::Account => in_all(&rule.from, &|from: &From| {
+            Self::Account => in_all(part.from, &|from: &From| {
                 each(&from.service_accounts, &|account| {
                     let all = account.namespace == Pattern::Any;
                     all.then(|| pattern(&account.name)).flatten()
                 })
             }),
-            Self::TrustDomain => in_all(&rule.from, &|from: &From| {
+            Self::TrustDomain => in_all(part.from, &|from: &From| {
                 let meshes = from.meshes.none.as_deref();
                 let by_mesh = meshes.map(|meshes| {
                     let keys = meshes.iter().flat_map(|mesh| of_mesh(mesh.index, common));
@@ -51,27 +51,27 @@ impl Dimension {
                 });
                 either(each(&from.trust_domains, &pattern), by_mesh)
             }),
-            Self::Address => in_all(&rule.from, &|from: &From| {
+            Self::Address => in_all(part.from, &|from: &From| {
                 each(&from.ip_blocks, &|block| Some(address(block)))
             }),
-            Self::Path => in_all(&rule.to, &|to: &To| {
+            Self::Path => in_all(part.to, &|to: &To| {
                 each(&to.paths, &|path| match path {
                     PathPattern::Plain(plain) => pattern(plain),
                     PathPattern::Template(_) => None,
                 })
             }),
-            Self::Host => in_all(&rule.to, &|to: &To| each(&to.hosts, &pattern)),
-            Self::Sni => in_all(&rule.to, &|to: &To| each(&to.snis, &pattern)),
-            Self::Method => in_all(&rule.to, &|to: &To| each(&to.methods, &pattern)),
-            Self::Port => in_all(&rule.to, &|to: &To| {
+            Self::Host => in_all(part.to, &|to: &To| each(&to.hosts, &pattern)),
+            Self::Sni => in_all(part.to, &|to: &To| each(&to.snis, &pattern)),
+            Self::Method => in_all(part.to, &|to: &To| each(&to.methods, &pattern)),
+            Self::Port => in_all(part.to, &|to: &To| {
                 each(&to.ports, &|number| Some(port(*number)))
             }),
             // Of several conditions on one header each has values of its own.
             Self::Header(name) => {
-                let mut of_it = rule.when.iter().filter(|header| *header.name == **name);
+                let mut of_it = part.when.iter().filter(|header| *header.name == **name);
                 of_it.find_map(|header| each(&header.values, &pattern))
             }
-            Self::PathEnding | Self::Segment(_) | Self::HeaderNames => None,
+            Self::Class | Self::PathEnding | Self::Segment(_) | Self::HeaderNames => None,
         };
         keys.map(Exceptions)
     }
@@ -96,8 +96,8 @@ fn either(one: Option<Vec<Key>>, other: Option<Vec<Key>>) -> Option<Vec<Key>> {
 
 /// What every item has: the rule is out only where all of them are.
 #[inline(never)]
-fn in_all<I>(items: &Option<Vec<I>>, keys: &dyn Fn(&I) -> Option<Vec<Key>>) -> Option<Vec<Key>> {
-    let mut items = items.as_deref()?.iter().map(keys);
+fn in_all<I>(items: Option<&[I]>, keys: &dyn Fn(&I) -> Option<Vec<Key>>) -> Option<Vec<Key>> {
+    let mut items = items?.iter().map(keys);
     let mut common = items.next()??;
     for keys in items {
         let mut keys = keys?;

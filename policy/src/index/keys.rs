@@ -8,7 +8,7 @@ use crate::ip_block::{IpBlock, bits_of};
 use crate::path::PathPattern;
 use crate::pattern::Pattern;
 use crate::policy::Common;
-use crate::rule::{From, Header, Rule, To};
+use crate::rule::{From, Header, Terms, To};
 use crate::source::Source;
 use crate::spec::Action;
 use crate::truth::Fact;
@@ -24,6 +24,8 @@ pub(super) enum Dimension {
     /// The name of the service account, whatever its namespace.
     Account,
     TrustDomain,
+    /// The class of the source, for items that are about sources without an identity.
+    Class,
     Path,
     /// The same, for templates that begin alike.
     PathEnding,
@@ -51,7 +53,7 @@ pub(super) enum Key {
 
 impl Dimension {
     /// All but single headers and segments, which only the rules name; the likelier ones first.
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Workload,
         Self::Path,
         Self::Host,
@@ -61,6 +63,7 @@ impl Dimension {
         Self::Port,
         Self::Method,
         Self::Account,
+        Self::Class,
         Self::Principal,
         Self::PathEnding,
         Self::Address,
@@ -88,58 +91,63 @@ impl Dimension {
             | Self::Namespace
             | Self::Account
             | Self::TrustDomain
+            | Self::Class
             | Self::Sni
             | Self::Port
             | Self::Address => false,
         }
     }
 
-    /// What the rule wants; none if it can apply whatever the value is. `uses` counts the rules that ask for a header.
+    /// What the part wants; none if it can apply whatever the value is. `uses` counts the parts that ask for a header.
     pub(super) fn keys(
         &self,
-        rule: &Rule,
+        part: &Terms<'_>,
         common: &Common,
         uses: &dyn Fn(&str) -> usize,
     ) -> Option<Vec<Key>> {
         match self {
-            Self::Workload => of_items(&rule.from, &workloads),
-            Self::Principal => of_items(&rule.from, &|from| {
+            Self::Workload => of_items(part.from, &workloads),
+            Self::Principal => of_items(part.from, &|from| {
                 each(&from.principals.any, &|principal| {
                     whole(principal.trust_domain(), principal.path())
                 })
             }),
-            Self::Namespace => of_items(&rule.from, &namespaces),
-            Self::Account => of_items(&rule.from, &|from| {
+            Self::Namespace => of_items(part.from, &namespaces),
+            Self::Account => of_items(part.from, &|from| {
                 each(&from.service_accounts.any, &|account| {
                     pattern(&account.name)
                 })
             }),
-            Self::TrustDomain => of_items(&rule.from, &|from| trust_domains(from, common)),
-            Self::Address => of_items(&rule.from, &|from| {
+            Self::TrustDomain => of_items(part.from, &|from| trust_domains(from, common)),
+            Self::Class => of_items(part.from, &|from: &From| {
+                let class = from.without_identity?.class();
+                Some(vec![exact(class.as_str())])
+            }),
+            Self::Address => of_items(part.from, &|from| {
                 each(&from.ip_blocks.any, &|block| Some(address(block)))
             }),
-            Self::Path => of_items(&rule.to, &|to: &To| each(&to.paths.any, &path)),
-            Self::PathEnding => of_items(&rule.to, &|to: &To| each(&to.paths.any, &path_ending)),
-            Self::Segment(number) => of_items(&rule.to, &|to: &To| {
+            Self::Path => of_items(part.to, &|to: &To| each(&to.paths.any, &path)),
+            Self::PathEnding => of_items(part.to, &|to: &To| each(&to.paths.any, &path_ending)),
+            Self::Segment(number) => of_items(part.to, &|to: &To| {
                 each(&to.paths.any, &|path| segment(path, *number))
             }),
-            Self::Host => of_items(&rule.to, &|to: &To| each(&to.hosts.any, &pattern)),
-            Self::Sni => of_items(&rule.to, &|to: &To| each(&to.snis.any, &pattern)),
-            Self::Method => of_items(&rule.to, &|to: &To| each(&to.methods.any, &pattern)),
-            Self::Port => of_items(&rule.to, &|to: &To| {
+            Self::Host => of_items(part.to, &|to: &To| each(&to.hosts.any, &pattern)),
+            Self::Sni => of_items(part.to, &|to: &To| each(&to.snis.any, &pattern)),
+            Self::Method => of_items(part.to, &|to: &To| each(&to.methods.any, &pattern)),
+            Self::Port => of_items(part.to, &|to: &To| {
                 each(&to.ports.any, &|port| Some(self::port(*port)))
             }),
             Self::HeaderNames => {
                 // All conditions must hold, so one of them suffices: the one that tells most.
-                let there = rule
+                let there = part
                     .when
                     .iter()
-                    .filter(|header| must_be_there(header, rule));
+                    .filter(|header| must_be_there(header, part));
                 let rarest = there.min_by_key(|header| uses(&header.name))?;
                 Some(vec![exact(&rarest.name)])
             }
             Self::Header(name) => {
-                let of_it = rule.when.iter().filter(|header| *header.name == **name);
+                let of_it = part.when.iter().filter(|header| *header.name == **name);
                 of_it
                     .filter_map(|header| each(&header.values.any, &pattern))
                     .next()
@@ -170,7 +178,8 @@ impl Dimension {
             | Self::Principal
             | Self::Namespace
             | Self::Account
-            | Self::TrustDomain => self.of_source(facts.source).map(each),
+            | Self::TrustDomain
+            | Self::Class => self.of_source(facts.source).map(each),
             Self::Path | Self::PathEnding => facts.path().map(|path| {
                 each(path.raw().text())?;
                 path.cleaned()
@@ -221,6 +230,7 @@ impl Dimension {
             Self::Namespace => source.namespace().map(str::as_bytes).into(),
             Self::Account => source.service_account().map(str::as_bytes).into(),
             Self::TrustDomain => source.trust_domain().map(str::as_bytes).into(),
+            Self::Class => Fact::Is(source.class().as_str().as_bytes()),
             Self::Path
             | Self::PathEnding
             | Self::Segment(_)
@@ -239,9 +249,9 @@ impl Dimension {
 ///
 /// Neither this nor [`each`] is inlined: in the filter they would stand once for each list of the language.
 #[inline(never)]
-fn of_items<I>(items: &Option<Vec<I>>, keys: &dyn Fn(&I) -> Option<Vec<Key>>) -> Option<Vec<Key>> {
+fn of_items<I>(items: Option<&[I]>, keys: &dyn Fn(&I) -> Option<Vec<Key>>) -> Option<Vec<Key>> {
     let mut all: Vec<Key> = Vec::new();
-    for item in items.as_ref()? {
+    for item in items? {
         all.append(&mut keys(item)?);
     }
     all.sort_unstable();
@@ -256,8 +266,8 @@ fn each<P>(list: &Option<Box<[P]>>, key: &dyn Fn(&P) -> Option<Key>) -> Option<V
 }
 
 /// A header without which the rule does not hold.
-fn must_be_there(header: &Header, rule: &Rule) -> bool {
-    header.values.any.is_some() || rule.action == Action::Allow
+fn must_be_there(header: &Header, part: &Terms<'_>) -> bool {
+    header.values.any.is_some() || part.action == Action::Allow
 }
 
 pub(super) fn exact(text: &str) -> Key {
@@ -305,7 +315,11 @@ fn path(path: &PathPattern) -> Option<Key> {
         PathPattern::Template(template) => {
             let start = template.literal_prefix();
             // All paths begin with a slash.
-            (start.len() > 1).then(|| prefix(&start))
+            if start.len() > 1 {
+                return Some(prefix(&start));
+            }
+            let end = template.literal_ending();
+            (!end.is_empty()).then(|| suffix(&end))
         }
     }
 }
@@ -336,6 +350,10 @@ fn workloads(from: &From) -> Option<Vec<Key>> {
         (Pattern::Exact(ns), Pattern::Exact(sa)) => Some(exact(&format!("ns/{ns}/sa/{sa}"))),
         (Pattern::Exact(ns), Pattern::Prefix(sa)) => Some(prefix(&format!("ns/{ns}/sa/{sa}"))),
         (Pattern::Exact(ns), _) => Some(prefix(&format!("ns/{ns}/sa/"))),
+        (Pattern::Prefix(ns), _) => Some(prefix(&format!("ns/{ns}"))),
+        (Pattern::Suffix(ns), Pattern::Exact(sa)) => Some(suffix(&format!("{ns}/sa/{sa}"))),
+        (Pattern::Any, Pattern::Exact(sa)) => Some(suffix(&format!("/sa/{sa}"))),
+        (_, Pattern::Suffix(sa)) => Some(suffix(sa)),
         _ => None,
     });
     by_account.or_else(|| each(&from.principals.any, &|principal| pattern(principal.path())))

@@ -1,5 +1,5 @@
-//! Many rules that differ by what they do not match. Nearly all of them match nearly everything, so they are taken all, but
-//! for those that a value of the request rules out; a rule that is left over in vain is rare then.
+//! Many parts of rules that differ by what they do not match. Nearly all of them match nearly everything, so they are taken all, but
+//! for those that a value of the request rules out; a part that is left over in vain is rare then.
 
 use std::ops::ControlFlow;
 
@@ -11,58 +11,58 @@ use crate::facts::Facts;
 use crate::spec::Action;
 use crate::truth::{Doubt, Fact};
 
-/// The rules, in written order, and the dimensions by which many of them are ruled out.
+/// The parts, in the order of their rules, and the dimensions by which many of them are ruled out.
 #[derive(Clone, Debug)]
 pub(super) struct Unless {
-    rules: Box<[usize]>,
+    parts: Box<[usize]>,
     filters: Box<[Filter]>,
 }
 
-/// What one dimension rules out. Rules are numbered by their place in the node.
+/// What one dimension rules out. Parts are numbered by their place in the node.
 #[derive(Clone, Debug)]
 pub(super) struct Filter {
     dimension: Dimension,
     action: Action,
     by_key: Table<Set>,
-    /// Those that ask for anything here: an ALLOW with a `not…` list does not match an absent value, and no rule surely matches
+    /// Those that ask for anything here: an ALLOW with a `not…` list does not match an absent value, and no part surely matches
     /// one that is not known.
     asking: Set,
 }
 
 impl Unless {
-    pub(super) fn new(rules: Vec<usize>, filters: Vec<Filter>) -> Self {
+    pub(super) fn new(parts: Vec<usize>, filters: Vec<Filter>) -> Self {
         Self {
-            rules: rules.into(),
+            parts: parts.into(),
             filters: filters.into(),
         }
     }
 
     pub(super) fn first(&self) -> Option<usize> {
-        self.rules.first().copied()
+        self.parts.first().copied()
     }
 
-    /// All rules.
-    pub(super) fn rules(&self) -> impl Iterator<Item = usize> {
-        self.rules.iter().copied()
+    /// All parts.
+    pub(super) fn parts(&self) -> impl Iterator<Item = usize> {
+        self.parts.iter().copied()
     }
 
     /// All but these.
-    pub(super) fn rules_but(&self, out: &Bits) -> impl Iterator<Item = usize> {
-        out.missing().map_while(|at| self.rules.get(at).copied())
+    pub(super) fn parts_but(&self, out: &Bits) -> impl Iterator<Item = usize> {
+        out.missing().map_while(|at| self.parts.get(at).copied())
     }
 
-    /// The rules that cannot match; none at all of them if nothing is known.
+    /// The parts that cannot match; none at all of them if nothing is known.
     pub(super) fn ruled_out(&self, facts: &Facts<'_>, doubt: Doubt) -> Option<Bits> {
         let mut out: Option<Bits> = None;
         for filter in &self.filters {
-            filter.rule_out(facts, doubt, self.rules.len(), &mut out);
+            filter.rule_out(facts, doubt, self.parts.len(), &mut out);
         }
         out
     }
 }
 
 impl Filter {
-    /// A filter of the rules with these exceptions; none if too few have any.
+    /// A filter of the parts with these exceptions; none if too few have any.
     pub(super) fn new(
         dimension: Dimension,
         action: Action,
@@ -88,7 +88,7 @@ impl Filter {
         })
     }
 
-    /// Adds what it rules out of so many rules.
+    /// Adds what it rules out of so many parts.
     fn rule_out(&self, facts: &Facts<'_>, doubt: Doubt, bound: usize, out: &mut Option<Bits>) {
         let (found, hit) = if self.action == Action::Allow {
             (self.of_any_value(facts, bound, out), None)

@@ -1,4 +1,4 @@
-//! One walk through a tree: to the rules that may count, as long as any are wanted.
+//! One walk through a tree: to the parts of rules that may count, as long as any are wanted.
 
 use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use super::table::Fnv;
 use super::unless::Unless;
-use super::{Node, Rules, Split};
+use super::{Node, Parts, Split};
 use crate::facts::Facts;
 use crate::spec::Action;
 use crate::truth::{Doubt, Fact};
@@ -17,9 +17,9 @@ pub(super) struct Visit<'v, 'f, F> {
     doubt: Doubt,
     /// What all the rules do.
     action: Action,
-    /// Rules from this number on are no longer wanted: an earlier one has been found.
+    /// Parts from this number on are no longer wanted: an earlier one has been found.
     until: usize,
-    /// The rules that have been asked, from where on a rule may be met along any number of ways.
+    /// The parts that have been asked, from where on one may be met along any number of ways.
     asked: Option<HashSet<usize, BuildHasherDefault<Fnv>>>,
     each: &'v mut F,
 }
@@ -40,10 +40,10 @@ impl<'v, 'f, F: FnMut(usize) -> usize> Visit<'v, 'f, F> {
         if node.first().is_none_or(|first| first >= self.until) {
             return;
         }
-        match &node.rules {
-            Rules::Few(rules) => self.rules(rules.iter().copied()),
-            Rules::Split(split) => self.split(split),
-            Rules::Unless(unless) => self.unless(unless),
+        match &node.parts {
+            Parts::Few(parts) => self.parts(parts.iter().copied()),
+            Parts::Split(split) => self.split(split),
+            Parts::Unless(unless) => self.unless(unless),
         }
     }
 
@@ -57,7 +57,7 @@ impl<'v, 'f, F: FnMut(usize) -> usize> Visit<'v, 'f, F> {
         };
         match found {
             Fact::Is(()) => {}
-            // No positive matcher matches what is absent, and these rules have one.
+            // No positive matcher matches what is absent, and these parts have one.
             Fact::Absent => {}
             Fact::Unknown => match (&split.unknown, self.doubt) {
                 // At best they would be doubtful.
@@ -98,21 +98,21 @@ impl<'v, 'f, F: FnMut(usize) -> usize> Visit<'v, 'f, F> {
 
     fn unless(&mut self, unless: &Unless) {
         match unless.ruled_out(self.facts, self.doubt) {
-            None => self.rules(unless.rules()),
-            Some(out) => self.rules(unless.rules_but(&out)),
+            None => self.parts(unless.parts()),
+            Some(out) => self.parts(unless.parts_but(&out)),
         }
     }
 
-    /// These rules, which are in written order.
-    fn rules(&mut self, rules: impl Iterator<Item = usize>) {
-        for rule in rules {
-            if rule >= self.until {
+    /// These parts, which are in the order of their rules.
+    fn parts(&mut self, parts: impl Iterator<Item = usize>) {
+        for part in parts {
+            if part >= self.until {
                 return;
             }
-            if self.asked.as_mut().is_some_and(|asked| !asked.insert(rule)) {
+            if self.asked.as_mut().is_some_and(|asked| !asked.insert(part)) {
                 continue;
             }
-            self.until = (self.each)(rule);
+            self.until = (self.each)(part);
         }
     }
 }

@@ -183,9 +183,13 @@ fn when(often: f64, not: f64) -> impl Strategy<Value = Vec<Value>> {
 fn rule(often: f64, not: f64) -> impl Strategy<Value = Value> {
     let rule = (
         prop::sample::select(&["ALLOW", "DENY", "AUDIT"][..]),
-        prop::collection::vec(from(often, not), 1..3),
+        // Also so many that a rule is not taken apart by both lists.
+        prop_oneof![
+            4 => prop::collection::vec(from(often, not), 1..4),
+            1 => prop::collection::vec(from(often, not), 5..8),
+        ],
         prop::bool::weighted(0.2),
-        prop::option::weighted(0.9, prop::collection::vec(to(often, not), 1..3)),
+        prop::option::weighted(0.9, prop::collection::vec(to(often, not), 1..5)),
         when(often, not),
     );
     rule.prop_map(|(action, from, from_all, to, when)| {
@@ -249,7 +253,7 @@ fn scan<'r>(of: &'r Indexed, facts: &Facts<'_>, doubt: Doubt) -> Vec<&'r str> {
     let counting = of
         .rules
         .iter()
-        .filter(|rule| doubt.counts(rule.holds(facts)));
+        .filter(|rule| doubt.counts(rule.terms().hold(facts)));
     counting.map(|rule| &*rule.name).collect()
 }
 

@@ -1,9 +1,10 @@
-//! How many rules are looked at: a few, however many there are and whatever tells them apart.
+//! How many parts of rules are looked at: a few, however many there are and whatever tells them apart.
 
 use super::*;
 use crate::Policy;
 
 mod many_values;
+mod mixed;
 mod negative;
 
 /// What is asked, of a policy whose proxy is in the namespace shop.
@@ -84,7 +85,7 @@ fn few_of(by: &str, asked: Asked, finds: [bool; 2], rule: impl Fn(usize) -> Valu
 }
 
 impl Asked {
-    /// How many rules are asked before one is found, and whether one is.
+    /// How many parts of rules are asked before one is found that counts, and whether one is.
     fn looks_at(self, policy: &Policy, of: &Indexed, doubt: Doubt) -> (usize, bool) {
         let source = policy.identify(&Peer::Certificate {
             uri_sans: &[self.san.as_bytes()],
