@@ -1,4 +1,4 @@
-//! The URI SANs of a certificate: all of them, which Envoy's attribute does not give.
+//! The SANs of a certificate: all of its URIs, which Envoy's attribute does not give.
 //!
 //! A workload's certificate has exactly one (X509-SVID §2). Envoy's `uri_san_peer_certificate` is the first, whether or
 //! not more follow, so they are counted in the certificate itself (RFC 5280 §4.1, §4.2.1.6). It has been verified by
@@ -18,23 +18,30 @@ const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 const EXTENSIONS: u8 = 0xa3;
 /// `uniformResourceIdentifier` of a GeneralName.
 const URI: u8 = 0x86;
+/// `dNSName` of a GeneralName.
+const DNS: u8 = 0x82;
 
-/// The URI SANs of the first certificate in a PEM text, in written order.
-pub(crate) fn uri_sans(pem: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let certificate = pem::decode(pem)?;
-    let mut sans = Vec::new();
-    for san in uris(&certificate)? {
-        sans.push(san.to_vec());
-    }
-    Some(sans)
+/// The names in a certificate's SAN extension.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Names {
+    /// The URIs, in written order.
+    pub(crate) uris: Vec<Vec<u8>>,
+    /// Whether a DNS name has a character that no DNS name has. Envoy writes these names into `x-forwarded-client-cert` as they
+    /// are: such a one can write a hop that was never there.
+    pub(crate) has_odd_dns: bool,
 }
 
-fn uris(certificate: &[u8]) -> Option<Vec<&[u8]>> {
+/// The SANs of the first certificate in a PEM text; none of them if it has no such extension.
+pub(crate) fn names(pem: &[u8]) -> Option<Names> {
+    names_in(&pem::decode(pem)?)
+}
+
+fn names_in(certificate: &[u8]) -> Option<Names> {
     let mut whole = Elements::of(certificate);
     let mut parts = whole.expect(der::SEQUENCE)?;
     whole.end()?;
     let tbs = parts.expect(der::SEQUENCE)?;
-    let mut uris = None;
+    let mut found = None;
     for part in tbs {
         let Element { tag, content } = part?;
         if tag != EXTENSIONS {
@@ -49,18 +56,18 @@ fn uris(certificate: &[u8]) -> Option<Vec<&[u8]>> {
                 continue;
             }
             // Twice is forbidden (RFC 5280 §4.2), and who would say which one was meant?
-            if uris.is_some() {
+            if found.is_some() {
                 return None;
             }
-            uris = Some(names(fields)?);
+            found = Some(sans(fields)?);
         }
     }
-    Some(uris.unwrap_or_default())
+    Some(found.unwrap_or_default())
 }
 
-/// The URIs of a SAN extension, from behind its identifier: `critical` if it is there, then an OCTET STRING that holds
+/// The names of a SAN extension, from behind its identifier: `critical` if it is there, then an OCTET STRING that holds
 /// GeneralNames.
-fn names(mut fields: Elements<'_>) -> Option<Vec<&[u8]>> {
+fn sans(mut fields: Elements<'_>) -> Option<Names> {
     let mut value = fields.next()??;
     if value.tag == der::BOOLEAN {
         value = fields.next()??;
@@ -69,12 +76,20 @@ fn names(mut fields: Elements<'_>) -> Option<Vec<&[u8]>> {
     let mut wrapped = value.elements(der::OCTET_STRING)?;
     let names = wrapped.expect(der::SEQUENCE)?;
     wrapped.end()?;
-    let mut uris = Vec::new();
+    let mut found = Names::default();
     for name in names {
         let Element { tag, content } = name?;
-        if tag == URI {
-            uris.push(content);
+        match tag {
+            URI => found.uris.push(content.to_vec()),
+            DNS => found.has_odd_dns |= !content.iter().all(|byte| is_of_dns(*byte)),
+            _ => {}
         }
     }
-    Some(uris)
+    Some(found)
+}
+
+/// Whether certificates' DNS names have this character: those of host names (RFC 5280 §4.2.1.6), the underscore that some have all
+/// the same, and a wildcard's star.
+fn is_of_dns(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'*')
 }

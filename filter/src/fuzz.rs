@@ -29,10 +29,10 @@ pub(crate) use event::FUNCTIONS;
 /// If a URI is found that is not in the certificate, or the two spellings of PEM that Envoy has are read differently.
 pub fn certificate(bytes: &[u8]) {
     // No PEM, almost always: most of what there is to find begins below.
-    let _ = certificate::uri_sans(bytes);
+    let _ = certificate::names(bytes);
     let pem = certificates::pem(bytes);
-    let found = certificate::uri_sans(&pem);
-    for uri in found.iter().flatten() {
+    let found = certificate::names(&pem);
+    for uri in found.iter().flat_map(|names| &names.uris) {
         let is_there = uri.is_empty() || bytes.windows(uri.len()).any(|window| window == uri);
         assert!(is_there, "a URI that is not in the certificate: {uri:?}");
     }
@@ -45,7 +45,7 @@ pub fn certificate(bytes: &[u8]) {
         }
     }
     assert_eq!(
-        certificate::uri_sans(&encoded),
+        certificate::names(&encoded),
         found,
         "percent-encoded PEM says something else"
     );

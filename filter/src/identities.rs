@@ -45,17 +45,20 @@ pub(crate) enum Flaw {
     NoSpiffeId,
     /// It is not what RFC 5280 calls a certificate, or Envoy does not show it.
     Unreadable,
+    /// A DNS SAN of it has what no DNS name has, such as a comma.
+    OddDnsSan,
     /// A forwarder names a caller whom it must not name, or none that can be read.
     Forwarded,
 }
 
 impl Flaw {
     /// All flaws.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::NoUriSan,
         Self::SeveralUriSans,
         Self::NoSpiffeId,
         Self::Unreadable,
+        Self::OddDnsSan,
         Self::Forwarded,
     ];
 
@@ -66,6 +69,7 @@ impl Flaw {
             Self::SeveralUriSans => "severalUriSans",
             Self::NoSpiffeId => "noSpiffeId",
             Self::Unreadable => "unreadable",
+            Self::OddDnsSan => "oddDnsSan",
             Self::Forwarded => "forwarded",
         }
     }
@@ -84,13 +88,15 @@ impl Identity {
 
     /// The holder of a certificate, as PEM.
     fn of_certificate(policy: &Policy, pem: Option<&[u8]>) -> Self {
-        match pem.and_then(certificate::uri_sans) {
-            None => {
-                let nobody = policy.identify(&Peer::Certificate { uri_sans: &[] });
-                Self::of_source(policy, nobody, Flaw::Unreadable)
-            }
-            Some(uri_sans) => {
-                let uri_sans: Vec<&[u8]> = uri_sans.iter().map(Vec::as_slice).collect();
+        let nobody = |flaw| {
+            let nobody = policy.identify(&Peer::Certificate { uri_sans: &[] });
+            Self::of_source(policy, nobody, flaw)
+        };
+        match pem.and_then(certificate::names) {
+            None => nobody(Flaw::Unreadable),
+            Some(names) if names.has_odd_dns => nobody(Flaw::OddDnsSan),
+            Some(names) => {
+                let uri_sans: Vec<&[u8]> = names.uris.iter().map(Vec::as_slice).collect();
                 Self::of_peer(
                     policy,
                     &Peer::Certificate {
@@ -116,6 +122,7 @@ impl Identity {
     pub(crate) fn note(&self) -> Option<&str> {
         match self.flaw {
             Some(Flaw::Unreadable) => Some("the certificate cannot be read"),
+            Some(Flaw::OddDnsSan) => Some("a DNS SAN of the certificate has what no DNS name has"),
             _ => self.source.note(),
         }
     }

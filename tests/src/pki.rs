@@ -68,6 +68,17 @@ impl Pki {
     /// A workload's certificate with these URI SANs: one in an honest certificate, none or two in an odd one. `name` is
     /// the files' name.
     pub fn sign(&self, root: Root, name: &str, uri_sans: &[&str]) -> Result<Identity> {
+        self.sign_with_dns(root, name, uri_sans, &[])
+    }
+
+    /// The same, with these DNS SANs behind.
+    pub fn sign_with_dns(
+        &self,
+        root: Root,
+        name: &str,
+        uri_sans: &[&str],
+        dns_sans: &[&str],
+    ) -> Result<Identity> {
         let mut params = CertificateParams::default();
         params.distinguished_name.remove(DnType::CommonName);
         if uri_sans.is_empty() {
@@ -84,6 +95,12 @@ impl Pki {
                 .try_into()
                 .with_context(|| format!("a URI SAN is ASCII, not {uri:?}"))?;
             params.subject_alt_names.push(SanType::URI(uri));
+        }
+        for dns in dns_sans {
+            let dns = (*dns)
+                .try_into()
+                .with_context(|| format!("a DNS SAN is ASCII, not {dns:?}"))?;
+            params.subject_alt_names.push(SanType::DnsName(dns));
         }
         let key = KeyPair::generate()?;
         let certificate = params

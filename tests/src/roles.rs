@@ -166,7 +166,7 @@ pub fn hcm(details: &str, mut action: Value, filters: &[Value], access_log: &Acc
             "stat_prefix": "inbound",
             "preserve_external_request_id": true,
             "forward_client_cert_details": details,
-            "set_current_client_cert_details": {"uri": true},
+            "set_current_client_cert_details": {"uri": true, "dns": true},
             "access_log": [access_log.config()],
             "route_config": {"name": "inbound", "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [action]}]},
             "http_filters": filters,

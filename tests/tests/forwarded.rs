@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crossmesh_e2e::curl::Request;
 use crossmesh_e2e::names::{BATCH, CATALOG, FRONTEND};
-use crossmesh_e2e::pki::Root;
+use crossmesh_e2e::pki::{Identity, Root};
 use crossmesh_e2e::roles::forwarder::{ForwardedStand, INGRESS};
 
 const POLICY: &str = r#"{"schema": "crossmesh/v1",
@@ -16,8 +16,17 @@ const POLICY: &str = r#"{"schema": "crossmesh/v1",
 /// Sends a request as this identity; the decision about it.
 async fn ask(stand: &ForwardedStand, to: SocketAddr, id: &str, header: Option<&str>) -> String {
     let identity = stand.pki.sign(Root::East, "client", &[id]).unwrap();
+    ask_as(stand, to, &identity, header).await
+}
+
+async fn ask_as(
+    stand: &ForwardedStand,
+    to: SocketAddr,
+    identity: &Identity,
+    header: Option<&str>,
+) -> String {
     let lines = stand.access_log.entries().unwrap().len();
-    let mut request = Request::mutual_tls(CATALOG, to, "/v1/items", &identity).unwrap();
+    let mut request = Request::mutual_tls(CATALOG, to, "/v1/items", identity).unwrap();
     if let Some(header) = header {
         request = request.header(&format!("x-forwarded-client-cert: {header}"));
     }
@@ -81,28 +90,44 @@ async fn from_nobody_else_is_the_header_believed() {
     assert_eq!(decision, "DENY default:peerMesh");
 }
 
-/// Envoy writes a certificate's URI into the header as it is. Whoever can have a certificate signed with a comma in it writes two
-/// hops there, which nobody behind can tell from two that there were. So docs/filter.md wants the filter at the forwarder.
+/// Envoy writes a certificate's URI and DNS names into the header as they are. Whoever can have a certificate signed with a comma in
+/// one writes two hops there, which nobody behind can tell from two that there were. So docs/filter.md wants the filter at the
+/// forwarder.
 #[tokio::test]
 async fn a_certificate_that_writes_a_hop_of_its_own_is_refused_only_at_the_forwarder() {
-    let client = format!("spiffe://foo.com/x,URI={FRONTEND}");
+    let uri = format!("spiffe://foo.com/x,URI={FRONTEND}");
+    let dns = format!("a.example,URI={FRONTEND}");
+    let forgers = [(&*uri, &[][..]), (BATCH, &[&*dns])];
+    let sign = |stand: &ForwardedStand, (uri, dns): (&str, &[&str])| {
+        let signed = stand.pki.sign_with_dns(Root::East, "client", &[uri], dns);
+        signed.unwrap()
+    };
     let stand = ForwardedStand::start(POLICY, "APPEND_FORWARD")
         .await
         .unwrap();
-    let decision = ask(&stand, stand.gateway, &client, None).await;
-    assert_eq!(decision, "ALLOW rule:frontend");
+    for forger in forgers {
+        let identity = sign(&stand, forger);
+        let decision = ask_as(&stand, stand.gateway, &identity, None).await;
+        assert_eq!(decision, "ALLOW rule:frontend", "{forger:?}");
+    }
 
     const AT_THE_GATEWAY: &str = r#"{"schema": "crossmesh/v1", "mesh": "east",
         "meshes": [{"id": "east", "trustDomains": ["foo.com"]}, {"id": "west", "trustDomains": ["bar.com"]}]}"#;
     let stand = ForwardedStand::start_with(POLICY, "APPEND_FORWARD", Some(AT_THE_GATEWAY))
         .await
         .unwrap();
-    let identity = stand.pki.sign(Root::East, "client", &[&client]).unwrap();
-    let request = Request::mutual_tls(CATALOG, stand.gateway, "/v1/items", &identity).unwrap();
-    assert_eq!(request.send().await.unwrap().status, 403);
+    for forger in forgers {
+        let identity = sign(&stand, forger);
+        let request = Request::mutual_tls(CATALOG, stand.gateway, "/v1/items", &identity).unwrap();
+        assert_eq!(request.send().await.unwrap().status, 403, "{forger:?}");
+    }
+    // With a name of the honest kind.
+    let identity = sign(&stand, (FRONTEND, &["frontend.web.svc"]));
+    let decision = ask_as(&stand, stand.gateway, &identity, None).await;
+    assert_eq!(decision, "ALLOW rule:frontend");
     let decision = ask(&stand, stand.gateway, FRONTEND, None).await;
     assert_eq!(decision, "ALLOW rule:frontend");
-    assert_eq!(stand.access_log.entries().unwrap().len(), 1);
+    assert_eq!(stand.access_log.entries().unwrap().len(), 2);
 }
 
 #[tokio::test]

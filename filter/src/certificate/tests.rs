@@ -1,13 +1,15 @@
-use super::{pem::decode, uri_sans};
+use super::{Names, names, pem::decode};
 use crate::mock_host::certificates::{element, extension, pem, with_extensions, with_uris};
 
 const SAN: &[u8] = &[0x55, 0x1d, 0x11];
 
 #[track_caller]
 fn check(der: &[u8], expected: Option<&[&[u8]]>) {
-    let found = uri_sans(&pem(der));
-    let expected = expected.map(|uris| uris.iter().map(|uri| uri.to_vec()).collect::<Vec<_>>());
-    assert_eq!(found, expected);
+    let expected = expected.map(|uris| Names {
+        uris: uris.iter().map(|uri| uri.to_vec()).collect(),
+        has_odd_dns: false,
+    });
+    assert_eq!(names(&pem(der)), expected);
 }
 
 #[test]
@@ -21,6 +23,29 @@ fn all_uri_sans_are_found_and_nothing_else() {
     let long = vec![b'x'; 70_000];
     check(&with_uris(&[&long]), Some(&[&long]));
     check(&with_extensions(&[]), Some(&[]));
+}
+
+#[test]
+fn a_dns_name_that_is_none_is_told() {
+    for (name, is_odd) in [
+        ("*.foo_1.example-2.com", false),
+        ("a,URI=spiffe://foo.com/ns/web/sa/frontend", true),
+        ("a;b", true),
+        ("\"", true),
+        ("a b", true),
+        ("a\0", true),
+        ("b\u{fc}cher.example", true),
+    ] {
+        let sans = [
+            element(0x82, name.as_bytes()),
+            element(0x86, b"spiffe://a/b"),
+            element(0x82, b"c.example"),
+        ];
+        let san = extension(SAN, &element(0x30, &sans.concat()));
+        let found = names(&pem(&with_extensions(&[&san]))).unwrap();
+        assert_eq!(found.has_odd_dns, is_odd, "{name}");
+        assert_eq!(found.uris, [b"spiffe://a/b"]);
+    }
 }
 
 #[test]
@@ -70,8 +95,11 @@ fn what_is_no_certificate_has_no_answer() {
 #[test]
 fn pem_is_read_plain_and_percent_encoded() {
     let plain = pem(&with_uris(&[b"spiffe://a/b"]));
-    let expected = Some(vec![b"spiffe://a/b".to_vec()]);
-    assert_eq!(uri_sans(&plain), expected);
+    let expected = Some(Names {
+        uris: vec![b"spiffe://a/b".to_vec()],
+        has_odd_dns: false,
+    });
+    assert_eq!(names(&plain), expected);
     let mut encoded = Vec::new();
     for byte in &plain {
         match byte {
@@ -83,10 +111,10 @@ fn pem_is_read_plain_and_percent_encoded() {
             byte => encoded.push(*byte),
         }
     }
-    assert_eq!(uri_sans(&encoded), expected);
+    assert_eq!(names(&encoded), expected);
     // The rest of the chain is not the peer.
     let other = pem(&with_uris(&[b"spiffe://c/d"]));
-    assert_eq!(uri_sans(&[&plain[..], &other].concat()), expected);
+    assert_eq!(names(&[&plain[..], &other].concat()), expected);
 }
 
 #[test]
@@ -103,7 +131,7 @@ fn what_is_no_pem_has_no_answer() {
         format!("{begin}%zz{end}"),
         format!("-----BEGIN PUBLIC KEY-----MAA={end}"),
     ] {
-        assert_eq!(uri_sans(text.as_bytes()), None, "{text}");
+        assert_eq!(names(text.as_bytes()), None, "{text}");
     }
 }
 

@@ -172,10 +172,9 @@ fn whom(host: &Host, policy: &Policy, tcp: bool) -> Whom {
     };
     let identify = |peer: &Peer<'_>| Whom::Peer(policy.identify(peer));
     if presented {
-        let uris = certificate
-            .and_then(certificate::uri_sans)
-            .unwrap_or_default();
-        let uris: Vec<&[u8]> = uris.iter().map(Vec::as_slice).collect();
+        let names = certificate.and_then(certificate::names);
+        let names = names.filter(|names| !names.has_odd_dns).unwrap_or_default();
+        let uris: Vec<&[u8]> = names.uris.iter().map(Vec::as_slice).collect();
         return identify(&Peer::Certificate { uri_sans: &uris });
     }
     let outbound = match get(host, "xds.listener_direction") {

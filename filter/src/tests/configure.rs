@@ -178,7 +178,7 @@ fn all_counters_are_there_from_the_start_and_only_once() {
     assert!(names.contains(&"rule=.=seen;.;crossmesh_audit_matches_total".to_owned()));
     assert!(names.contains(&"crossmesh_host_failures_total".to_owned()));
     assert!(names.contains(&flaws("severalUriSans")));
-    assert_eq!(names.len(), 19);
+    assert_eq!(names.len(), 20);
 
     let shared = calls("proxy_set_shared_data");
     for _ in 0..3 {

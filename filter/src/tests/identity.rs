@@ -6,6 +6,7 @@ use crossmesh_policy::{HttpRequest, Node, Peer, Policy, Program, SourceClass};
 
 use crate::host::Action;
 use crate::identities::{Identities, Identity};
+use crate::mock_host::certificates::{element, extension, with_extensions};
 
 use super::*;
 
@@ -34,6 +35,31 @@ fn a_certificate_has_exactly_one_uri_san() {
                 assert!(counted().contains(&(flaws(reason), 1)), "{:?}", counted());
             }
         }
+    }
+}
+
+/// Envoy would write it into `x-forwarded-client-cert` as a hop that was never there.
+#[test]
+fn a_certificate_with_a_comma_in_a_dns_name_is_nobodys() {
+    for (dns, flaw) in [
+        ("gateway.example", false),
+        ("a,URI=spiffe://foo.com/x", true),
+    ] {
+        apart(|| {
+            let mut vm = vm(&policy(READERS));
+            let names = [
+                element(0x86, FRONTEND.as_bytes()),
+                element(0x82, dns.as_bytes()),
+            ];
+            let san = extension(&[0x55, 0x1d, 0x11], &element(0x30, &names.concat()));
+            let pem = certificates::pem(&with_extensions(&[&san]));
+            host(|host| {
+                host.attributes
+                    .insert("connection.peer_certificate".to_owned(), pem);
+            });
+            assert_eq!(vm.request() == Action::Pause, flaw, "{dns}");
+            assert_eq!(counted().contains(&(flaws("oddDnsSan"), 1)), flaw);
+        });
     }
 }
 
