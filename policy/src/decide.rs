@@ -7,7 +7,7 @@ use crate::facts::Facts;
 use crate::policy::Policy;
 use crate::request::{Protocol, Request};
 use crate::source::{Source, SourceClass};
-use crate::spec::Verdict;
+use crate::spec::{Mode, Verdict};
 
 /// What was decided, and by what.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,8 +95,11 @@ impl Policy {
     /// Decides a connection at its first bytes; none if that is left to the HTTP filter.
     ///
     /// On a port of `tcp.httpPorts` the HTTP filter follows, and only what every request would be refused is refused
-    /// here: a listed forwarder may speak for anybody, so its connections are always left. None follows TLS that is not
-    /// terminated here: that is decided for good on every port.
+    /// here: a listed forwarder may speak for anybody, so its connections are always left, and in DRY_RUN nothing is refused, so
+    /// all are. None follows TLS that is not terminated here: that is decided for good on every port.
+    ///
+    /// A candidate by which the connection would be left to the HTTP filter allows it, by what might let a request in: that
+    /// filter, which could say more, never sees one.
     #[must_use]
     pub fn decide_connection(
         &self,
@@ -110,12 +113,25 @@ impl Policy {
         let of_http = |port| self.common.http_ports.contains(&port);
         let http_follows =
             request.port.is_some_and(of_http) && source.class() != SourceClass::Passthrough;
-        if http_follows {
-            let facts = Facts::new(source, &request);
-            if self.is_forwarder(source) || self.active.may_allow(&facts) {
-                return None;
-            }
+        if !http_follows {
+            return Some(self.decide(source, &request));
         }
-        Some(self.decide(source, &request))
+        let facts = Facts::new(source, &request);
+        let refuses_nothing = self.common.mode == Mode::DryRun;
+        if refuses_nothing || self.is_forwarder(source) || self.active.may_allow(&facts).is_some() {
+            return None;
+        }
+        let mut decision = self.decide(source, &request);
+        let may_allow = self
+            .candidate
+            .as_ref()
+            .and_then(|rules| rules.may_allow(&facts));
+        if let Some(decided_by) = may_allow {
+            decision.candidate = Some(Candidate {
+                verdict: Verdict::Allow,
+                decided_by,
+            });
+        }
+        Some(decision)
     }
 }

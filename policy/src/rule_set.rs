@@ -130,11 +130,17 @@ impl RuleSet {
         (self.defaults.of(class), DecidedBy::Default(class))
     }
 
-    /// Whether some request could still come that would be allowed.
-    pub(crate) fn may_allow(&self, facts: &Facts<'_>) -> bool {
-        let by_default = self.defaults.of(facts.source.class()) == Verdict::Allow;
-        let surely_denied = self.deny.first(facts, Doubt::Excluded).is_some();
-        !surely_denied && (by_default || self.allow.first(facts, Doubt::Included).is_some())
+    /// By what some request could still come that would be allowed; none if none could.
+    pub(crate) fn may_allow(&self, facts: &Facts<'_>) -> Option<DecidedBy<'_>> {
+        if self.deny.first(facts, Doubt::Excluded).is_some() {
+            return None;
+        }
+        if let Some(rule) = self.allow.first(facts, Doubt::Included) {
+            return Some(DecidedBy::Rule(&rule.name));
+        }
+        let class = facts.source.class();
+        let by_default = self.defaults.of(class) == Verdict::Allow;
+        by_default.then_some(DecidedBy::Default(class))
     }
 
     /// The names of the AUDIT rules that match, in written order.

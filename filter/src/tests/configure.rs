@@ -184,7 +184,7 @@ fn all_counters_are_there_from_the_start_and_only_once() {
     for _ in 0..3 {
         assert!(vm.configure(policy(audit).as_bytes()));
     }
-    assert_eq!(calls("proxy_define_metric"), 19);
+    assert_eq!(calls("proxy_define_metric"), 20);
     assert_eq!(
         calls("proxy_set_shared_data"),
         shared,

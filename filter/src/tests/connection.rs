@@ -357,6 +357,54 @@ fn where_the_http_filter_follows_only_what_no_request_could_change_is_cut_off() 
     }
 }
 
+/// The HTTP filter counts the same of each request that comes then.
+#[test]
+fn where_the_http_filter_follows_a_dry_run_leaves_all_to_it() {
+    let dry = r#", "mode": "DRY_RUN", "tcp": {"httpPorts": [8080]}, "rules": [{"name": "seen", "action": "AUDIT",
+        "from": [{"meshes": ["east"]}], "to": [{"paths": ["/admin"]}]}]"#;
+    let mut vm = vm(&policy(dry));
+    let port = 8080_i64.to_le_bytes().to_vec();
+    host(|host| host.attributes.insert("destination.port".into(), port));
+    peer(Some(BATCH.as_bytes()));
+    let (connection, _) = vm.accept();
+    assert_eq!(vm.downstream(connection, 10), Action::Continue);
+    assert_eq!((decision(), counted()), (None, vec![]));
+}
+
+/// Nobody would count what it lets in otherwise, for the HTTP filter sees no request of what is cut off.
+#[test]
+fn where_the_http_filter_follows_a_candidate_lets_in_what_it_would_leave_to_it() {
+    for (candidate, by, verdict) in [
+        (READERS, "readers", "ALLOW"),
+        (
+            r#""defaults": {"peerMesh": "ALLOW"}, "rules": [{"name": "west", "action": "ALLOW", "from": [{"meshes": ["west"]}]}]"#,
+            "default_peerMesh",
+            "ALLOW",
+        ),
+        (
+            r#""rules": [{"name": "west", "action": "ALLOW", "from": [{"meshes": ["west"]}]}]"#,
+            "default_peerMesh",
+            "DENY",
+        ),
+    ] {
+        apart(|| {
+            let candidate = candidate.trim_start_matches(", ");
+            let ports =
+                format!(r#", "tcp": {{"httpPorts": [8080]}}, "candidate": {{{candidate}}}"#);
+            let mut vm = vm(&policy(&ports));
+            let port = 8080_i64.to_le_bytes().to_vec();
+            host(|host| host.attributes.insert("destination.port".into(), port));
+            peer(Some(FRONTEND.as_bytes()));
+            let (connection, _) = vm.accept();
+            assert_eq!(vm.downstream(connection, 10), Action::Pause);
+            let told = format!(
+                "rule=.={by};.;verdict=.={verdict};.;active=.=DENY;.;crossmesh_candidate_decisions_total"
+            );
+            assert_eq!(count_of(&told), 1, "{:?}", counted());
+        });
+    }
+}
+
 #[test]
 fn a_dry_run_closes_nothing() {
     let mut vm = vm(&policy(r#", "mode": "DRY_RUN""#));
