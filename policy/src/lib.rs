@@ -32,6 +32,7 @@ mod host;
 mod identify;
 mod index;
 mod ip_block;
+mod list;
 mod matcher;
 mod path;
 mod pattern;

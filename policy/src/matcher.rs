@@ -4,49 +4,34 @@
 //! the one ignores and the other tells.
 
 use crate::facts::Facts;
+use crate::list::Listed;
 use crate::path::{Form, Operands, PathPattern};
-use crate::pattern::Pattern;
+use crate::principal::PrincipalPattern;
 use crate::request::Node;
 use crate::rule::{Among, From, Header, Label, Own, Terms, To, WithoutIdentity};
 use crate::source::SourceClass;
 use crate::spec::Action;
 use crate::truth::{Fact, Field, Match};
 
-impl<P> Among<P> {
+impl<P: Listed> Among<P> {
     /// Both lists against one value, which is asked for only if there is a list.
-    fn holds<T: Copy>(
+    fn holds<'v>(
         &self,
-        fact: impl FnOnce() -> Fact<T>,
+        fact: impl FnOnce() -> Fact<P::Value<'v>>,
         action: Action,
         fields: (Field, Field),
-        hit: impl Fn(&P, T) -> bool,
     ) -> Match {
         // Most fields of most rules are absent.
         if !self.is_given() {
             return Match::Yes;
         }
-        let among = |list: &[P], value: T| list.iter().any(|p| hit(p, value));
-        self.judge(fact(), action, fields, among, |list, value| {
-            !among(list, value)
-        })
-    }
-
-    /// Both lists against a value that has several forms (see [`parts_hold`]). `hit` is told whether it is better for the caller to be in the list than not.
-    fn holds_for_each<T: Copy>(
-        &self,
-        fact: Fact<&[T]>,
-        action: Action,
-        fields: (Field, Field),
-        hit: impl Fn(&P, T, bool) -> bool,
-    ) -> Match {
-        let strict = action == Action::Allow;
-        let among = |list: &[P], part: T, helps: bool| list.iter().any(|p| hit(p, part, helps));
+        let [any, none] = self.look_ups();
         self.judge(
-            fact,
+            fact(),
             action,
             fields,
-            |list, parts| parts_hold(parts, action, |part| among(list, part, strict)),
-            |list, parts| parts_hold(parts, action, |part| !among(list, part, !strict)),
+            |list, value| any.finds(list, value),
+            |list, value| !none.finds(list, value),
         )
     }
 
@@ -121,45 +106,31 @@ impl From {
         let source = facts.source;
         self.class_holds(facts, action)
             .and(|| {
-                self.meshes.holds(
-                    || source.mesh_index().into(),
-                    action,
-                    (Field::Meshes, Field::NotMeshes),
-                    |p, m: usize| p.index == m,
-                )
+                let mesh = || source.mesh_index().into();
+                self.meshes
+                    .holds(mesh, action, (Field::Meshes, Field::NotMeshes))
             })
             .and(|| self.trust_domain_holds(facts, action))
             .and(|| {
-                let namespace = || source.namespace().into();
+                let namespace = || source.namespace().map(str::as_bytes).into();
                 let fields = (Field::Namespaces, Field::NotNamespaces);
-                self.namespaces
-                    .holds(namespace, action, fields, |p, ns: &str| {
-                        p.matches(ns.as_bytes())
-                    })
+                self.namespaces.holds(namespace, action, fields)
             })
             .and(|| {
                 let account = || source.namespace().zip(source.service_account()).into();
                 let fields = (Field::ServiceAccounts, Field::NotServiceAccounts);
-                self.service_accounts
-                    .holds(account, action, fields, |p, (ns, sa)| p.matches(ns, sa))
+                self.service_accounts.holds(account, action, fields)
             })
             .and(|| {
-                self.principals.holds(
-                    || source.id.as_ref().into(),
-                    action,
-                    (Field::Principals, Field::NotPrincipals),
-                    |p, id| p.matches(id),
-                )
+                let id = || source.id.as_ref().into();
+                self.principals
+                    .holds(id, action, (Field::Principals, Field::NotPrincipals))
             })
             .and(|| {
                 // Every connection comes from somewhere: an address that is not given is not known, rather than absent.
                 let address = || facts.source_ip.map_or(Fact::Unknown, Fact::Is);
-                self.ip_blocks.holds(
-                    address,
-                    action,
-                    (Field::IpBlocks, Field::NotIpBlocks),
-                    |p, ip| p.contains(ip),
-                )
+                self.ip_blocks
+                    .holds(address, action, (Field::IpBlocks, Field::NotIpBlocks))
             })
     }
 
@@ -188,50 +159,52 @@ impl From {
 
     fn names_exactly(&self, facts: &Facts<'_>) -> bool {
         let principals = self.principals.any.as_deref().unwrap_or_default();
+        let [any, _] = self.principals.look_ups();
         let id = facts.source.id.as_ref();
-        id.is_some_and(|id| principals.iter().any(|p| p.is_exact() && p.matches(id)))
+        id.is_some_and(|id| any.finds_one(principals, id, PrincipalPattern::is_exact))
     }
 
     /// A trust domain that no mesh lists is there all the same: a DENY's pattern may match it.
     fn trust_domain_holds(&self, facts: &Facts<'_>, action: Action) -> Match {
-        let domain = || facts.source.trust_domain().into();
+        let domain = || facts.source.trust_domain().map(str::as_bytes).into();
         let fields = (Field::TrustDomains, Field::NotTrustDomains);
-        self.trust_domains
-            .holds(domain, action, fields, |p, domain: &str| {
-                p.matches(domain.as_bytes())
-            })
+        self.trust_domains.holds(domain, action, fields)
     }
 }
 
 impl To {
     /// The part that is about the request.
     pub(crate) fn holds(&self, facts: &Facts<'_>, action: Action) -> Match {
-        let text = |p: &Pattern, value: &[u8]| p.matches(value);
         let host = || facts.host();
         self.hosts
-            .holds(host, action, (Field::Hosts, Field::NotHosts), text)
+            .holds(host, action, (Field::Hosts, Field::NotHosts))
             .and(|| {
                 let port = || facts.port.into();
                 self.ports
-                    .holds(port, action, (Field::Ports, Field::NotPorts), |p, port| {
-                        *p == port
-                    })
+                    .holds(port, action, (Field::Ports, Field::NotPorts))
             })
             .and(|| {
-                self.methods.holds(
-                    || facts.method(),
-                    action,
-                    (Field::Methods, Field::NotMethods),
-                    text,
-                )
+                let method = || facts.method();
+                self.methods
+                    .holds(method, action, (Field::Methods, Field::NotMethods))
             })
             .and(|| paths_hold(&self.paths, facts, action))
             .and(|| {
                 let sni = || facts.sni.as_deref().into();
-                self.snis
-                    .holds(sni, action, (Field::Snis, Field::NotSnis), text)
+                self.snis.holds(sni, action, (Field::Snis, Field::NotSnis))
             })
     }
+}
+
+/// Where a match helps the caller, a template takes what Envoy's would take of the path that Envoy sees; where it does not, no odd
+/// byte gets around it.
+fn with_operands((form, is_given): (Form<'_>, bool), helps: bool) -> (Form<'_>, Operands) {
+    let operands = if helps && is_given {
+        Operands::OfEnvoy
+    } else {
+        Operands::Any
+    };
+    (form, operands)
 }
 
 fn paths_hold(paths: &Among<PathPattern>, facts: &Facts<'_>, action: Action) -> Match {
@@ -239,20 +212,26 @@ fn paths_hold(paths: &Among<PathPattern>, facts: &Facts<'_>, action: Action) -> 
         return Match::Yes;
     }
     let fields = (Field::Paths, Field::NotPaths);
-    // Where a match helps the caller, a template takes what Envoy's would take of the path that Envoy sees; where it does not,
-    // no odd byte gets around it.
-    let hit = |p: &PathPattern, (form, given): (Form<'_>, bool), helps| {
-        let operands = if helps && given {
-            Operands::OfEnvoy
-        } else {
-            Operands::Any
-        };
-        p.matches(form, operands)
-    };
     let forms = facts
         .path()
         .map(|path| [(path.raw(), true), (path.clean(), false)]);
-    paths.holds_for_each(forms.as_slice(), action, fields, hit)
+    let [any, none] = paths.look_ups();
+    let allows = action == Action::Allow;
+    paths.judge(
+        forms.as_slice(),
+        action,
+        fields,
+        |list, forms| {
+            parts_hold(forms, action, |form| {
+                any.finds(list, with_operands(form, allows))
+            })
+        },
+        |list, forms| {
+            parts_hold(forms, action, |form| {
+                !none.finds(list, with_operands(form, !allows))
+            })
+        },
+    )
 }
 
 impl Own {
@@ -260,20 +239,13 @@ impl Own {
     pub(crate) fn holds(&self, node: &Node, action: Action) -> Match {
         let namespace: Option<&str> = node.namespace.as_deref();
         let fields = (Field::OwnNamespaces, Field::NotOwnNamespaces);
+        let own = || namespace.map(str::as_bytes).into();
         self.namespaces
-            .holds(
-                || namespace.into(),
-                action,
-                fields,
-                |p, ns: &str| p.matches(ns.as_bytes()),
-            )
+            .holds(own, action, fields)
             .and(|| {
                 let workload = || namespace.zip(node.workload.as_deref()).into();
                 let fields = (Field::Workloads, Field::NotWorkloads);
-                self.workloads
-                    .holds(workload, action, fields, |p, (ns, name)| {
-                        p.matches(ns, name)
-                    })
+                self.workloads.holds(workload, action, fields)
             })
             .and(|| labels_hold(&self.labels, node, action))
     }
@@ -303,12 +275,13 @@ fn labels_hold(labels: &Among<Label>, node: &Node, action: Action) -> Match {
 impl Header {
     fn holds(&self, facts: &Facts<'_>, action: Action) -> Match {
         let fields = (Field::HeaderValues, Field::HeaderNotValues);
+        let [any, none] = self.values.look_ups();
         self.values.judge(
             facts.header(&self.name),
             action,
             fields,
-            |list, values| parts_hold(values, action, |value| self.is_wanted(list, value)),
-            |list, values| parts_hold(values, action, |value| !self.is_unwanted(list, value)),
+            |list, values| parts_hold(values, action, |value| any.finds(list, value)),
+            |list, values| parts_hold(values, action, |value| !none.finds(list, value)),
         )
     }
 }

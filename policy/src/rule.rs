@@ -4,8 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::index::LookUp;
 use crate::ip_block::IpBlock;
+use crate::list::{Listed, LookUp};
 use crate::path::PathPattern;
 use crate::pattern::Pattern;
 use crate::principal::PrincipalPattern;
@@ -60,20 +60,43 @@ pub(crate) struct Among<P> {
     pub(crate) any: Option<Box<[P]>>,
     /// None of them may match; none if the field is absent.
     pub(crate) none: Option<Box<[P]>>,
+    look_ups: [LookUp; 2],
 }
 
 impl<P> Default for Among<P> {
     fn default() -> Self {
-        Self {
-            any: None,
-            none: None,
-        }
+        Self::unlisted(None, None)
     }
 }
 
 impl<P> Among<P> {
+    /// Both lists, in which nothing is looked up.
+    pub(crate) fn unlisted(any: Option<Box<[P]>>, none: Option<Box<[P]>>) -> Self {
+        Self {
+            any,
+            none,
+            look_ups: Default::default(),
+        }
+    }
+
     pub(crate) fn is_given(&self) -> bool {
         self.any.is_some() || self.none.is_some()
+    }
+}
+
+impl<P: Listed> Among<P> {
+    /// Both lists.
+    pub(crate) fn new(any: Option<Box<[P]>>, none: Option<Box<[P]>>) -> Self {
+        Self {
+            look_ups: [any.as_deref(), none.as_deref()].map(LookUp::of),
+            any,
+            none,
+        }
+    }
+
+    /// Where the values of the list itself and of its `not…` form are looked up.
+    pub(crate) fn look_ups(&self) -> &[LookUp; 2] {
+        &self.look_ups
     }
 }
 
@@ -161,31 +184,6 @@ pub(crate) struct Header {
     /// In lower case.
     pub(crate) name: Box<str>,
     pub(crate) values: Among<Pattern>,
-    /// Where those of `values` are looked up, for there may be many, and many in a request.
-    any: LookUp,
-    none: LookUp,
-}
-
-impl Header {
-    /// A condition on the header of this name, which is in lower case.
-    pub(crate) fn new(name: &str, values: Among<Pattern>) -> Self {
-        Self {
-            name: name.into(),
-            any: LookUp::of(values.any.as_deref()),
-            none: LookUp::of(values.none.as_deref()),
-            values,
-        }
-    }
-
-    /// Whether a value is one of those wanted.
-    pub(crate) fn is_wanted(&self, list: &[Pattern], value: &[u8]) -> bool {
-        self.any.finds(list, value)
-    }
-
-    /// Whether a value is one of those that must not be there.
-    pub(crate) fn is_unwanted(&self, list: &[Pattern], value: &[u8]) -> bool {
-        self.none.finds(list, value)
-    }
 }
 
 impl fmt::Display for Namespaced {

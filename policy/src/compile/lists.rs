@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use crate::list::Listed;
 use crate::problem::{Invalid, Problem};
 use crate::rule::Among;
 
@@ -135,7 +136,7 @@ pub(super) fn not_form(name: &str) -> String {
 }
 
 /// Compiles a list field and its `not…` form.
-pub(super) fn among<P>(
+pub(super) fn among<P: Listed>(
     at: &At<'_>,
     name: &str,
     (any, none): (&Option<Vec<String>>, &Option<Vec<String>>),
@@ -148,7 +149,7 @@ pub(super) fn among<P>(
 }
 
 /// As [`among`], where one value may stand for several.
-pub(super) fn among_expanded<P>(
+pub(super) fn among_expanded<P: Listed>(
     at: &At<'_>,
     name: &str,
     (any, none): (&Option<Vec<String>>, &Option<Vec<String>>),
@@ -168,10 +169,8 @@ pub(super) fn among_expanded<P>(
         }
         Some(read.into())
     };
-    Among {
-        any: read(name, any),
-        none: read(&not_form(name), none),
-    }
+    let any = read(name, any);
+    Among::new(any, read(&not_form(name), none))
 }
 
 /// An empty list is refused: whether it should match nothing or everything, its author knows and we do not.

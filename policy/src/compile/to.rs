@@ -167,10 +167,8 @@ fn all_ports(
         refuse_empty(&at.then(name), ports.len(), report);
         Some(ports.iter().map(|PortSpec(port)| *port).collect())
     };
-    Among {
-        any: read("ports", any),
-        none: read(&not_form("ports"), none),
-    }
+    let any = read("ports", any);
+    Among::new(any, read(&not_form("ports"), none))
 }
 
 type Labels = Option<BTreeMap<String, String>>;
@@ -192,10 +190,8 @@ fn all_labels(at: &At<'_>, (any, none): (&Labels, &Labels), report: &mut Report)
         }
         Some(read.into())
     };
-    Among {
-        any: read("labels", any),
-        none: read(&not_form("labels"), none),
-    }
+    let any = read("labels", any);
+    Among::unlisted(any, read(&not_form("labels"), none))
 }
 
 #[cfg(test)]

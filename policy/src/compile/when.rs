@@ -24,7 +24,10 @@ pub(super) fn compile(spec: &WhenSpec, at: &At<'_>, report: &mut Report) -> Head
         report.problem(at, "nothing is asked of the header", mend);
     }
     let values = among(at, "values", (values, not_values), report, value);
-    Header::new(&name, values)
+    Header {
+        name: name.into(),
+        values,
+    }
 }
 
 fn check_name(name: &str) -> Result<(), Fault> {

@@ -1,6 +1,7 @@
 //! What a rule does not match, by its `not…` lists.
 
-use super::keys::{Dimension, Key, address, exact, of_mesh, pattern, port, whole};
+use super::keys::{Dimension, Key, exact, of_mesh, whole};
+use crate::list::Listed;
 use crate::path::PathPattern;
 use crate::pattern::Pattern;
 use crate::policy::Common;
@@ -25,22 +26,18 @@ impl Dimension {
                     },
                 )
             }),
-            Self::Principal => in_all(part.from, &|from: &From| {
-                each(&from.principals, &|principal| {
-                    whole(principal.trust_domain(), principal.path())
-                })
-            }),
+            Self::Principal => in_all(part.from, &|from: &From| each(&from.principals, &whole)),
             Self::Namespace => in_all(part.from, &|from: &From| {
                 let by_account = each(&from.service_accounts, &|account| {
                     let all = account.name == Pattern::Any;
-                    all.then(|| pattern(&account.namespace)).flatten()
+                    all.then(|| account.namespace.key()).flatten()
                 });
-                either(each(&from.namespaces, &pattern), by_account)
+                either(each(&from.namespaces, &Listed::key), by_account)
             }),
             Self::Account => in_all(part.from, &|from: &From| {
                 each(&from.service_accounts, &|account| {
                     let all = account.namespace == Pattern::Any;
-                    all.then(|| pattern(&account.name)).flatten()
+                    all.then(|| account.name.key()).flatten()
                 })
             }),
             Self::TrustDomain => in_all(part.from, &|from: &From| {
@@ -49,27 +46,25 @@ impl Dimension {
                     let keys = meshes.iter().flat_map(|mesh| of_mesh(mesh.index, common));
                     keys.collect()
                 });
-                either(each(&from.trust_domains, &pattern), by_mesh)
+                either(each(&from.trust_domains, &Listed::key), by_mesh)
             }),
             Self::Address => in_all(part.from, &|from: &From| {
-                each(&from.ip_blocks, &|block| Some(address(block)))
+                each(&from.ip_blocks, &Listed::key)
             }),
             Self::Path => in_all(part.to, &|to: &To| {
                 each(&to.paths, &|path| match path {
-                    PathPattern::Plain(plain) => pattern(plain),
+                    PathPattern::Plain(plain) => plain.key(),
                     PathPattern::Template(_) => None,
                 })
             }),
-            Self::Host => in_all(part.to, &|to: &To| each(&to.hosts, &pattern)),
-            Self::Sni => in_all(part.to, &|to: &To| each(&to.snis, &pattern)),
-            Self::Method => in_all(part.to, &|to: &To| each(&to.methods, &pattern)),
-            Self::Port => in_all(part.to, &|to: &To| {
-                each(&to.ports, &|number| Some(port(*number)))
-            }),
+            Self::Host => in_all(part.to, &|to: &To| each(&to.hosts, &Listed::key)),
+            Self::Sni => in_all(part.to, &|to: &To| each(&to.snis, &Listed::key)),
+            Self::Method => in_all(part.to, &|to: &To| each(&to.methods, &Listed::key)),
+            Self::Port => in_all(part.to, &|to: &To| each(&to.ports, &Listed::key)),
             // Of several conditions on one header each has values of its own.
             Self::Header(name) => {
                 let mut of_it = part.when.iter().filter(|header| *header.name == **name);
-                of_it.find_map(|header| each(&header.values, &pattern))
+                of_it.find_map(|header| each(&header.values, &Listed::key))
             }
             Self::Class | Self::PathEnding | Self::Segment(_) | Self::HeaderNames => None,
         };

@@ -4,11 +4,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::facts::Facts;
-use crate::ip_block::{IpBlock, bits_of};
+use crate::ip_block::bits_of;
+use crate::list::Listed;
 use crate::path::PathPattern;
 use crate::pattern::Pattern;
 use crate::policy::Common;
-use crate::rule::{From, Header, Terms, To};
+use crate::principal::PrincipalPattern;
+use crate::rule::{From, Header, Namespaced, Terms, To};
 use crate::source::Source;
 use crate::spec::Action;
 use crate::truth::Fact;
@@ -45,7 +47,7 @@ pub(super) enum Dimension {
 
 /// What a rule wants of a dimension: one of these.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Key {
+pub(crate) enum Key {
     Exact(Box<[u8]>),
     Prefix(Box<[u8]>),
     Suffix(Box<[u8]>),
@@ -107,36 +109,26 @@ impl Dimension {
     ) -> Option<Vec<Key>> {
         match self {
             Self::Workload => of_items(part.from, &workloads),
-            Self::Principal => of_items(part.from, &|from| {
-                each(&from.principals.any, &|principal| {
-                    whole(principal.trust_domain(), principal.path())
-                })
-            }),
+            Self::Principal => of_items(part.from, &|from| each(&from.principals.any, &whole)),
             Self::Namespace => of_items(part.from, &namespaces),
             Self::Account => of_items(part.from, &|from| {
-                each(&from.service_accounts.any, &|account| {
-                    pattern(&account.name)
-                })
+                each(&from.service_accounts.any, &|account| account.name.key())
             }),
             Self::TrustDomain => of_items(part.from, &|from| trust_domains(from, common)),
             Self::Class => of_items(part.from, &|from: &From| {
                 let class = from.without_identity?.class();
                 Some(vec![exact(class.as_str())])
             }),
-            Self::Address => of_items(part.from, &|from| {
-                each(&from.ip_blocks.any, &|block| Some(address(block)))
-            }),
-            Self::Path => of_items(part.to, &|to: &To| each(&to.paths.any, &path)),
+            Self::Address => of_items(part.from, &|from| each(&from.ip_blocks.any, &Listed::key)),
+            Self::Path => of_items(part.to, &|to: &To| each(&to.paths.any, &Listed::key)),
             Self::PathEnding => of_items(part.to, &|to: &To| each(&to.paths.any, &path_ending)),
             Self::Segment(number) => of_items(part.to, &|to: &To| {
                 each(&to.paths.any, &|path| segment(path, *number))
             }),
-            Self::Host => of_items(part.to, &|to: &To| each(&to.hosts.any, &pattern)),
-            Self::Sni => of_items(part.to, &|to: &To| each(&to.snis.any, &pattern)),
-            Self::Method => of_items(part.to, &|to: &To| each(&to.methods.any, &pattern)),
-            Self::Port => of_items(part.to, &|to: &To| {
-                each(&to.ports.any, &|port| Some(self::port(*port)))
-            }),
+            Self::Host => of_items(part.to, &|to: &To| each(&to.hosts.any, &Listed::key)),
+            Self::Sni => of_items(part.to, &|to: &To| each(&to.snis.any, &Listed::key)),
+            Self::Method => of_items(part.to, &|to: &To| each(&to.methods.any, &Listed::key)),
+            Self::Port => of_items(part.to, &|to: &To| each(&to.ports.any, &Listed::key)),
             Self::HeaderNames => {
                 // All conditions must hold, so one of them suffices: the one that tells most.
                 let there = part
@@ -149,7 +141,7 @@ impl Dimension {
             Self::Header(name) => {
                 let of_it = part.when.iter().filter(|header| *header.name == **name);
                 of_it
-                    .filter_map(|header| each(&header.values.any, &pattern))
+                    .filter_map(|header| each(&header.values.any, &Listed::key))
                     .next()
             }
         }
@@ -270,64 +262,30 @@ fn must_be_there(header: &Header, part: &Terms<'_>) -> bool {
     header.values.any.is_some() || part.action == Action::Allow
 }
 
-pub(super) fn exact(text: &str) -> Key {
+pub(crate) fn exact(text: &str) -> Key {
     Key::Exact(text.as_bytes().into())
 }
 
-fn prefix(text: &str) -> Key {
+pub(crate) fn prefix(text: &str) -> Key {
     Key::Prefix(text.as_bytes().into())
 }
 
-fn suffix(text: &str) -> Key {
+pub(crate) fn suffix(text: &str) -> Key {
     Key::Suffix(text.as_bytes().into())
 }
 
-pub(super) fn port(port: u16) -> Key {
-    Key::Exact(port.to_be_bytes().into())
-}
-
-pub(super) fn address(block: &IpBlock) -> Key {
-    Key::Prefix(block.leading_bits().into())
-}
-
-pub(super) fn pattern(pattern: &Pattern) -> Option<Key> {
-    Some(match pattern {
-        Pattern::Exact(text) => exact(text),
-        Pattern::Prefix(text) => prefix(text),
-        Pattern::Suffix(text) => suffix(text),
-        Pattern::Any => return None,
-    })
-}
-
-/// A whole SPIFFE ID, without its scheme.
-pub(super) fn whole(trust_domain: &str, path: &Pattern) -> Option<Key> {
-    Some(match path {
-        Pattern::Exact(path) => exact(&format!("{trust_domain}/{path}")),
-        Pattern::Prefix(path) => prefix(&format!("{trust_domain}/{path}")),
-        Pattern::Any => prefix(&format!("{trust_domain}/")),
-        Pattern::Suffix(_) => return None,
-    })
-}
-
-fn path(path: &PathPattern) -> Option<Key> {
-    match path {
-        PathPattern::Plain(plain) => pattern(plain),
-        PathPattern::Template(template) => {
-            let start = template.literal_prefix();
-            // All paths begin with a slash.
-            if start.len() > 1 {
-                return Some(prefix(&start));
-            }
-            let end = template.literal_ending();
-            (!end.is_empty()).then(|| suffix(&end))
-        }
+/// A whole SPIFFE ID, without its scheme; none where it begins with no more than its trust domain, and ends in something.
+pub(super) fn whole(principal: &PrincipalPattern) -> Option<Key> {
+    match principal.path() {
+        Pattern::Suffix(_) => None,
+        _ => principal.key(),
     }
 }
 
 fn path_ending(path: &PathPattern) -> Option<Key> {
     match path {
         PathPattern::Plain(Pattern::Prefix(_)) => None,
-        PathPattern::Plain(plain) => pattern(plain),
+        PathPattern::Plain(plain) => plain.key(),
         PathPattern::Template(template) => {
             let end = template.literal_ending();
             (!end.is_empty()).then(|| suffix(&end))
@@ -343,33 +301,21 @@ fn segment(path: &PathPattern, number: usize) -> Option<Key> {
 }
 
 fn workloads(from: &From) -> Option<Vec<Key>> {
-    let by_account = each(&from.service_accounts.any, &|account| match (
-        &account.namespace,
-        &account.name,
-    ) {
-        (Pattern::Exact(ns), Pattern::Exact(sa)) => Some(exact(&format!("ns/{ns}/sa/{sa}"))),
-        (Pattern::Exact(ns), Pattern::Prefix(sa)) => Some(prefix(&format!("ns/{ns}/sa/{sa}"))),
-        (Pattern::Exact(ns), _) => Some(prefix(&format!("ns/{ns}/sa/"))),
-        (Pattern::Prefix(ns), _) => Some(prefix(&format!("ns/{ns}"))),
-        (Pattern::Suffix(ns), Pattern::Exact(sa)) => Some(suffix(&format!("{ns}/sa/{sa}"))),
-        (Pattern::Any, Pattern::Exact(sa)) => Some(suffix(&format!("/sa/{sa}"))),
-        (_, Pattern::Suffix(sa)) => Some(suffix(sa)),
-        _ => None,
-    });
-    by_account.or_else(|| each(&from.principals.any, &|principal| pattern(principal.path())))
+    let by_account = each(&from.service_accounts.any, &Namespaced::key);
+    by_account.or_else(|| each(&from.principals.any, &|principal| principal.path().key()))
 }
 
 fn namespaces(from: &From) -> Option<Vec<Key>> {
-    let by_namespace = each(&from.namespaces.any, &pattern);
+    let by_namespace = each(&from.namespaces.any, &Listed::key);
     by_namespace.or_else(|| {
         each(&from.service_accounts.any, &|account| {
-            pattern(&account.namespace)
+            account.namespace.key()
         })
     })
 }
 
 fn trust_domains(from: &From, common: &Common) -> Option<Vec<Key>> {
-    let by_name = each(&from.trust_domains.any, &pattern);
+    let by_name = each(&from.trust_domains.any, &Listed::key);
     let by_principal = || {
         each(&from.principals.any, &|principal| {
             Some(exact(principal.trust_domain()))

@@ -8,7 +8,7 @@ use crate::work;
 
 /// Values by key. A look-up costs one hash for the whole and one for each length that a prefix or suffix has.
 #[derive(Clone, Debug)]
-pub(super) struct Table<V> {
+pub(crate) struct Table<V> {
     exact: Map<V>,
     /// The length of the longest: what is longer is none of them, and need not be hashed.
     longest_exact: usize,
@@ -35,7 +35,7 @@ impl<V> Default for Table<V> {
 
 impl<V> Table<V> {
     /// The value of a key, made if it has none.
-    pub(super) fn entry(&mut self, key: Key) -> &mut V
+    pub(crate) fn entry(&mut self, key: Key) -> &mut V
     where
         V: Default,
     {
@@ -62,7 +62,7 @@ impl<V> Table<V> {
     }
 
     /// Calls with the value of every key that matches.
-    pub(super) fn matching<'t>(&'t self, text: &[u8], each: &mut impl FnMut(&'t V)) {
+    pub(crate) fn matching<'t>(&'t self, text: &[u8], each: &mut impl FnMut(&'t V)) {
         work::done(1);
         if text.len() <= self.longest_exact {
             work::done(text.len());
@@ -83,13 +83,6 @@ impl<V> Table<V> {
                 each(value);
             }
         }
-    }
-
-    /// Whether any key matches.
-    pub(super) fn has(&self, text: &[u8]) -> bool {
-        let mut has = false;
-        self.matching(text, &mut |_| has = true);
-        has
     }
 
     /// The same keys with other values.

@@ -56,9 +56,10 @@ fn decided(policy: &Policy, sent: &Sent) -> (bool, usize) {
         port: None,
         sni: None,
         protocol: Protocol::Http(HttpRequest {
+            host: Some(b"catalog.shop"),
+            method: Some(b"GET"),
             path: Some(sent.path.as_bytes()),
             headers: &headers,
-            ..HttpRequest::default()
         }),
     };
     work::take();
@@ -98,6 +99,44 @@ fn of_many_values_and_one_long_list() {
             ("one", "v".repeat(SENT)),
         ] {
             is_little(&format!("{field}, {what}"), &rules, &header(sent));
+        }
+    }
+}
+
+#[test]
+fn of_one_rule_with_a_long_list() {
+    type Value = fn(usize) -> String;
+    let lists: [(&str, &str, Value); 8] = [
+        ("from", "serviceAccounts", |i| format!("n{i}/s{i}")),
+        ("from", "serviceAccounts", |i| format!("*/s{i}")),
+        ("from", "principals", |i| format!("bar.com/ns/n{i}/*")),
+        ("from", "namespaces", |i| format!("n{i}*")),
+        ("to", "paths", |i| format!("/p{i}/{{*}}")),
+        ("to", "paths", |i| format!("/{{*}}/p{i}")),
+        ("to", "hosts", |i| format!("*.h{i}")),
+        ("to", "methods", |i| format!("M{i}")),
+    ];
+    for (item, field, value) in lists {
+        let list = values(MANY, value);
+        for field in [
+            field.to_owned(),
+            format!("not{}{}", field[..1].to_uppercase(), &field[1..]),
+        ] {
+            let fields = json!({field.as_str(): list});
+            let mut rule = json!({"from": [{"meshes": ["west"]}], "to": [{"namespaces": ["*"]}]});
+            for (name, value) in fields.as_object().unwrap() {
+                rule[item][0][name] = value.clone();
+            }
+            for action in ["ALLOW", "DENY", "AUDIT"] {
+                rule["action"] = json!(action);
+                let policy = program(vec![rule.clone()], false).bind(&here()).unwrap();
+                let (_, work) = decided(&policy, &path("/x/y".into()));
+                assert!(
+                    work < 300,
+                    "{action} by {field} such as {}: {work}",
+                    list[0]
+                );
+            }
         }
     }
 }
