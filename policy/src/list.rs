@@ -33,25 +33,42 @@ impl LookUp {
     }
 
     /// Whether one of the list's values matches. The list is the one that this was made of.
-    pub(crate) fn finds<'v, P: Listed>(&self, list: &[P], value: P::Value<'v>) -> bool {
-        self.finds_one(list, value, |_| true)
+    pub(crate) fn finds<P: Listed>(&self, list: &[P], value: P::Value<'_>) -> bool {
+        match &self.0 {
+            None => list.iter().any(|listed| listed.fits(value)),
+            Some(places) => finds_at(places, list, value, &|_| true),
+        }
     }
 
     /// Whether one of the list's values is so and matches. The list is the one that this was made of.
-    pub(crate) fn finds_one<'v, P: Listed>(
+    pub(crate) fn finds_one<P: Listed>(
         &self,
         list: &[P],
-        value: P::Value<'v>,
-        is_so: impl Fn(&P) -> bool,
+        value: P::Value<'_>,
+        is_so: fn(&P) -> bool,
     ) -> bool {
-        let hit = |listed: &P| is_so(listed) && listed.fits(value);
         match &self.0 {
-            None => list.iter().any(hit),
-            Some(places) => P::look_up(value, &mut |text| {
-                places.any(text, &mut |place| list.get(place).is_some_and(hit))
-            }),
+            None => list
+                .iter()
+                .any(|listed| is_so(listed) && listed.fits(value)),
+            Some(places) => finds_at(places, list, value, &is_so),
         }
     }
+}
+
+/// Not inlined: it would stand between the short lists, which nearly all are.
+#[inline(never)]
+fn finds_at<P: Listed>(
+    places: &Places,
+    list: &[P],
+    value: P::Value<'_>,
+    is_so: &dyn Fn(&P) -> bool,
+) -> bool {
+    let mut hit = |place| {
+        let listed: Option<&P> = list.get(place);
+        listed.is_some_and(|listed| is_so(listed) && listed.fits(value))
+    };
+    P::look_up(value, &mut |text| places.any(text, &mut hit))
 }
 
 /// Neither of these is generic: they would be in the filter once for each kind of value.
