@@ -138,9 +138,9 @@ impl Listed for IpBlock {
 }
 
 impl Listed for u16 {
-    type Value<'v> = u16;
+    type Value<'v> = Self;
 
-    fn fits(&self, port: u16) -> bool {
+    fn fits(&self, port: Self) -> bool {
         *self == port
     }
 
@@ -148,7 +148,7 @@ impl Listed for u16 {
         Some(Key::Exact(self.to_be_bytes().into()))
     }
 
-    fn look_up(port: u16, by_text: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+    fn look_up(port: Self, by_text: &mut dyn FnMut(&[u8]) -> bool) -> bool {
         by_text(&port.to_be_bytes())
     }
 }

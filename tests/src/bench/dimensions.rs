@@ -53,7 +53,7 @@ fn when(condition: Value) -> Value {
 }
 
 /// All that are measured.
-pub(super) const ALL: [Dimension; 21] = [
+pub(super) const ALL: [Dimension; 22] = [
     Dimension {
         by: "principal",
         rule: |n| json!({"from": [{"principals": [format!("foo.com/ns/web/sa/caller-{n}")]}]}),
@@ -148,6 +148,15 @@ pub(super) const ALL: [Dimension; 21] = [
         by: "name of a header",
         rule: |n| when(json!({"header": format!("x-t{n}"), "values": ["*"]})),
         request: || json!({"headers": {format!("x-t{LAST}"): "a"}}),
+    },
+    Dimension {
+        by: "path of an item, host of the next",
+        rule: |n| {
+            let paths = json!({"namespaces": ["shop"], "paths": [format!("/v1/{n}")]});
+            let hosts = json!({"namespaces": ["shop"], "hosts": [format!("h{n}.local")]});
+            json!({"to": [paths, hosts]})
+        },
+        request: || json!({"host": format!("h{LAST}.local"), "path": "/"}),
     },
     Dimension {
         by: "what it is not (path), by the first",
