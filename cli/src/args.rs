@@ -65,6 +65,9 @@ pub(crate) enum PolicyCommand {
     /// rule that asks for it matches: without --method, a rule for certain methods does not allow (and a rule that
     /// excludes methods denies). Every peer has an address: without --source-ip it is not known, and a rule that denies
     /// addresses denies. Nothing is assumed for you, so give all that the rules ask for.
+    ///
+    /// On a port of tcp.httpPorts the TCP filter may leave a connection to the HTTP filter: then there is no verdict (with
+    /// --format json, null).
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(Box<Explain>),
     /// Print the JSON Schema from which an editor completes policies
@@ -99,8 +102,8 @@ Examples:
   crossmesh policy explain sidecar.yaml --node-mesh west --tcp --port 5432 \\
       --format json
 
-Exit status: 0 there is an answer (ALLOW or DENY), 1 something unexpected
-failed, 2 the policy or a flag is wrong.";
+Exit status: 0 there is an answer (ALLOW, DENY, or left to HTTP), 1 something
+unexpected failed, 2 the policy or a flag is wrong.";
 
 const SCHEMA_EXAMPLES: &str = "\
 Examples:
@@ -162,13 +165,16 @@ impl Explain {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Source (none of these: plaintext, no client certificate)")]
 pub(crate) struct SourceArgs {
-    /// A URI SAN of the client's certificate; again for a certificate with several, which is an invalid identity
+    /// A URI SAN of the client's certificate; again for a certificate with several, which is an invalid identity. As in
+    /// policies spiffe:// may be left out: foo.com/ns/web/sa/a is read as spiffe://foo.com/ns/web/sa/a. What does not begin with
+    /// a trust domain and a slash, or has ://, is taken as it is: also what is no SPIFFE ID can be asked about
     #[arg(long, value_name = "SPIFFE_ID")]
     pub(crate) principal: Vec<String>,
-    /// TLS that this proxy does not terminate, as at an east-west gateway; implies --tcp
+    /// TLS that this proxy does not terminate, as at an east-west gateway; implies --tcp. Without --sni nobody can tell it
+    /// from plaintext: it must be let in as both
     #[arg(long, conflicts_with_all = ["principal", "host", "method", "path", "header"])]
     pub(crate) passthrough: bool,
-    /// The address of the direct peer
+    /// The address of the direct peer. At a sidecar, a request with x-forwarded-for hides it: see --gateway
     #[arg(long, value_name = "IP", value_parser = parse::address)]
     pub(crate) source_ip: Option<IpAddr>,
 }
@@ -219,6 +225,9 @@ pub(crate) struct NodeArgs {
     /// A label of its pod; again for further labels
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse::pair)]
     pub(crate) node_label: Vec<(String, String)>,
+    /// It is a gateway, where x-forwarded-for does not hide the address of the direct peer
+    #[arg(long)]
+    pub(crate) gateway: bool,
 }
 
 impl NodeArgs {

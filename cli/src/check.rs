@@ -75,7 +75,7 @@ struct Other {
 
 /// One problem or warning as data.
 #[derive(Serialize)]
-struct Entry {
+pub(crate) struct Entry {
     line: Option<usize>,
     rule: Option<String>,
     field: String,

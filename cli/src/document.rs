@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crossmesh_policy::shown;
+
 use crate::problem::Located;
 use crate::yaml::{Entry, Node};
 
@@ -83,7 +85,7 @@ impl fmt::Display for Plugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind.as_str())?;
         match self.full_name() {
-            Some(name) => write!(f, " {name}"),
+            Some(name) => write!(f, " {}", shown(name.as_bytes())),
             None => Ok(()),
         }
     }

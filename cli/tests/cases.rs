@@ -47,6 +47,10 @@ sessions! {
     dry_run_is_said_loudly: "explain-dry-run.case",
     a_candidate_is_shown_beside_the_verdict: "explain-candidate.case",
     behind_a_forwarder_source_and_peer_are_told_apart: "explain-forwarded.case",
+    tls_without_a_server_name_is_let_in_as_both: "explain-both.case",
+    what_the_tcp_filter_leaves_has_no_verdict: "explain-left.case",
+    all_that_does_not_hold_is_told: "explain-misses.case",
+    values_are_shown_as_they_are: "explain-values.case",
     a_wrong_request_or_policy_is_refused: "explain-wrong.case",
     flags_of_the_table_are_checked: "table-wrong.case",
 }

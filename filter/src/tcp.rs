@@ -16,7 +16,7 @@ mod registry;
 
 use std::rc::Rc;
 
-use crossmesh_policy::{Decision, Mode, Protocol, Request, Verdict};
+use crossmesh_policy::{Decision, Mode, Protocol, Request, SourceClass, Verdict};
 
 use crate::host::{self, Action, Failure, Level};
 use crate::identities::Identity;
@@ -256,25 +256,19 @@ fn decide<'a>(
     Ok(policy.decide_connection(&identity.source, &request))
 }
 
-/// Decides where nobody can tell whether it is plaintext or TLS that passes through: what either is denied is. Told is the one
-/// that is denied, else TLS, which it mostly is.
+/// Decides where nobody can tell whether it is plaintext or TLS that passes through: the policy decides as both, and says which
+/// is told.
 fn decide_as_both<'a>(
     active: &'a Active,
     sni: Option<&[u8]>,
 ) -> Result<Option<(Rc<Identity>, Decision<'a>)>, Failure> {
     let (policy, identities) = (&active.policy, &active.identities);
-    let [passthrough, plaintext] = [identities.passthrough(policy), identities.plaintext(policy)];
-    let as_plaintext = decide(active, &plaintext, sni)?;
-    Ok(match (decide(active, &passthrough, sni)?, as_plaintext) {
-        (Some(tls), Some(plain))
-            if tls.verdict == Verdict::Allow && plain.verdict == Verdict::Deny =>
-        {
-            Some((plaintext, plain.beside(tls)))
-        }
-        (Some(tls), Some(plain)) => Some((passthrough, tls.beside(plain))),
-        (Some(tls), None) => Some((passthrough, tls)),
-        (None, plain) => plain.map(|plain| (plaintext, plain)),
-    })
+    let passthrough = identities.passthrough(policy);
+    let decision = decide(active, &passthrough, sni)?;
+    Ok(decision.map(|decision| match decision.source_class {
+        SourceClass::Plaintext => (identities.plaintext(policy), decision),
+        _ => (passthrough, decision),
+    }))
 }
 
 /// Whether the decision ends the connection.

@@ -177,7 +177,7 @@ fn decide(
     let denies = first(Action::Deny).map(|rule| (Verdict::Deny, rule));
     let by_traces = denies.or_else(|| first(Action::Allow).map(|rule| (Verdict::Allow, rule)));
     match (by_traces, decision.decided_by) {
-        (None, DecidedBy::Default(class)) => assert_eq!(class, source.class()),
+        (None, DecidedBy::Default(class)) => assert_eq!(class, decision.source_class),
         (Some((verdict, rule)), DecidedBy::Rule(name)) => {
             assert_eq!((verdict, rule.name.as_str()), (decision.verdict, name));
         }

@@ -16,32 +16,12 @@ pub struct Decision<'p> {
     pub verdict: Verdict,
     /// The rule or default that decided.
     pub decided_by: DecidedBy<'p>,
+    /// The class that it is told for: the source's, or `plaintext` where TLS without a server name is denied as that.
+    pub source_class: SourceClass,
     /// The AUDIT rules that matched, in written order.
     pub audits: Vec<&'p str>,
     /// What the candidate would have decided, if there is one.
     pub candidate: Option<Candidate<'p>>,
-}
-
-impl Decision<'_> {
-    /// Of what may be either of two sources, and nobody can tell which: this decision, with the AUDIT rules that the other
-    /// one matches too, and with a candidate that denies where it would deny either.
-    #[must_use]
-    pub fn beside(mut self, other: Self) -> Self {
-        for rule in other.audits {
-            if !self.audits.contains(&rule) {
-                self.audits.push(rule);
-            }
-        }
-        if let Some(candidate) = other.candidate
-            && candidate.verdict == Verdict::Deny
-            && self
-                .candidate
-                .is_none_or(|own| own.verdict == Verdict::Allow)
-        {
-            self.candidate = Some(candidate);
-        }
-        self
-    }
 }
 
 /// What the candidate rules would have decided.
@@ -73,14 +53,24 @@ impl fmt::Display for DecidedBy<'_> {
 
 impl Policy {
     /// Decides one request, or one TCP connection. On TCP the decision is final: what HTTP would tell is unknown, so
-    /// an ALLOW that needs it does not match and a DENY or AUDIT does.
+    /// an ALLOW that needs it does not match and a DENY or AUDIT does. TLS that passes through without a server name is
+    /// decided as plaintext too.
     #[must_use]
     pub fn decide(&self, source: &Source, request: &Request<'_>) -> Decision<'_> {
+        match self.as_both(source, request) {
+            Some(both) => both.joined(),
+            None => self.decide_as_told(source, request),
+        }
+    }
+
+    /// Decides about a source that is what it is said to be.
+    pub(crate) fn decide_as_told(&self, source: &Source, request: &Request<'_>) -> Decision<'_> {
         let facts = Facts::new(source, request);
         let (verdict, decided_by) = self.active.verdict(&facts);
         Decision {
             verdict,
             decided_by,
+            source_class: source.class(),
             audits: self.active.audits(&facts),
             candidate: self.candidate.as_ref().map(|rules| {
                 let (verdict, decided_by) = rules.verdict(&facts);

@@ -1,19 +1,20 @@
-//! Why a request is allowed or denied: the decision, and for every rule the first thing that did not match.
+//! Why a request is allowed or denied: the decision, and for every rule all that did not match.
 
+mod fields;
 mod why;
 
 use std::convert::From as Convert;
 
-use crate::decide::DecidedBy;
+use crate::both::Both;
+use crate::decide::{DecidedBy, Decision};
 use crate::facts::Facts;
-use crate::matcher::all_headers;
 use crate::policy::Program;
 use crate::problem::Invalid;
 use crate::request::{Node, Peer, Protocol, Request};
-use crate::rule::{From, Rule, To};
+use crate::rule::{From, Header, Rule, To};
 use crate::source::{Source, SourceClass};
 use crate::spec::{Action, Mode, Verdict};
-use crate::truth::{Doubt, Field, Match};
+use crate::truth::{Doubt, Field};
 
 /// A decision with all its reasons.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,9 +25,14 @@ pub struct Explanation {
     pub decided_by: Deciding,
     /// What the candidate would have decided, and by what, if there is one.
     pub candidate: Option<(Verdict, Deciding)>,
+    /// The rules of the candidate, in written order; none if there is none.
+    pub candidate_rules: Vec<RuleTrace>,
     /// Whether the TCP filter leaves a connection on a port of `tcp.httpPorts` to the HTTP filter, because a request
-    /// could still be allowed; the verdict is then the one that a connection without any request would get.
+    /// could still be allowed. Then nothing is decided about the connection: the verdict is what it would be on another port.
     pub left_to_http: bool,
+    /// What would become of either source, where nobody can tell plaintext from TLS that passes through: what denies either
+    /// denies it. The source and the rules are then those of the one that is told, but an AUDIT rule matches either.
+    pub as_both: Option<AsBoth>,
     /// Whether verdicts are carried out.
     pub mode: Mode,
     /// The source as the policy understood it.
@@ -57,6 +63,15 @@ impl Convert<DecidedBy<'_>> for Deciding {
     }
 }
 
+/// What would become of a connection that may be either: each verdict, and what decides it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AsBoth {
+    /// As TLS that passes through.
+    pub passthrough: (Verdict, Deciding),
+    /// As plaintext; none if that is left to the HTTP filter.
+    pub plaintext: Option<(Verdict, Deciding)>,
+}
+
 /// A source as the policy understood it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
@@ -85,6 +100,8 @@ pub struct RuleTrace {
     pub outcome: Outcome,
     /// Whether it is the one that decided.
     pub decided: bool,
+    /// Whether it would have another outcome if what is not known were as unlucky, or as lucky, as can be.
+    pub in_doubt: bool,
 }
 
 /// Whether a rule matched, and if not, why.
@@ -92,14 +109,14 @@ pub struct RuleTrace {
 pub enum Outcome {
     /// It applies.
     Matched,
-    /// It does not apply: for every item of the part that failed, the first thing in it that did.
+    /// It does not apply: of every part that failed, all things in all of its items that did.
     NotMatched {
         /// At least one.
         misses: Vec<Miss>,
     },
 }
 
-/// The first thing in an item that did not match.
+/// One thing in an item that did not match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Miss {
     /// Where, inside the rule: `from[0].namespaces`.
@@ -122,33 +139,59 @@ impl Program {
         let policy = self.bind(node)?;
         let direct = policy.identify(peer);
         let source = policy.caller(&direct, request);
-        let decision = policy.decide(&source, request);
-        let facts = Facts::new(&source, request);
-        let decided = |rule: &Rule| matches!(decision.decided_by, DecidedBy::Rule(name) if name == &*rule.name);
+        let at_first_bytes = match request.protocol {
+            Protocol::Tcp => policy.decide_connection(&direct, request),
+            Protocol::Http(_) => None,
+        };
+        let left_to_http = matches!(request.protocol, Protocol::Tcp) && at_first_bytes.is_none();
+        let decision = at_first_bytes.unwrap_or_else(|| policy.decide(&source, request));
+        let both = policy.as_both(&source, request);
+        let plaintext = Source::plaintext();
+        let is_plaintext = decision.source_class == SourceClass::Plaintext;
+        let told: &Source = if is_plaintext { &plaintext } else { &source };
+        let other: Option<&Source> = match &both {
+            Some(_) if is_plaintext => Some(&source),
+            Some(both) => both.plaintext.is_some().then_some(&plaintext),
+            None => None,
+        };
+        let traces = Traces {
+            node,
+            told: Facts::new(told, request),
+            other: other.map(|source| Facts::new(source, request)),
+        };
+        let candidate_rules = match (decision.candidate, &self.candidate) {
+            (Some(candidate), Some(written)) => {
+                let of_told = both.as_ref().and_then(|both| both.told(is_plaintext));
+                let is_told = of_told.is_none_or(|it| it.candidate == Some(candidate));
+                traces.of(&written.rules, candidate.decided_by, is_told)
+            }
+            _ => Vec::new(),
+        };
         Ok(Explanation {
             verdict: decision.verdict,
             decided_by: decision.decided_by.into(),
             candidate: decision
                 .candidate
                 .map(|candidate| (candidate.verdict, candidate.decided_by.into())),
-            left_to_http: matches!(request.protocol, Protocol::Tcp)
-                && policy.decide_connection(&direct, request).is_none(),
+            candidate_rules,
+            left_to_http,
             mode: policy.mode(),
-            source: seen(&source),
+            source: seen(told),
             direct: is_other(&direct, &source).then(|| seen(&direct)),
             destination_mesh: policy.mesh().into(),
-            rules: self
-                .active
-                .rules
-                .iter()
-                .map(|rule| RuleTrace {
-                    name: (*rule.name).into(),
-                    action: rule.action,
-                    outcome: outcome(rule, node, &facts),
-                    decided: decided(rule),
-                })
-                .collect(),
+            rules: traces.of(&self.active.rules, decision.decided_by, true),
+            as_both: both.map(AsBoth::of),
         })
+    }
+}
+
+impl AsBoth {
+    fn of(both: Both<'_>) -> Self {
+        let part = |decision: Decision<'_>| (decision.verdict, decision.decided_by.into());
+        Self {
+            passthrough: part(both.passthrough),
+            plaintext: both.plaintext.map(part),
+        }
     }
 }
 
@@ -170,58 +213,120 @@ fn is_other(direct: &Source, source: &Source) -> bool {
     (direct.class(), direct.principal()) != (source.class(), source.principal())
 }
 
-fn outcome(rule: &Rule, node: &Node, facts: &Facts<'_>) -> Outcome {
-    let action = rule.action;
-    let from = |from: &From| from.holds(facts, action);
-    let to = |to: &To| to.own.holds(node, action).and(|| to.holds(facts, action));
+/// What becomes of rules, on one proxy, for one request.
+struct Traces<'a> {
+    node: &'a Node,
+    /// Of the source that is told.
+    told: Facts<'a>,
+    /// Of the other source that it may be as well.
+    other: Option<Facts<'a>>,
+}
+
+impl Traces<'_> {
+    fn of(&self, rules: &[Rule], decided_by: DecidedBy<'_>, as_told: bool) -> Vec<RuleTrace> {
+        let facts = match &self.other {
+            Some(other) if !as_told => other,
+            _ => &self.told,
+        };
+        let trace = |rule: &Rule| {
+            let trace = self.trace(rule, decided_by, facts);
+            match &self.other {
+                // These see both.
+                Some(other) if rule.action == Action::Audit && !trace.matched() => {
+                    let as_other = self.trace(rule, decided_by, other);
+                    if as_other.matched() { as_other } else { trace }
+                }
+                _ => trace,
+            }
+        };
+        rules.iter().map(trace).collect()
+    }
+
+    fn trace(&self, rule: &Rule, decided_by: DecidedBy<'_>, facts: &Facts<'_>) -> RuleTrace {
+        let settled = Doubt::settled(rule.action);
+        let misses = misses(rule, self.node, facts, settled);
+        let otherwise = self::misses(rule, self.node, facts, settled.opposite());
+        RuleTrace {
+            name: (*rule.name).into(),
+            action: rule.action,
+            decided: matches!(decided_by, DecidedBy::Rule(name) if name == &*rule.name),
+            in_doubt: misses.is_empty() != otherwise.is_empty(),
+            outcome: if misses.is_empty() {
+                Outcome::Matched
+            } else {
+                Outcome::NotMatched { misses }
+            },
+        }
+    }
+}
+
+impl RuleTrace {
+    /// Whether it applies.
+    #[must_use]
+    pub fn matched(&self) -> bool {
+        self.outcome == Outcome::Matched
+    }
+}
+
+/// Why the rule does not count: of every part that fails, all that fails in it. Nothing if it does.
+fn misses(rule: &Rule, node: &Node, facts: &Facts<'_>, doubt: Doubt) -> Vec<Miss> {
+    let ask = fields::Ask {
+        node,
+        facts,
+        action: rule.action,
+        doubt,
+    };
     let why_from = |from: &From, field| why::from(from, field, facts);
     let why_to = |to: &To, field| why::to(to, field, node, facts);
-    let misses = item_misses("from", rule.from.as_deref(), action, from, why_from)
-        .or_else(|| item_misses("to", rule.to.as_deref(), action, to, why_to))
-        .or_else(|| header_misses(rule, facts));
-    match misses {
-        None => Outcome::Matched,
-        Some(misses) => Outcome::NotMatched { misses },
+    let why_header = |header: &Header, field| why::header(header, field, facts);
+    let from = rule.from.as_deref().unwrap_or_default();
+    let to = rule.to.as_deref().unwrap_or_default();
+    let mut misses = any_of("from", from, |from| ask.from(from), why_from);
+    misses.extend(any_of("to", to, |to| ask.to(to), why_to));
+    for (i, header) in rule.when.iter().enumerate() {
+        misses.extend(item_misses(
+            "when",
+            i,
+            header,
+            &ask.header(header),
+            why_header,
+        ));
     }
+    misses
 }
 
-/// Why none of the items applies; none if one does, or there are no items.
+/// Why none of the items applies; nothing if one does, or there are no items.
+fn any_of<I>(
+    part: &str,
+    items: &[I],
+    failing: impl Fn(&I) -> Vec<Field>,
+    why: impl Fn(&I, Field) -> String,
+) -> Vec<Miss> {
+    let mut misses = Vec::new();
+    for (i, item) in items.iter().enumerate() {
+        let failing = failing(item);
+        if failing.is_empty() {
+            return Vec::new();
+        }
+        misses.extend(item_misses(part, i, item, &failing, &why));
+    }
+    misses
+}
+
 fn item_misses<I>(
     part: &str,
-    items: Option<&[I]>,
-    action: Action,
-    test: impl Fn(&I) -> Match,
+    index: usize,
+    item: &I,
+    failing: &[Field],
     why: impl Fn(&I, Field) -> String,
-) -> Option<Vec<Miss>> {
-    let mut misses = Vec::new();
-    for (i, item) in items?.iter().enumerate() {
-        let field = failing(test(item), action)?;
+) -> Vec<Miss> {
+    let miss = |field: &Field| {
         let name = field.name();
         let dot = if name.is_empty() { "" } else { "." };
-        misses.push(Miss {
-            field: format!("{part}[{i}]{dot}{name}"),
-            why: why(item, field),
-        });
-    }
-    Some(misses)
-}
-
-/// The field for which a rule of this action does not apply; none if it does.
-fn failing(found: Match, action: Action) -> Option<Field> {
-    match found {
-        _ if Doubt::settled(action).counts(found) => None,
-        Match::No(field) | Match::Maybe(field) => Some(field),
-        Match::Yes => None,
-    }
-}
-
-fn header_misses(rule: &Rule, facts: &Facts<'_>) -> Option<Vec<Miss>> {
-    rule.when.iter().enumerate().find_map(|(i, header)| {
-        let found = all_headers(std::slice::from_ref(header), facts, rule.action);
-        let field = failing(found, rule.action)?;
-        Some(vec![Miss {
-            field: format!("when[{i}].{}", field.name()),
-            why: why::header(header, field, facts),
-        }])
-    })
+        Miss {
+            field: format!("{part}[{index}]{dot}{name}"),
+            why: why(item, *field),
+        }
+    };
+    failing.iter().map(miss).collect()
 }

@@ -11,7 +11,7 @@ impl Policy {
     #[must_use]
     pub fn identify(&self, peer: &Peer<'_>) -> Source {
         let sans = match peer {
-            Peer::Plaintext => return Source::without_identity(SourceClass::Plaintext, None),
+            Peer::Plaintext => return Source::plaintext(),
             Peer::Passthrough => return Source::without_identity(SourceClass::Passthrough, None),
             Peer::Certificate { uri_sans } => *uri_sans,
         };

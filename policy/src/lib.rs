@@ -23,6 +23,7 @@
     )
 )]
 
+mod both;
 mod compile;
 mod decide;
 mod explain;
@@ -39,6 +40,7 @@ mod pattern;
 mod policy;
 mod principal;
 mod problem;
+mod quote;
 mod request;
 mod rule;
 mod rule_set;
@@ -49,9 +51,10 @@ mod truth;
 mod work;
 
 pub use decide::{Candidate, DecidedBy, Decision};
-pub use explain::{Deciding, Explanation, Miss, Outcome, RuleTrace, SourceSeen};
+pub use explain::{AsBoth, Deciding, Explanation, Miss, Outcome, RuleTrace, SourceSeen};
 pub use policy::{Cardinality, Needs, Policy, Program, Telemetry};
 pub use problem::{Invalid, Problem};
+pub use quote::shown;
 pub use request::{HttpRequest, Node, Peer, Protocol, Request};
 pub use source::{Source, SourceClass};
 #[cfg(feature = "schema")]

@@ -317,9 +317,21 @@ impl Policy {
         self.candidate.as_ref().map(RuleSet::deciding)
     }
 
-    /// What the rules that this source can meet ask for.
+    /// What the rules that this source can meet ask for. Whether it may be plaintext as well shows in the server name.
     #[must_use]
     pub fn needs(&self, source: &Source) -> Needs {
+        let own = self.needs_as_told(source);
+        if source.class() != SourceClass::Passthrough {
+            return own;
+        }
+        Needs {
+            port: true,
+            sni: true,
+            ..own.or(self.needs_as_told(&Source::plaintext()))
+        }
+    }
+
+    fn needs_as_told(&self, source: &Source) -> Needs {
         let candidate = self.candidate.as_ref().map(|rules| rules.needs(source));
         self.active.needs(source).or(candidate.unwrap_or_default())
     }

@@ -82,6 +82,11 @@ impl Source {
         }
     }
 
+    /// A source without a client certificate.
+    pub(crate) fn plaintext() -> Self {
+        Self::without_identity(SourceClass::Plaintext, None)
+    }
+
     /// What it is to this mesh.
     #[must_use]
     pub fn class(&self) -> SourceClass {

@@ -46,6 +46,14 @@ impl Doubt {
         }
     }
 
+    /// The other one.
+    pub(crate) fn opposite(self) -> Self {
+        match self {
+            Self::Excluded => Self::Included,
+            Self::Included => Self::Excluded,
+        }
+    }
+
     /// Whether a match counts.
     pub(crate) fn counts(self, found: Match) -> bool {
         match found {

@@ -2,13 +2,13 @@
 //! that must be refused with exactly these words. The cases of the ready resources in `wasm-plugins/` run here too.
 #![cfg(test)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use crossmesh_policy::{
     Action, Deciding, Explanation, HttpRequest, Node, Outcome, Peer, Program, Protocol, Request,
-    SourceClass, Verdict, parse,
+    RuleTrace, SourceClass, Verdict, parse,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -206,6 +206,15 @@ fn check(program: &Program, node: &NodeCase, case: &Case, whole: &str) {
         .explain(&node, &peer, &request)
         .unwrap_or_else(|e| panic!("{whole}: {e}"));
     assert_eq!(explanation.verdict, decision.verdict, "{whole}: explain");
+    let counted = |trace: &&RuleTrace| trace.action == Action::Audit && trace.matched();
+    let counted: BTreeSet<&str> = explanation
+        .rules
+        .iter()
+        .filter(counted)
+        .map(|trace| &*trace.name)
+        .collect();
+    let audits: BTreeSet<&str> = decision.audits.iter().copied().collect();
+    assert_eq!(counted, audits, "{whole}: audits explained");
     check_explanation(&explanation, whole);
     let candidate = explanation.candidate.map(|(verdict, by)| match by {
         Deciding::Rule(name) => format!("{} rule:{name}", verdict.as_str()),

@@ -118,6 +118,7 @@ fn with_rules(rules: &Value) -> Value {
         "schema": "crossmesh/v1",
         "mesh": "east",
         "meshes": [{"id": "east", "trustDomains": ["foo.com"]}, {"id": "west", "trustDomains": ["bar.com"]}],
+        "tcp": {"httpPorts": [80]},
         "rules": rules,
     })
 }
@@ -157,13 +158,15 @@ proptest! {
         port in prop::option::of(prop::sample::select(&[80u16, 81][..])),
         ip in prop::option::of(prop::sample::select(&["10.0.0.1", "11.0.0.1"][..])),
         tcp in any::<bool>(),
+        through in any::<bool>(),
     ) {
         let Some(program) = compile(&policy) else {
             return Ok(()); // no rule was left
         };
         let node = Node { namespace: Some("shop".into()), ..Node::default() };
         let sans: Vec<&[u8]> = certificate.iter().flatten().map(|san| san.as_bytes()).collect();
-        let peer = if certificate.is_some() { Peer::Certificate { uri_sans: &sans } } else { Peer::Plaintext };
+        let without = if through { Peer::Passthrough } else { Peer::Plaintext };
+        let peer = if certificate.is_some() { Peer::Certificate { uri_sans: &sans } } else { without };
         let http = HttpRequest {
             host: None,
             method: method.as_deref().map(str::as_bytes),
@@ -192,6 +195,12 @@ proptest! {
             (Deciding::Default(_), None) => {}
             (by, rule) => prop_assert!(false, "{:?} but {:?}", by, rule),
         }
+        let counted = explanation.rules.iter().filter(|r| r.action == Action::Audit && r.matched());
+        let mut counted: Vec<&str> = counted.map(|r| &*r.name).collect();
+        let mut audits = decision.audits.clone();
+        counted.sort_unstable();
+        audits.sort_unstable();
+        prop_assert_eq!(counted, audits);
         // What no ALLOW may ever let in.
         if certificate.is_some() && sans.len() != 1 {
             prop_assert_eq!(explanation.source.class, SourceClass::InvalidIdentity);

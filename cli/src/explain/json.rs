@@ -1,23 +1,43 @@
-//! An explanation as data. What is here is a public contract: fields are added, never renamed.
+//! An explanation as data. What is here is a public contract, told in `docs/policy.md`: fields are added, never renamed.
 
-use crossmesh_policy::{Deciding, Explanation, Mode, Outcome, RuleTrace};
+use crossmesh_policy::{AsBoth, Deciding, Explanation, Mode, Outcome, RuleTrace, Verdict};
 use serde::Serialize;
 
-use super::Answer;
+use super::{Answer, Set};
+use crate::check::Entry;
+use crate::problem::Located;
+
+/// What is wrong, so that there is no answer.
+#[derive(Serialize)]
+pub(super) struct Wrong<'a> {
+    /// Always null.
+    verdict: Option<&'static str>,
+    file: &'a str,
+    /// As `check` tells them.
+    problems: Vec<Entry>,
+}
+
+/// The problems as data.
+pub(super) fn wrong(file: &str, problems: Vec<Located>) -> Wrong<'_> {
+    Wrong {
+        verdict: None,
+        file,
+        problems: problems.into_iter().map(Entry::from).collect(),
+    }
+}
 
 /// The whole answer.
 #[derive(Serialize)]
 pub(super) struct Json<'a> {
-    verdict: &'static str,
-    /// The rule that decided; null where a default did.
-    rule: Option<&'a str>,
-    /// `rule:NAME` or `default:CLASS`, as in the access log.
-    decided_by: String,
+    #[serde(flatten)]
+    decision: Decision<'a>,
     mode: &'static str,
-    /// Whether the verdict is carried out: false in `DRY_RUN`.
+    /// Whether the verdict is carried out: false in `DRY_RUN`, and where there is none.
     enforced: bool,
-    /// Whether the TCP filter leaves the connection to the HTTP filter (`tcp.httpPorts`), whatever the verdict here.
+    /// Whether the TCP filter leaves the connection to the HTTP filter (`tcp.httpPorts`): then there is no verdict.
     left_to_http: bool,
+    /// What would become of TLS without a server name as either of what it may be; null of anything else.
+    as_both: Option<Both<'a>>,
     /// What the candidate would decide; null where there is none.
     candidate: Option<Candidate<'a>>,
     source_class: &'static str,
@@ -30,17 +50,38 @@ pub(super) struct Json<'a> {
     source_note: Option<&'a str>,
     /// The forwarder that spoke for the source; null where the source itself is the direct peer.
     direct_peer: Option<DirectPeer<'a>>,
+    /// Whether `x-forwarded-for` hides the address of the direct peer from the filter.
+    source_ip_hidden: bool,
     destination_mesh: &'a str,
     /// `NAMESPACE/NAME` of the resource; null for a bare pluginConfig.
     plugin: Option<String>,
     rules: Vec<Rule<'a>>,
+    /// What may have been misunderstood.
+    notes: &'a [String],
+}
+
+/// A verdict and what decides it; all are null where nothing is decided.
+#[derive(Default, Serialize)]
+struct Decision<'a> {
+    verdict: Option<&'static str>,
+    /// The rule that decided; null where a default did.
+    rule: Option<&'a str>,
+    /// `rule:NAME` or `default:CLASS`, as in the access log.
+    decided_by: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Both<'a> {
+    passthrough: Decision<'a>,
+    /// All null if that is left to the HTTP filter.
+    plaintext: Decision<'a>,
 }
 
 #[derive(Serialize)]
 struct Candidate<'a> {
-    verdict: &'static str,
-    decided_by: String,
-    rule: Option<&'a str>,
+    #[serde(flatten)]
+    decision: Decision<'a>,
+    rules: Vec<Rule<'a>>,
 }
 
 #[derive(Serialize)]
@@ -55,7 +96,8 @@ struct Rule<'a> {
     name: &'a str,
     action: &'static str,
     line: usize,
-    matched: bool,
+    /// Null where only a request tells.
+    matched: Option<bool>,
     decided: bool,
     misses: Vec<Miss<'a>>,
 }
@@ -75,7 +117,9 @@ pub(super) fn of<'a>(answer: &'a Answer<'_>) -> Json<'a> {
         verdict,
         decided_by,
         candidate,
+        candidate_rules,
         left_to_http,
+        as_both,
         mode,
         source,
         direct,
@@ -83,16 +127,22 @@ pub(super) fn of<'a>(answer: &'a Answer<'_>) -> Json<'a> {
         rules,
     } = &answer.explanation;
     Json {
-        verdict: verdict.as_str(),
-        rule: rule_name(decided_by),
-        decided_by: decided(decided_by),
+        decision: if *left_to_http {
+            Decision::default()
+        } else {
+            decision(*verdict, decided_by)
+        },
         mode: mode.as_str(),
-        enforced: *mode == Mode::Enforce,
+        enforced: *mode == Mode::Enforce && !left_to_http,
         left_to_http: *left_to_http,
+        as_both: as_both.as_ref().map(both),
         candidate: candidate.as_ref().map(|(verdict, decided_by)| Candidate {
-            verdict: verdict.as_str(),
-            decided_by: decided(decided_by),
-            rule: rule_name(decided_by),
+            decision: if *left_to_http {
+                Decision::default()
+            } else {
+                decision(*verdict, decided_by)
+            },
+            rules: all(answer, Set::Candidate, candidate_rules),
         }),
         source_class: source.class.as_str(),
         source_mesh: source.mesh.as_deref(),
@@ -106,17 +156,41 @@ pub(super) fn of<'a>(answer: &'a Answer<'_>) -> Json<'a> {
             mesh: peer.mesh.as_deref(),
             principal: peer.principal.as_deref(),
         }),
+        source_ip_hidden: answer.hides_address,
         destination_mesh,
         plugin: answer.plugin.full_name(),
-        rules: rules
-            .iter()
-            .enumerate()
-            .map(|(i, trace)| rule(answer, i, trace))
-            .collect(),
+        rules: all(answer, Set::Active, rules),
+        notes: &answer.notes,
     }
 }
 
-fn rule<'a>(answer: &Answer<'_>, index: usize, trace: &'a RuleTrace) -> Rule<'a> {
+fn decision(verdict: Verdict, decided_by: &Deciding) -> Decision<'_> {
+    Decision {
+        verdict: Some(verdict.as_str()),
+        rule: rule_name(decided_by),
+        decided_by: Some(decided(decided_by)),
+    }
+}
+
+fn both(both: &AsBoth) -> Both<'_> {
+    fn part((verdict, by): &(Verdict, Deciding)) -> Decision<'_> {
+        decision(*verdict, by)
+    }
+    Both {
+        passthrough: part(&both.passthrough),
+        plaintext: both.plaintext.as_ref().map(part).unwrap_or_default(),
+    }
+}
+
+fn all<'a>(answer: &Answer<'_>, set: Set, rules: &'a [RuleTrace]) -> Vec<Rule<'a>> {
+    let rules = rules.iter().enumerate();
+    rules
+        .map(|(i, trace)| rule(answer, set, i, trace))
+        .collect()
+}
+
+fn rule<'a>(answer: &Answer<'_>, set: Set, index: usize, trace: &'a RuleTrace) -> Rule<'a> {
+    let is_left = answer.explanation.left_to_http;
     let misses = match &trace.outcome {
         Outcome::Matched => &[][..],
         Outcome::NotMatched { misses } => misses,
@@ -124,15 +198,15 @@ fn rule<'a>(answer: &Answer<'_>, index: usize, trace: &'a RuleTrace) -> Rule<'a>
     Rule {
         name: &trace.name,
         action: trace.action.as_str(),
-        line: answer.line(index, ""),
-        matched: trace.outcome == Outcome::Matched,
-        decided: trace.decided,
+        line: answer.line(set, index, ""),
+        matched: (!answer.hangs(trace)).then(|| trace.matched()),
+        decided: trace.decided && !is_left,
         misses: misses
             .iter()
             .map(|miss| Miss {
                 field: &miss.field,
                 why: &miss.why,
-                line: answer.line(index, &miss.field),
+                line: answer.line(set, index, &miss.field),
                 not_given: answer.hints.of(&miss.field),
             })
             .collect(),

@@ -3,11 +3,11 @@
 use std::fmt::{self, Formatter};
 
 use crossmesh_policy::{
-    Action, Deciding, Mode, Outcome, RuleTrace, SourceClass, SourceSeen, Verdict,
+    Action, Deciding, Mode, Outcome, RuleTrace, SourceClass, SourceSeen, Verdict, shown,
 };
 
-use super::Answer;
 use super::json::decided;
+use super::{Answer, Set};
 use crate::args::Explain;
 use crate::input::Input;
 
@@ -20,15 +20,13 @@ pub(super) struct Text<'a> {
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.verdict(f)?;
         if self.answer.explanation.left_to_http {
-            writeln!(
-                f,
-                "The TCP filter does not decide here: the port is in tcp.httpPorts, and a request could still be allowed. \
-                 Above is what becomes of a connection that carries none; give --method, --path and so on instead of --tcp."
-            )?;
+            self.left_to_http(f)?;
+        } else {
+            self.verdict(f)?;
+            self.as_both(f)?;
+            self.candidate(f)?;
         }
-        self.candidate(f)?;
         writeln!(f, "\nsource     {}", self.source())?;
         if let Some(direct) = &self.answer.explanation.direct {
             writeln!(f, "forwarder  {}", self.forwarder(direct))?;
@@ -46,19 +44,29 @@ impl fmt::Display for Text<'_> {
             "policy     {}:{}, {plugin}, mode {mode}",
             self.input.name, plugin.line
         )?;
-        let rules = &self.answer.explanation.rules;
-        if rules.is_empty() {
-            return writeln!(f, "\nThe policy has no rules.");
-        }
-        writeln!(f, "\nrules")?;
-        for (i, trace) in rules.iter().enumerate() {
-            self.rule(f, i, trace)?;
+        let explanation = &self.answer.explanation;
+        self.rules(f, Set::Active, &explanation.rules)?;
+        if explanation.candidate.is_some() {
+            self.rules(f, Set::Candidate, &explanation.candidate_rules)?;
         }
         Ok(())
     }
 }
 
 impl Text<'_> {
+    /// What the TCP filter does not decide has no verdict.
+    fn left_to_http(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "LEFT TO HTTP: the TCP filter decides nothing about this connection"
+        )?;
+        writeln!(
+            f,
+            "The port is in tcp.httpPorts, and not every request would be refused: the HTTP filter decides about each. To ask about \
+             one, give --method, --path and so on instead of --tcp."
+        )
+    }
+
     fn verdict(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let explanation = &self.answer.explanation;
         let verdict = explanation.verdict.as_str();
@@ -99,6 +107,27 @@ impl Text<'_> {
         Ok(())
     }
 
+    /// Of what may be plaintext too, what would become of either.
+    fn as_both(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Some(both) = &self.answer.explanation.as_both else {
+            return Ok(());
+        };
+        let (verdict, decided_by) = &both.passthrough;
+        write!(
+            f,
+            "TLS without a server name cannot be told from plaintext: it must be let in as both. As passthrough: {} by {}; as \
+             plaintext: ",
+            verdict.as_str(),
+            decided(decided_by)
+        )?;
+        match &both.plaintext {
+            Some((verdict, decided_by)) => {
+                writeln!(f, "{} by {}.", verdict.as_str(), decided(decided_by))
+            }
+            None => writeln!(f, "left to the HTTP filter (tcp.httpPorts)."),
+        }
+    }
+
     /// What the candidate would decide, and whether that is something else.
     fn candidate(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let explanation = &self.answer.explanation;
@@ -123,7 +152,7 @@ impl Text<'_> {
 
     fn source(&self) -> String {
         let explanation = &self.answer.explanation;
-        let mut parts = described(&explanation.source);
+        let mut parts = described(&explanation.source, explanation.as_both.is_some());
         if explanation.direct.is_none() {
             parts.extend(self.source_ip());
         }
@@ -132,7 +161,7 @@ impl Text<'_> {
 
     /// The direct peer that spoke for the source.
     fn forwarder(&self, direct: &SourceSeen) -> String {
-        let mut parts = described(direct);
+        let mut parts = described(direct, false);
         parts.extend(self.source_ip());
         parts.push("the direct peer, whose x-forwarded-client-cert is believed".into());
         parts.join(", ")
@@ -140,7 +169,13 @@ impl Text<'_> {
 
     fn source_ip(&self) -> Option<String> {
         let ip = self.args.source.source_ip?;
-        Some(format!("from {ip}"))
+        Some(if self.answer.hides_address {
+            format!(
+                "from {ip}, which x-forwarded-for hides from a sidecar (from a gateway not: --gateway)"
+            )
+        } else {
+            format!("from {ip}")
+        })
     }
 
     fn request(&self) -> String {
@@ -150,7 +185,7 @@ impl Text<'_> {
             parts.push("a TCP connection".to_owned());
         } else {
             let words = [&request.method, &request.host, &request.path];
-            let words: Vec<&str> = words.into_iter().flatten().map(String::as_str).collect();
+            let words: Vec<String> = words.into_iter().flatten().map(text).collect();
             parts.push(if words.is_empty() {
                 "HTTP".into()
             } else {
@@ -158,12 +193,12 @@ impl Text<'_> {
             });
         }
         parts.extend(request.port.map(|port| format!("port {port}")));
-        parts.extend(request.sni.as_ref().map(|sni| format!("SNI {sni}")));
+        parts.extend(request.sni.as_ref().map(|sni| format!("SNI {}", text(sni))));
         parts.extend(
             request
                 .header
                 .iter()
-                .map(|(name, value)| format!("{name}: {value}")),
+                .map(|(name, value)| format!("{name}: {}", text(value))),
         );
         parts.join(", ")
     }
@@ -174,61 +209,109 @@ impl Text<'_> {
         parts.extend(
             node.node_namespace
                 .as_ref()
-                .map(|namespace| format!("namespace {namespace}")),
+                .map(|namespace| format!("namespace {}", text(namespace))),
         );
         parts.extend(
             node.node_workload
                 .as_ref()
-                .map(|workload| format!("workload {workload}")),
+                .map(|workload| format!("workload {}", text(workload))),
         );
         parts.extend(
             node.node_label
                 .iter()
-                .map(|(key, value)| format!("{key}={value}")),
+                .map(|(key, value)| text(&format!("{key}={value}"))),
         );
         parts.join(", ")
     }
 
-    fn rule(&self, f: &mut Formatter<'_>, index: usize, trace: &RuleTrace) -> fmt::Result {
-        let RuleTrace {
-            name,
-            action,
-            outcome,
-            decided,
-        } = trace;
-        let line = self.answer.line(index, "");
-        write!(f, "  {} {name} (line {line}): ", action.as_str())?;
-        match outcome {
-            Outcome::Matched => writeln!(f, "{}", self.matched(*action, *decided)),
-            Outcome::NotMatched { misses } => {
-                writeln!(f, "does not match")?;
-                for miss in misses {
-                    let line = self.answer.line(index, &miss.field);
-                    write!(f, "    line {line}, {}: {}", miss.field, miss.why)?;
-                    match self.answer.hints.of(&miss.field).as_slice() {
-                        [] => writeln!(f)?,
-                        flags => writeln!(f, " ({} was not given)", flags.join(", "))?,
-                    }
-                }
-                Ok(())
-            }
+    fn rules(&self, f: &mut Formatter<'_>, set: Set, rules: &[RuleTrace]) -> fmt::Result {
+        let (title, none) = match set {
+            Set::Active => ("rules", "The policy has no rules."),
+            Set::Candidate => ("candidate's rules", "The candidate has no rules."),
+        };
+        if rules.is_empty() {
+            return writeln!(f, "\n{none}");
         }
+        let as_far = if self.answer.explanation.left_to_http {
+            ", as far as a connection tells"
+        } else {
+            ""
+        };
+        writeln!(f, "\n{title}{as_far}")?;
+        for (i, trace) in rules.iter().enumerate() {
+            self.rule(f, set, i, trace)?;
+        }
+        Ok(())
     }
 
-    fn matched(&self, action: Action, decided: bool) -> &'static str {
-        match (action, self.answer.explanation.verdict) {
-            _ if decided => "matches and DECIDES",
-            (Action::Audit, _) => "matches; it is counted and decides nothing",
-            (Action::Allow, Verdict::Deny) => "matches, but a DENY decides",
-            _ => "matches too, after the one that decides",
+    fn rule(
+        &self,
+        f: &mut Formatter<'_>,
+        set: Set,
+        index: usize,
+        trace: &RuleTrace,
+    ) -> fmt::Result {
+        let line = self.answer.line(set, index, "");
+        write!(
+            f,
+            "  {} {} (line {line}): ",
+            trace.action.as_str(),
+            trace.name
+        )?;
+        let hangs = self.answer.hangs(trace);
+        match &trace.outcome {
+            _ if hangs && self.answer.explanation.left_to_http => {
+                writeln!(f, "hangs on the request")?
+            }
+            _ if hangs => writeln!(f, "might match, and would decide")?,
+            Outcome::Matched => writeln!(f, "{}", self.matched(set, trace))?,
+            Outcome::NotMatched { .. } => writeln!(f, "does not match")?,
+        }
+        let Outcome::NotMatched { misses } = &trace.outcome else {
+            return Ok(());
+        };
+        for miss in misses {
+            let line = self.answer.line(set, index, &miss.field);
+            write!(f, "    line {line}, {}: {}", miss.field, miss.why)?;
+            match self.answer.hints.of(&miss.field).as_slice() {
+                [] => writeln!(f)?,
+                flags => writeln!(f, " ({} was not given)", flags.join(", "))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn matched(&self, set: Set, trace: &RuleTrace) -> &'static str {
+        let explanation = &self.answer.explanation;
+        let is_denied = match (set, &explanation.candidate) {
+            (Set::Candidate, Some((verdict, _))) => *verdict == Verdict::Deny,
+            _ => explanation.verdict == Verdict::Deny,
+        };
+        match (set, trace.action) {
+            (Set::Active, Action::Audit) => "matches; it is counted and decides nothing",
+            (Set::Candidate, Action::Audit) => "matches; in a candidate that does nothing",
+            _ if explanation.left_to_http => "matches",
+            (Set::Active, _) if trace.decided => "matches and DECIDES",
+            (Set::Candidate, _) if trace.decided => "matches and would decide",
+            (Set::Active, Action::Allow) if is_denied => "matches, but a DENY decides",
+            (Set::Candidate, Action::Allow) if is_denied => "matches, but a DENY would decide",
+            (Set::Active, _) => "matches too, after the one that decides",
+            (Set::Candidate, _) => "matches too, after the one that would decide",
         }
     }
 }
 
-/// A source in the policy's words.
-fn described(source: &SourceSeen) -> Vec<String> {
+fn text(text: &String) -> String {
+    shown(text.as_bytes())
+}
+
+/// A source in the policy's words; `as_both` if it may be plaintext or passthrough.
+fn described(source: &SourceSeen, as_both: bool) -> Vec<String> {
     let mut parts = vec![source.class.to_string()];
     match source.class {
+        SourceClass::Plaintext if as_both => {
+            parts.push("TLS that this proxy does not terminate, or what begins like it".into())
+        }
         SourceClass::Plaintext => {
             parts.push("no client certificate (--principal gives one)".into())
         }
