@@ -233,9 +233,11 @@ fn with_errors(document: &str) -> String {
 fn errors() -> String {
     let mut told = BTreeSet::new();
     let mut table = String::from("| field | what is wrong | how to mend it |\n|---|---|---|\n");
-    let cases = checkout("policy/tests/cases/invalid/meaning.yaml");
-    let cases: Value = serde_saphyr::from_str(&fs::read_to_string(cases).unwrap()).unwrap();
-    for case in cases.as_array().unwrap() {
+    let cases = ["meaning", "never"].map(|name| {
+        let path = checkout(&format!("policy/tests/cases/invalid/{name}.yaml"));
+        serde_saphyr::from_str::<Vec<Value>>(&fs::read_to_string(path).unwrap()).unwrap()
+    });
+    for case in cases.iter().flatten() {
         for problem in refused(&refusals::whole_policy(case)).problems {
             let field = any_index(&problem.field);
             let row = format!(

@@ -159,12 +159,14 @@ fn what_is_not_of_the_shape_is_invalid() {
 
 /// What needs more than one place of a policy, or a computation, is beyond a schema. It is listed, so that it does not
 /// grow unseen.
-const BEYOND: [&str; 17] = [
+const BEYOND: [&str; 20] = [
     "a mesh that is not listed",
     "a mesh twice",
     "a trust domain in two meshes",
     "a trust domain twice in one",
     "an unknown mesh",
+    "a mesh with a slip",
+    "its own mesh with a slip",
     "a mesh pattern that stands for none",
     "an unlisted trust domain",
     "an unlisted trust domain in a not",
@@ -173,6 +175,7 @@ const BEYOND: [&str; 17] = [
     "an IP block that is none",
     "an IP block with a prefix too long",
     "an IP block with host bits",
+    "an IPv4 block written as IPv6",
     "a mistake in a candidate",
     "a forwarder of an unlisted trust domain",
     "a forwarder twice",

@@ -4,11 +4,12 @@ mod forwarders;
 mod from;
 mod lists;
 mod meshes;
+mod never;
 pub(crate) mod on_tcp;
 mod to;
 mod when;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lists::{At, Report};
@@ -50,7 +51,7 @@ pub(crate) fn compile(spec: &Spec) -> Result<Program, Invalid> {
     let mesh = mesh.as_ref().and_then(|id| {
         let found = meshes.find(id);
         if found.is_none() {
-            let mend = meshes.expected();
+            let mend = meshes.expected(id);
             report.value(
                 &At::field("mesh"),
                 id,
@@ -142,7 +143,7 @@ fn compile_rules(
     meshes: &Meshes,
     report: &mut Report,
 ) -> Vec<Rule> {
-    let mut names = BTreeSet::new();
+    let mut names = BTreeMap::new();
     let specs = match specs {
         Some([]) => {
             let mend = if within.is_empty() {
@@ -163,14 +164,11 @@ fn compile_rules(
     for (i, spec) in specs.iter().enumerate() {
         let at = At::rule(&spec.name, within, i);
         check_name(&spec.name, &at.then("name"), report);
-        if !names.insert(&spec.name) {
+        let first = *names.entry(&spec.name).or_insert(i);
+        if first != i {
+            let problem = format!("another rule, {within}rules[{first}], has this name");
             let mend = "give each rule a name of its own: it is what logs and metrics say";
-            report.value(
-                &at.then("name"),
-                &spec.name,
-                "another rule has this name",
-                mend,
-            );
+            report.value(&at.then("name"), &spec.name, &problem, mend);
         }
         rules.push(compile_rule(spec, &at, meshes, report));
     }
@@ -212,7 +210,13 @@ fn compile_rule(spec: &RuleSpec, at: &At<'_>, meshes: &Meshes, report: &mut Repo
         to: items(to.as_deref(), &at.then("to"), report, |spec, at, report| {
             to::compile(spec, *action, at, report)
         }),
-        when: items(when.as_deref(), &at.then("when"), report, when::compile).unwrap_or_default(),
+        when: items(
+            when.as_deref(),
+            &at.then("when"),
+            report,
+            |spec, at, report| when::compile(spec, *action, at, report),
+        )
+        .unwrap_or_default(),
     }
 }
 

@@ -38,7 +38,12 @@ pub(crate) fn parse_pattern(text: &str) -> Result<Pattern, InvalidHost> {
         Pattern::parse(lower.strip_suffix('.').unwrap_or(&lower)).map_err(InvalidHost::Pattern)?;
     let fixed = pattern.fixed();
     let in_brackets = fixed.starts_with('[') && fixed.ends_with(']');
-    if fixed.contains(':') && !in_brackets {
+    let is_open = matches!(pattern, Pattern::Prefix(_) | Pattern::Any);
+    if fixed.contains("://") {
+        Err(InvalidHost::Scheme)
+    } else if fixed.ends_with('.') && !is_open {
+        Err(InvalidHost::Dots)
+    } else if fixed.contains(':') && !in_brackets {
         Err(InvalidHost::Port)
     } else if let Some(c) = fixed
         .chars()
@@ -55,6 +60,10 @@ pub(crate) fn parse_pattern(text: &str) -> Result<Pattern, InvalidHost> {
 pub(crate) enum InvalidHost {
     /// Not a pattern at all.
     Pattern(InvalidPattern),
+    /// It has a scheme.
+    Scheme,
+    /// It has more than one dot at its end.
+    Dots,
     /// It has a port.
     Port,
     /// It has a character that no host has.
@@ -65,6 +74,8 @@ impl fmt::Display for InvalidHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pattern(why) => why.fmt(f),
+            Self::Scheme => f.write_str("a host has no scheme, it would never match"),
+            Self::Dots => f.write_str("a host loses the dots at its end, it would never match"),
             Self::Port => f.write_str("a host has no port here, it would never match"),
             Self::Character(c) => write!(f, "a host cannot have {c:?}, it would never match"),
         }
@@ -79,6 +90,8 @@ impl InvalidHost {
     pub(crate) fn mend(self) -> &'static str {
         match self {
             Self::Pattern(why) => why.mend(),
+            Self::Scheme => "write what stands behind ://",
+            Self::Dots => "leave the dots out",
             Self::Port => "leave the port out and name it under ports",
             Self::Character(_) => {
                 "write a name such as catalog.shop.svc.cluster.local or *.shop.svc.cluster.local"
@@ -127,7 +140,14 @@ mod tests {
         assert_eq!(parse_pattern("shop:*"), Err(InvalidHost::Port));
         assert_eq!(parse_pattern("[::1]:80"), Err(InvalidHost::Port));
         assert_eq!(parse_pattern("::1]"), Err(InvalidHost::Port));
-        assert_eq!(parse_pattern("http://shop"), Err(InvalidHost::Port));
+        assert_eq!(parse_pattern("http://shop"), Err(InvalidHost::Scheme));
+        assert_eq!(parse_pattern("https://*"), Err(InvalidHost::Scheme));
+        for text in ["shop..", "*.shop..", ".."] {
+            assert_eq!(parse_pattern(text), Err(InvalidHost::Dots), "{text}");
+        }
+        for text in ["shop.", "shop..*", "shop.*"] {
+            assert!(parse_pattern(text).is_ok(), "{text}");
+        }
         assert_eq!(parse_pattern("shop/v1"), Err(InvalidHost::Character('/')));
         assert_eq!(
             parse_pattern(""),

@@ -28,7 +28,8 @@ impl IpBlock {
             Some(digits) => digits
                 .parse()
                 .ok()
-                .filter(|prefix| *prefix <= widest && digits.bytes().all(|b| b.is_ascii_digit()))
+                // As Go reads it, too: another reader might take a leading zero for octal.
+                .filter(|prefix: &u8| *prefix <= widest && prefix.to_string() == digits)
                 .ok_or(InvalidIpBlock::Prefix(widest))?,
         };
         let block = Self { network, prefix };
@@ -49,6 +50,11 @@ impl IpBlock {
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         address.is_ipv4() == self.network.is_ipv4() && self.masked(address) == bits(self.network)
+    }
+
+    /// Whether all of the other block lies in it.
+    pub(crate) fn covers(&self, other: Self) -> bool {
+        self.prefix <= other.prefix && self.contains(other.network)
     }
 
     /// What the [`bits_of`] every address in the block begin with, and of no other.
@@ -158,6 +164,21 @@ mod tests {
     }
 
     #[test]
+    fn a_block_covers_what_lies_in_it() {
+        for (wide, narrow, want) in [
+            ("10.0.0.0/8", "10.1.0.0/16", true),
+            ("10.0.0.0/8", "10.0.0.0/8", true),
+            ("10.0.0.0/8", "10.0.0.0/7", false),
+            ("10.0.0.0/8", "11.0.0.0/16", false),
+            ("0.0.0.0/0", "::/0", false),
+            ("::/0", "2001:db8::1", true),
+        ] {
+            let parse = |text| IpBlock::parse(text).expect(text);
+            assert_eq!(parse(wide).covers(parse(narrow)), want, "{wide} {narrow}");
+        }
+    }
+
+    #[test]
     fn what_is_not_a_block_is_refused() {
         use InvalidIpBlock::*;
         for (text, why) in [
@@ -165,6 +186,8 @@ mod tests {
             ("10.0.0", Address),
             ("10.0.0.0/33", Prefix(32)),
             ("10.0.0.0/+8", Prefix(32)),
+            ("10.0.0.0/08", Prefix(32)),
+            ("0.0.0.0/00", Prefix(32)),
             ("::/129", Prefix(128)),
             ("10.0.0.0/", Prefix(32)),
             ("10.0.0.1/8", HostBits),

@@ -145,8 +145,61 @@ fn certificate() -> impl Strategy<Value = Vec<String>> {
     ]
 }
 
+/// The fields of an item, each with values of which many exclude each other.
+const FROM: &[(&str, &[&str])] = &[
+    ("meshes", &["east", "west", "*"]),
+    ("trustDomains", &["foo.com", "bar.com", "b*", "*.com"]),
+    ("namespaces", &["a", "a*", "*b", "b"]),
+    ("serviceAccounts", &["a/x", "a*/x*", "*/x", "b/*", "*/*"]),
+    ("principals", PRINCIPALS),
+    ("ipBlocks", &["10.0.0.0/8", "10.0.0.1"]),
+];
+const TO: &[(&str, &[&str])] = &[
+    ("namespaces", &["shop", "s*", "*b"]),
+    ("workloads", &["shop/cart", "s*/*", "b/*"]),
+    ("hosts", &["h", "h*", "*.i", "*"]),
+    ("ports", &["80", "81"]),
+    ("methods", &["GET", "P*", "*"]),
+    ("paths", PATHS),
+    ("snis", &["x", "*"]),
+];
+const WHEN: &[(&str, &[&str])] = &[("values", &["v", "v*", "*w", "*"])];
+
+type Fields = Vec<(String, Option<Vec<String>>)>;
+
+/// Some of the fields and of their `not…` forms.
+fn some(
+    fields: &'static [(&'static str, &'static [&'static str])],
+) -> impl Strategy<Value = Fields> {
+    let both = fields.iter().flat_map(|(name, values)| {
+        let (first, rest) = name.split_at(1);
+        let not = format!("not{}{rest}", first.to_ascii_uppercase());
+        [(*name).to_owned(), not]
+            .map(|name| list(values).prop_map(move |list| (name.clone(), list)))
+    });
+    both.collect::<Vec<_>>()
+}
+
+/// A rule with one item of these fields, and what besides it needs to be read.
+fn rule_of(name: &str, action: &str, part: &str, fields: &[(String, Vec<String>)]) -> Value {
+    let mut item: Value = fields
+        .iter()
+        .map(|(name, list)| (name.clone(), json!(list)))
+        .collect();
+    let has = |item: &Value, names: &[&str]| names.iter().any(|name| item.get(name).is_some());
+    match part {
+        "from" if !has(&item, &["meshes", "trustDomains"]) => item["trustDomains"] = json!(["*"]),
+        "to" if !has(&item, &["namespaces", "workloads"]) => item["namespaces"] = json!(["*"]),
+        "when" => item["header"] = json!("x-a"),
+        _ => {}
+    }
+    let mut rule = json!({"name": name, "action": action, "from": [{"trustDomains": ["*"]}]});
+    rule[part] = json!([item]);
+    rule
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, max_global_rejects: 10_000, ..ProptestConfig::with_cases(1000) })]
 
     /// The traces of an explanation, put together by the language's own rule, give the decision that the filter takes.
     #[test]
@@ -210,6 +263,64 @@ proptest! {
         }
         if explanation.source.class == SourceClass::Plaintext {
             prop_assert_eq!(decision.verdict, Verdict::Deny, "nothing here says plaintext: true");
+        }
+    }
+
+    /// Of one item all fields must match: so where it is refused because they never would, no request matches a rule of each.
+    #[test]
+    fn what_is_refused_as_never_matching_never_matches(
+        (part, fields) in prop_oneof![
+            some(FROM).prop_map(|fields| ("from", fields)),
+            some(TO).prop_map(|fields| ("to", fields)),
+            some(WHEN).prop_map(|fields| ("when", fields)),
+        ],
+        action in one_of(&["ALLOW", "DENY", "AUDIT"]),
+        requests in prop::collection::vec((
+            one_of(SANS),
+            one_of(&["/a", "//a", "/a/b", "/%61", "%2Fa", "/b", "*"]),
+            one_of(&["GET", "PUT"]),
+            one_of(&["h", "h.i", "i"]),
+            prop::option::of(one_of(&["v", "vw", "u", "u,v", "w,v,u"])),
+            prop::sample::select(&[80u16, 81][..]),
+            prop::sample::select(&["10.0.0.1", "10.0.0.2", "11.0.0.1"][..]),
+        ), 40),
+    ) {
+        let fields: Vec<_> = fields.into_iter().filter_map(|(name, list)| Some((name, list?))).collect();
+        let whole = with_rules(&json!([rule_of("r", &action, part, &fields)]));
+        let spec = parse(whole.to_string().as_bytes()).unwrap();
+        let refused = Program::compile(&spec).err().into_iter().flat_map(|invalid| invalid.problems);
+        let refused: Vec<_> = refused.map(|problem| problem.problem).collect();
+        prop_assume!(!refused.is_empty() && refused.iter().all(|why| why.contains("would never match")));
+        let each = fields.iter().enumerate().map(|(i, field)| {
+            rule_of(&format!("r{i}"), &action, part, std::slice::from_ref(field))
+        });
+        let each = compile(&with_rules(&json!(each.collect::<Vec<_>>())));
+        // What alone is refused is looked at by hand.
+        prop_assume!(each.is_some());
+        let node = Node {
+            mesh: Some("east".into()),
+            namespace: Some("shop".into()),
+            workload: Some("cart".into()),
+            ..Node::default()
+        };
+        for (san, path, method, host, header, port, ip) in &requests {
+            let uri_sans = [san.as_bytes()];
+            let peer = Peer::Certificate { uri_sans: &uri_sans };
+            let header = header.as_ref().map(|value| (&b"x-a"[..], value.as_bytes()));
+            let request = Request {
+                source_ip: Some(ip.parse().unwrap()),
+                port: Some(*port),
+                sni: Some(b"x"),
+                protocol: Protocol::Http(HttpRequest {
+                    host: Some(host.as_bytes()),
+                    method: Some(method.as_bytes()),
+                    path: Some(path.as_bytes()),
+                    headers: header.as_slice(),
+                }),
+            };
+            let explained = each.as_ref().unwrap().explain(&node, &peer, &request).unwrap();
+            let all = explained.rules.iter().all(|rule| rule.outcome == Outcome::Matched);
+            prop_assert!(!all, "{refused:?} {explained:?}");
         }
     }
 

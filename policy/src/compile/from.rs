@@ -2,6 +2,7 @@
 
 use super::lists::{At, Fault, Report, among, among_expanded, first_given};
 use super::meshes::Meshes;
+use super::never::Never;
 use crate::ip_block::{InvalidIpBlock, IpBlock};
 use crate::pattern::Pattern;
 use crate::principal::PrincipalPattern;
@@ -32,6 +33,7 @@ pub(super) fn compile(
         plaintext,
         passthrough,
     } = spec;
+    let before = report.len();
     let from = From {
         without_identity: without_identity(*plaintext, *passthrough, at, report),
         meshes: among_expanded(at, "meshes", (any_mesh, not_meshes), report, |text| {
@@ -68,6 +70,9 @@ pub(super) fn compile(
         ip_blocks: among(at, "ipBlocks", (ip_blocks, not_ip_blocks), report, ip_block),
     };
     check_item(spec, &from, at, report);
+    if report.len() == before {
+        Never { at, action, report }.from(spec, &from, meshes);
+    }
     from
 }
 
@@ -80,7 +85,7 @@ fn without_identity(
     for (name, value) in [("plaintext", plaintext), ("passthrough", passthrough)] {
         if value == Some(false) {
             let mend = "leave it out: an ALLOW never matches such a source unless it says true";
-            report.value(&at.then(name), "false", "only true can be written", mend);
+            report.shown(&at.then(name), "false", "only true can be written", mend);
         }
     }
     match (plaintext, passthrough) {

@@ -46,7 +46,7 @@ impl<'a> At<'a> {
     }
 }
 
-/// What was found so far.
+/// What was found so far. To tell of it is rare and takes its time: told so (`#[cold]`), the compiler keeps it small.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     problems: Vec<Problem>,
@@ -55,25 +55,39 @@ pub(super) struct Report {
 
 impl Report {
     /// Something is wrong with the value at a place.
+    #[cold]
     pub(super) fn value(&mut self, at: &At<'_>, value: &str, problem: &str, mend: &str) {
+        self.shown(at, &format!("{value:?}"), problem, mend);
+    }
+
+    /// Something is wrong with what is shown of the place, which is no text.
+    #[cold]
+    pub(super) fn shown(&mut self, at: &At<'_>, value: &str, problem: &str, mend: &str) {
         self.problems
-            .push(told(at, Some(format!("{value:?}")), problem, mend));
+            .push(told(at, Some(value.into()), problem, mend));
     }
 
     /// Something is wrong with the list at a place, as a whole.
+    #[cold]
     pub(super) fn list(&mut self, at: &At<'_>, values: &[String], problem: &str, mend: &str) {
-        let shown = Some(format!("{values:?}"));
-        self.problems.push(told(at, shown, problem, mend));
+        self.shown(at, &format!("{values:?}"), problem, mend);
     }
 
     /// Something is wrong with the place itself.
+    #[cold]
     pub(super) fn problem(&mut self, at: &At<'_>, problem: &str, mend: &str) {
         self.problems.push(told(at, None, problem, mend));
     }
 
     /// Something is allowed, but seldom meant.
+    #[cold]
     pub(super) fn warn(&mut self, at: &At<'_>, problem: &str, mend: &str) {
         self.warnings.push(told(at, None, problem, mend));
+    }
+
+    /// How much is wrong so far.
+    pub(super) fn len(&self) -> usize {
+        self.problems.len()
     }
 
     /// The warnings, of a policy with which nothing is wrong.

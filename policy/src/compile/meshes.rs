@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::lists::{At, Fault, Report};
 use crate::pattern::Pattern;
 use crate::source::{MeshRef, SourceClass};
-use crate::spec::MeshSpec;
+use crate::spec::{MeshSpec, did_you_mean};
 use crate::spiffe::check_trust_domain;
 
 /// A mesh ID is part of metric names and header values, and is bounded for their sake.
@@ -99,9 +99,15 @@ impl Meshes {
         self.trust_domains.get(name).cloned()
     }
 
+    /// All that are listed, of whatever mesh.
+    pub(super) fn trust_domains(&self) -> impl Iterator<Item = &str> {
+        self.trust_domains.keys().map(|name| &**name)
+    }
+
     /// What a mesh can be called.
-    pub(super) fn expected(&self) -> String {
-        format!("write one of {}", self.ids.join(", "))
+    pub(super) fn expected(&self, written: &str) -> String {
+        let ids: Vec<&str> = self.ids.iter().map(|id| &**id).collect();
+        did_you_mean(written, &ids, &format!("write one of {}", ids.join(", ")))
     }
 
     /// The listed meshes that a pattern stands for, at least one.
@@ -150,7 +156,7 @@ fn like<'a, T>(
         let mend = format!("list it there, or write one of {}", names.join(", "));
         return Err(Fault::new(
             format!("no {what} under meshes matches it"),
-            mend,
+            did_you_mean(text, &names, &mend),
         ));
     }
     Ok(found)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::from::{namespace, namespaced};
 use super::lists::{At, Fault, Report, among, first_given, not_form, refuse_empty};
+use super::never::Never;
 use crate::host;
 use crate::path::{Form, Operands, PathForms, PathPattern};
 use crate::pattern::Pattern;
@@ -29,6 +30,7 @@ pub(super) fn compile(spec: &ToSpec, action: Action, at: &At<'_>, report: &mut R
         snis,
         not_snis,
     } = spec;
+    let before = report.len();
     let to = To {
         own: Own {
             namespaces: among(
@@ -56,6 +58,9 @@ pub(super) fn compile(spec: &ToSpec, action: Action, at: &At<'_>, report: &mut R
         snis: among(at, "snis", (snis, not_snis), report, host_pattern),
     };
     check_item(spec, &to, action, at, report);
+    if report.len() == before {
+        Never { at, action, report }.to(spec);
+    }
     to
 }
 

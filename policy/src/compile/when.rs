@@ -1,15 +1,16 @@
 //! One item of `when`: a condition on a header.
 
 use super::lists::{At, Fault, Report, among};
+use super::never::Never;
 use super::to::is_token;
 use crate::pattern::Pattern;
 use crate::rule::Header;
-use crate::spec::WhenSpec;
+use crate::spec::{Action, WhenSpec};
 
 /// The headers that the filter sets; what a client sends under such a name is removed.
 const OWN_HEADERS: &str = "x-crossmesh-";
 
-pub(super) fn compile(spec: &WhenSpec, at: &At<'_>, report: &mut Report) -> Header {
+pub(super) fn compile(spec: &WhenSpec, action: Action, at: &At<'_>, report: &mut Report) -> Header {
     let WhenSpec {
         header,
         values,
@@ -23,7 +24,11 @@ pub(super) fn compile(spec: &WhenSpec, at: &At<'_>, report: &mut Report) -> Head
         let mend = "write values or notValues; values: [\"*\"] holds when the header is there";
         report.problem(at, "nothing is asked of the header", mend);
     }
+    let before = report.len();
     let values = among(at, "values", (values, not_values), report, value);
+    if report.len() == before {
+        Never { at, action, report }.when(spec);
+    }
     Header {
         name: name.into(),
         values,
@@ -67,6 +72,13 @@ fn value(text: &str) -> Result<Pattern, Fault> {
         return Err(Fault::new(
             "header lines are split at commas, it would never match",
             mend,
+        ));
+    }
+    let blank = [' ', '\t'];
+    if text.starts_with(blank) || text.ends_with(blank) {
+        return Err(Fault::new(
+            "values lose the blanks at their ends, it would never match",
+            "leave the blanks out",
         ));
     }
     Pattern::parse(text).map_err(|why| Fault::new(why, why.mend()))

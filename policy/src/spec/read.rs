@@ -168,9 +168,22 @@ fn mend(value: Option<&Value>, expected: &str) -> String {
 fn near(written: Option<&str>, expected: &str) -> String {
     let words = quoted(expected);
     let all = format!("write one of {}", words.join(", "));
-    match written.and_then(|written| nearest(written, &words)) {
-        Some(word) => format!("did you mean {word}? {all}"),
+    match written {
+        // As in Istio's AuthorizationPolicy.
+        Some("source" | "operation") => format!("write its fields here directly; {all}"),
+        Some("key") if words.contains(&"header") => {
+            "write header: and the name of the header alone".into()
+        }
+        Some(written) => did_you_mean(written, &words, &all),
         None => all,
+    }
+}
+
+/// The mend, with the word before it that is meant, if one is near.
+pub(crate) fn did_you_mean(written: &str, words: &[&str], mend: &str) -> String {
+    match nearest(written, words) {
+        Some(word) => format!("did you mean {word}? {mend}"),
+        None => mend.to_owned(),
     }
 }
 

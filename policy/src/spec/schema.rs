@@ -142,10 +142,11 @@ strings! {
         "pattern": format!("^(spiffe://)?{TRUST_DOMAIN}{{1,255}}/{SPIFFE_PATH}+$"),
     });
     IpBlock: "An IPv4 or IPv6 address, or address/prefix length.", json!({
-        "pattern": "^[0-9A-Fa-f:.]+(/[0-9]+)?$",
+        "pattern": "^[0-9A-Fa-f:.]+(/(0|[1-9][0-9]*))?$",
     });
     Host: "A host, prefix*, *suffix or *; no port.", json!({
         "pattern": format!("^({0}|\\*?\\[{IN_BRACKETS}*\\]|\\[{IN_BRACKETS}*\\]\\*)\\.?$", star(HOST)),
+        "not": {"pattern": "\\.\\.$"},
     });
     Method: "A method such as GET, prefix*, *suffix or *.", pattern(METHOD);
     Path: "/exact, /prefix*, *suffix, *, or a template such as /items/{*} or /files/{**}; no query.", json!({
@@ -159,7 +160,10 @@ strings! {
         "pattern": "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$",
         "not": {"pattern": "^([Hh][Oo][Ss][Tt]$|[Xx]-[Cc][Rr][Oo][Ss][Ss][Mm][Ee][Ss][Hh]-)"},
     });
-    HeaderValue: "A value, prefix*, *suffix or *; header lines are split at commas.", pattern("[^*,]");
+    HeaderValue: "A value, prefix*, *suffix or *; header lines are split at commas.", json!({
+        "pattern": format!("^{}$", star("[^*,]")),
+        "not": {"pattern": "^[ \\t]|[ \\t]$"},
+    });
 }
 
 /// The schema of a pattern over these characters.
