@@ -8,18 +8,26 @@ use serde::Serialize;
 use crate::End;
 use crate::args::{Check, Format};
 use crate::document::Plugin;
-use crate::input::{self, Policy};
+use crate::input::{self, Input, Policy};
 use crate::output::Output;
 use crate::problem::Located;
+use crate::seldom;
 
 /// Checks all files; every problem of every file is said.
 ///
 /// # Errors
 /// Only when nothing can be written.
 pub(crate) fn run(args: &Check, output: &Output) -> anyhow::Result<End> {
-    let mut reports = Vec::with_capacity(args.files.len());
-    for file in &args.files {
-        let report = check(file);
+    let mut inputs: Vec<Input> = args.files.iter().map(|file| input::read(file)).collect();
+    // So that wasm-plugins/*.yaml can be given: what lies beside policies is no mistake.
+    if inputs.iter().any(|input| !input.is_something_else()) {
+        for input in inputs.iter_mut().filter(|input| input.is_something_else()) {
+            input.problems.clear();
+        }
+    }
+    let mut reports = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        let report = check(input);
         if args.format == Format::Text {
             report.write(output)?;
         }
@@ -87,8 +95,7 @@ pub(crate) struct Entry {
     located: Located,
 }
 
-fn check(file: &str) -> Report {
-    let input = input::read(file);
+fn check(input: Input) -> Report {
     let mut report = Report {
         file: input.name,
         ok: false,
@@ -102,16 +109,20 @@ fn check(file: &str) -> Report {
             .collect(),
     };
     for plugin in &input.plugins {
+        let around = plugin.warnings.iter().cloned();
+        report.warnings.extend(around.map(Entry::from));
         match input::compile(plugin) {
             Ok(policy) => {
                 let mut warnings = policy.program.warnings().to_vec();
                 if plugin.is_network || policy.program.names_tcp() {
                     warnings.extend(policy.program.warnings_on_tcp());
                 }
-                let warnings = input::locate(plugin, &warnings);
+                warnings.extend(seldom::warnings(plugin, &policy.spec));
+                let warnings = input::locate(plugin, &warnings).into_iter();
+                let fail_open = seldom::fail_open(plugin, &policy.spec);
                 report
                     .warnings
-                    .extend(warnings.into_iter().map(Entry::from));
+                    .extend(warnings.chain(fail_open).map(Entry::from));
                 report.policies.push(good(plugin, &policy));
             }
             Err(problems) => report
@@ -120,6 +131,7 @@ fn check(file: &str) -> Report {
         }
     }
     report.problems.sort_by_key(|entry| entry.line);
+    report.warnings.sort_by_key(|entry| entry.line);
     report.ok = report.problems.is_empty();
     report
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use crossmesh_policy::shown;
 
 use crate::problem::Located;
+use crate::resource;
 use crate::yaml::{Entry, Node};
 
 /// What both resources are called by.
@@ -23,6 +24,12 @@ pub(crate) struct Plugin {
     pub(crate) namespace: Option<String>,
     /// Whether it is for a network filter, by the resource's `type`.
     pub(crate) is_network: bool,
+    /// Whether it is for listeners that servers stand behind.
+    pub(crate) is_for_servers: bool,
+    /// Where the resource says FAIL_OPEN, if it does.
+    pub(crate) fail_open: Option<usize>,
+    /// What is seldom meant in the resource around the policy.
+    pub(crate) warnings: Vec<Located>,
     /// Where the `pluginConfig` begins.
     pub(crate) line: usize,
     /// The `pluginConfig`.
@@ -101,6 +108,12 @@ pub(crate) enum Found {
     Wrong(Located),
 }
 
+/// How a document is called that nothing says of what it is.
+pub(crate) const UNKNOWN: &str = "a document without kind or schema";
+
+/// How requests and what must become of them are called.
+pub(crate) const CASES: &str = "a file of cases";
+
 /// What a bare pluginConfig has, even one whose `schema` is missing or misspelt: passed over it would seem to be right.
 const OWN_FIELDS: [&str; 3] = ["schema", "meshes", "rules"];
 
@@ -108,8 +121,8 @@ const OWN_FIELDS: [&str; 3] = ["schema", "meshes", "rules"];
 pub(crate) fn find(document: &Node) -> Vec<Found> {
     let kind = document.get("kind").and_then(Node::text);
     match kind {
-        Some("WasmPlugin") => vec![resource(document, Kind::WasmPlugin)],
-        Some("TrafficExtension") => vec![resource(document, Kind::TrafficExtension)],
+        Some("WasmPlugin") => resource(document, Kind::WasmPlugin),
+        Some("TrafficExtension") => resource(document, Kind::TrafficExtension),
         Some("List" | "WasmPluginList" | "TrafficExtensionList") => document
             .get("items")
             .map(Node::items)
@@ -117,27 +130,86 @@ pub(crate) fn find(document: &Node) -> Vec<Found> {
             .iter()
             .flat_map(find)
             .collect(),
-        Some(kind) => vec![Found::Other(document.line, named(kind, document))],
+        Some(kind) => vec![other(document, named(kind, document))],
         None if OWN_FIELDS.iter().any(|field| document.get(field).is_some()) => {
             vec![Found::Plugin(Plugin {
                 kind: Kind::PluginConfig,
                 name: None,
                 namespace: None,
                 is_network: false,
+                is_for_servers: false,
+                fail_open: None,
+                warnings: Vec::new(),
                 line: document.line,
                 config: document.clone(),
             })]
         }
-        None => vec![Found::Other(
-            document.line,
-            "a document without kind or schema".into(),
-        )],
+        None if is_cases(document) => vec![Found::Other(document.line, "a file of cases".into())],
+        None => vec![other(document, UNKNOWN.into())],
     }
 }
 
-fn resource(document: &Node, kind: Kind) -> Found {
+/// Requests and what must become of them: `x.cases.yaml`, a list of suites or one.
+fn is_cases(document: &Node) -> bool {
+    let mut suites = document.items().iter().chain([document]);
+    suites.any(|suite| suite.get("cases").is_some())
+}
+
+/// What is passed over, unless a policy stands in it, where nobody would look for it.
+fn other(document: &Node, what: String) -> Found {
+    let Some(schema) = policy_in(document) else {
+        return Found::Other(document.line, what);
+    };
+    let kinds = [Kind::WasmPlugin, Kind::TrafficExtension];
+    let written = document
+        .get("kind")
+        .and_then(Node::text)
+        .unwrap_or_default();
+    let is_meant =
+        |kind: &&Kind| kind.as_str() != written && kind.as_str().eq_ignore_ascii_case(written);
+    let meant = kinds.iter().find(is_meant);
+    let mend = match meant {
+        Some(kind) => format!("write kind: {}", kind.as_str()),
+        None => "put it under spec.pluginConfig of a WasmPlugin, or spec.wasm.pluginConfig of a TrafficExtension".into(),
+    };
+    Found::Wrong(Located::new(
+        Some(schema.key.line),
+        format!("a policy where none is looked for, in {what}"),
+        mend,
+    ))
+}
+
+/// The `schema` of a policy, wherever it stands.
+fn policy_in(node: &Node) -> Option<&Entry> {
+    let is_ours = |value: &Node| {
+        value
+            .text()
+            .is_some_and(|text| text.starts_with("crossmesh/"))
+    };
+    let mut entries = node.entries().iter();
+    entries
+        .clone()
+        .find(|entry| entry.key.text() == Some("schema") && is_ours(&entry.value))
+        .or_else(|| entries.find_map(|entry| policy_in(&entry.value)))
+        .or_else(|| node.items().iter().find_map(policy_in))
+}
+
+/// What a resource of one of our kinds is, with all that is wrong around its policy.
+fn resource(document: &Node, kind: Kind) -> Vec<Found> {
+    match plugin(document, kind) {
+        Found::Plugin(mut plugin) => {
+            let found = resource::check(document, kind);
+            plugin.warnings = found.warnings;
+            let problems = found.problems.into_iter().map(Found::Wrong);
+            problems.chain([Found::Plugin(plugin)]).collect()
+        }
+        other => vec![other],
+    }
+}
+
+fn plugin(document: &Node, kind: Kind) -> Found {
     let spec = document.entry("spec");
-    let (holder, path, other) = match kind {
+    let (holder, path, wrong_path) = match kind {
         Kind::TrafficExtension => (
             spec.and_then(|spec| spec.value.entry("wasm")),
             "spec.wasm",
@@ -153,13 +225,8 @@ fn resource(document: &Node, kind: Kind) -> Found {
     };
     let misplaced = elsewhere.and_then(|elsewhere| elsewhere.entry("pluginConfig"));
     if !is_ours(holder_node, config.or(misplaced)) {
-        return Found::Other(
-            document.line,
-            format!(
-                "{}, which is not crossmesh's",
-                named(kind.as_str(), document)
-            ),
-        );
+        let name = named(kind.as_str(), document);
+        return other(document, format!("{name}, which is not crossmesh's"));
     }
     let version = document.entry("apiVersion");
     if version.and_then(|entry| entry.value.text()) != Some(API_VERSION) {
@@ -194,6 +261,12 @@ fn resource(document: &Node, kind: Kind) -> Found {
                 is_network: holder_node
                     .and_then(|holder| holder.get("type")?.text())
                     .is_some_and(|kind| kind == "NETWORK"),
+                is_for_servers: spec.is_some_and(|spec| resource::is_for_servers(&spec.value)),
+                fail_open: holder_node
+                    .and_then(|holder| holder.entry("failStrategy"))
+                    .filter(|entry| entry.value.text() == Some("FAIL_OPEN"))
+                    .map(|entry| entry.key.line),
+                warnings: Vec::new(),
                 line: key.line,
                 config: value.clone(),
             })
@@ -201,7 +274,7 @@ fn resource(document: &Node, kind: Kind) -> Found {
         (None, Some(misplaced)) => Found::Wrong(Located::new(
             Some(misplaced.key.line),
             format!(
-                "{other}.pluginConfig: a {} has its pluginConfig elsewhere",
+                "{wrong_path}.pluginConfig: a {} has its pluginConfig elsewhere",
                 kind.as_str()
             ),
             format!("move it to {path}.pluginConfig"),

@@ -4,9 +4,11 @@ use std::io::Read as _;
 
 use crossmesh_policy::{Problem, Program, Spec, parse};
 
-use crate::document::{Found, Plugin, find};
+use crate::document::{CASES, Found, Plugin, UNKNOWN, find};
 use crate::problem::Located;
 use crate::yaml;
+
+const NO_POLICY: &str = "no policy in this file";
 
 /// A file as the commands see it.
 pub(crate) struct Input {
@@ -67,12 +69,22 @@ impl Input {
         }
         self.problems.extend(stream.broken);
         if self.plugins.is_empty() && self.problems.is_empty() {
-            self.problems.push(Located::new(
-                None,
-                "no policy in this file",
-                "give a WasmPlugin or TrafficExtension of crossmesh's, or a pluginConfig that begins with schema: crossmesh/v1",
-            ));
+            let mend = if self.others.iter().any(|(_, what)| what == CASES) {
+                "give the policy whose cases they are, such as sidecar.yaml of sidecar.cases.yaml"
+            } else {
+                "give a WasmPlugin or TrafficExtension of crossmesh's, or a pluginConfig that begins with schema: crossmesh/v1"
+            };
+            self.problems.push(Located::new(None, NO_POLICY, mend));
         }
+    }
+
+    /// Whether it holds only what is known to be no policy: among several files it may be passed over.
+    pub(crate) fn is_something_else(&self) -> bool {
+        let has_no_policy = |problem: &Located| problem.problem.problem == NO_POLICY;
+        self.problems.iter().all(has_no_policy)
+            && self.plugins.is_empty()
+            && !self.others.is_empty()
+            && self.others.iter().all(|(_, what)| what != UNKNOWN)
     }
 }
 

@@ -10,7 +10,9 @@ mod explain;
 mod input;
 mod output;
 mod problem;
+mod resource;
 mod schema;
+mod seldom;
 mod yaml;
 
 use std::process::ExitCode;

@@ -77,10 +77,7 @@ impl Node {
 
     /// The first key that stands in this mapping already, and the line of the other.
     pub(crate) fn duplicate(&self) -> Option<(&Entry, usize)> {
-        let Value::Mapping(entries) = &self.value else {
-            return None;
-        };
-        entries.iter().find_map(|entry| {
+        self.entries().iter().find_map(|entry| {
             let first = self.entry(entry.key.text()?)?;
             (!std::ptr::eq(first, entry)).then_some((entry, first.key.line))
         })
@@ -91,6 +88,14 @@ impl Node {
         match &self.value {
             Value::Plain(text) | Value::Text(text) => Some(text),
             Value::Sequence(_) | Value::Mapping(_) => None,
+        }
+    }
+
+    /// The keys and values of a mapping; none of anything else.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        match &self.value {
+            Value::Mapping(entries) => entries,
+            _ => &[],
         }
     }
 

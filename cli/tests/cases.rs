@@ -40,6 +40,8 @@ sessions! {
     what_kubectl_would_change_is_refused: "check-yaml11.case",
     broken_yaml_is_refused_with_its_line: "check-syntax.case",
     all_kinds_of_resources_are_found: "check-resources.case",
+    what_is_wrong_around_a_policy_is_refused: "check-around.case",
+    what_is_seldom_meant_is_warned_of: "check-warnings.case",
     check_answers_as_data: "check-json.case",
     an_explanation_says_verdict_and_reasons: "explain-text.case",
     absent_values_are_told_by_their_flag: "explain-absent.case",

@@ -62,6 +62,6 @@ pub use spec::json_schema;
 pub use spec::{
     Action, CandidateSpec, CardinalitySpec, DefaultsSpec, ForwarderSpec, FromSpec, LimitSpec,
     MeshSpec, Mode, PortSpec, RuleSpec, SCHEMA, Spec, TcpSpec, TelemetrySpec, ToSpec, Verdict,
-    WhenSpec, parse,
+    WhenSpec, did_you_mean, parse,
 };
 pub use spiffe::{InvalidSpiffeId, SpiffeId};

@@ -17,8 +17,7 @@ mod strict;
 use serde::{Deserialize, Deserializer};
 
 pub use number::{LimitSpec, PortSpec};
-pub(crate) use read::did_you_mean;
-pub use read::parse;
+pub use read::{did_you_mean, parse};
 pub use rule::{FromSpec, RuleSpec, ToSpec, WhenSpec};
 #[cfg(feature = "schema")]
 pub use schema::json_schema;

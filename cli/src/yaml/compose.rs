@@ -65,7 +65,7 @@ impl Composer {
     fn run(&mut self, text: &str) -> Result<(), Located> {
         let options = granit_parser::options! { emit_comments: false };
         for next in Parser::new_from_str_with_options(text, options) {
-            let (event, span) = next.map_err(|error| syntax(&error))?;
+            let (event, span) = next.map_err(|error| syntax(&error, text))?;
             self.take(event, span.start.line())?;
         }
         Ok(())
@@ -223,11 +223,27 @@ impl Composer {
     }
 }
 
-fn syntax(error: &ScanError) -> Located {
+fn syntax(error: &ScanError, text: &str) -> Located {
+    let at = error.marker().line();
+    let line = text.lines().nth(at.saturating_sub(1)).unwrap_or_default();
+    if line.contains("{{") {
+        return unrendered(at);
+    }
+    let info = error.info();
+    let mend = if info.contains("anchor") || line.contains("/{") {
+        "quote values with '*' or '{', such as \"*\" or \"/items/{*}\": unquoted, YAML takes them for its own"
+    } else {
+        "look at the indentation and the quotes here and on the line before"
+    };
+    Located::new(Some(at), format!("not YAML: {info}"), mend)
+}
+
+/// `{{ … }}` as Helm has it.
+pub(super) fn unrendered(line: usize) -> Located {
     Located::new(
-        Some(error.marker().line()),
-        format!("not YAML: {}", error.info()),
-        "look at the indentation and the quotes here and on the line before",
+        Some(line),
+        "a template ({{ … }}) that is not rendered",
+        "check what comes out of it: helm template CHART | crossmesh policy check -",
     )
 }
 
@@ -308,6 +324,38 @@ mod tests {
         assert!(compose("b: ['/x?y']\nc: /x?y\n").broken.is_none());
         assert!(complaint("%YAML 1.2\n---\na: 1\n").contains("%YAML"));
         assert!(compose("%YAML 1.1\n---\na: 1\n").broken.is_none());
+    }
+
+    #[test]
+    fn what_must_be_quoted_is_told_so() {
+        for text in [
+            "a: [*]\n",
+            "a:\n- *\n",
+            "a: *b\n",
+            "a: [/x/{*}]\n",
+            "a: [/x/{id}]\n",
+        ] {
+            assert!(
+                complaint(text).contains("quote values with '*' or '{'"),
+                "{}",
+                complaint(text)
+            );
+        }
+        assert!(!complaint("a: [1\n").contains("quote values"));
+    }
+
+    #[test]
+    fn a_template_is_told_from_broken_yaml() {
+        for text in [
+            "a: 1\n{{- if .Values.x }}\nb: 1\n{{- end }}\n",
+            "a: 1\nb: {{ .Values.b }}-x\n",
+        ] {
+            assert!(
+                complaint(text).starts_with("f:2: a template ({{ … }})"),
+                "{}",
+                complaint(text)
+            );
+        }
     }
 
     #[test]

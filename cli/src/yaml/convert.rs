@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crossmesh_policy::Problem;
 use serde::ser::{Error, Serialize, SerializeMap, Serializer};
 
+use super::compose::unrendered;
 use super::scalar::{self, Plain};
 use super::{Entry, Node, Value};
 use crate::problem::Located;
@@ -83,6 +84,10 @@ impl Checker {
         let mut lines: HashMap<&str, usize> = HashMap::new();
         for Entry { key, value } in entries {
             let Some(text) = key.text() else {
+                if matches!(key.value, Value::Mapping(_)) {
+                    self.found.push(unrendered(key.line));
+                    continue;
+                }
                 self.report(
                     key.line,
                     path,
@@ -279,6 +284,10 @@ mod tests {
         refuses(
             "a: 1\nb: 2\na: 3\n",
             &["f:3: a: the key stands twice in one mapping, first on line 1"],
+        );
+        refuses(
+            "a: {{ .Values.a }}\n",
+            &["f:1: a template ({{ … }}) that is"],
         );
         refuses("[a]: 1\n", &["f:1: a key that is not a text"]);
         refuses("a: 1e999\n", &["f:1: a: 1e999: too large"]);

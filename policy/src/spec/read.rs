@@ -179,8 +179,9 @@ fn near(written: Option<&str>, expected: &str) -> String {
     }
 }
 
-/// The mend, with the word before it that is meant, if one is near.
-pub(crate) fn did_you_mean(written: &str, words: &[&str], mend: &str) -> String {
+/// The mend, with the word before it that is meant, if what is written is but a slip away from one of these.
+#[must_use]
+pub fn did_you_mean(written: &str, words: &[&str], mend: &str) -> String {
     match nearest(written, words) {
         Some(word) => format!("did you mean {word}? {mend}"),
         None => mend.to_owned(),
