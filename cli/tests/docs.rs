@@ -7,7 +7,8 @@
 //! - ```` ```console ```` is a session: each `$ crossmesh …`, with `\` at the end of a line that goes on, is run and must
 //!   answer what stands below it, standard output first.
 //! - ```` ```promql ```` is queries, one a line: each metric in them is in the table of metrics, and has the labels.
-//! - Between `<!-- errors -->` and `<!-- /errors -->` stands every error that the cases of the policy crate know.
+//! - Between `<!-- errors -->` and `<!-- /errors -->` stands every error that the cases of the policy crate know, between
+//!   `<!-- warnings -->` and `<!-- /warnings -->` every warning of `tests/cases/check-warnings.case`.
 //!
 //! `CROSSMESH_BLESS=1 cargo test -p crossmesh-cli --test docs` writes down answers and errors as they are now.
 #![cfg(test)]
@@ -41,6 +42,7 @@ meshes:
 ";
 
 const ERRORS: (&str, &str) = ("<!-- errors -->\n", "<!-- /errors -->\n");
+const WARNINGS: (&str, &str) = ("<!-- warnings -->\n", "<!-- /warnings -->\n");
 
 fn checkout(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
@@ -60,7 +62,8 @@ fn every_example_is_true() {
         let mut tried = Tried::new(name, queries::Metrics::told(&written));
         let mut now = tried.document(&written);
         if written.contains(ERRORS.0) {
-            now = with_errors(&now);
+            now = with_table(&now, ERRORS, &errors());
+            now = with_table(&now, WARNINGS, &warnings());
         }
         page::hold(name, &path, &written, &now);
         let found = [tried.policies, tried.commands, tried.queries];
@@ -222,11 +225,35 @@ fn framed(text: &str) -> String {
     frame + text
 }
 
-/// The document with the table of errors as it is now.
-fn with_errors(document: &str) -> String {
-    let (before, rest) = document.split_once(ERRORS.0).expect("a table of errors");
-    let (_, after) = rest.split_once(ERRORS.1).expect("the end of the table");
-    format!("{before}{}{}{}{after}", ERRORS.0, errors(), ERRORS.1)
+/// The document with a table between its marks as it is now.
+fn with_table(document: &str, (begin, end): (&str, &str), table: &str) -> String {
+    let (before, rest) = document.split_once(begin).expect(begin);
+    let (_, after) = rest.split_once(end).expect(end);
+    format!("{before}{begin}{table}{end}{after}")
+}
+
+/// Every warning of the cases, once, with its field and mend.
+fn warnings() -> String {
+    let mut told = BTreeSet::new();
+    let mut table =
+        String::from("| field | what is seldom meant | what to write |\n|---|---|---|\n");
+    let cases = fs::read_to_string(checkout("cli/tests/cases/check-warnings.case")).unwrap();
+    for line in cases.lines().filter(|line| line.starts_with("! ")) {
+        let Some((_, warning)) = line.split_once(": warning: ") else {
+            continue;
+        };
+        let (said, mend) = warning.rsplit_once("; ").expect(line);
+        // The name of the rule, if it stands in one, then the field.
+        let said = said.split_once("\": ").map_or(said, |(_, said)| said);
+        let (field, problem) = match said.split_once(": ") {
+            Some((field, problem)) => (format!("`{}`", any_index(field)), problem),
+            None => ("`failStrategy`".to_owned(), said),
+        };
+        if told.insert(problem.to_owned()) {
+            table += &format!("| {field} | {} | {} |\n", cell(problem), cell(mend));
+        }
+    }
+    table
 }
 
 /// Every error of the cases, once, with its field and mend.
