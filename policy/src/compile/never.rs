@@ -175,10 +175,15 @@ impl Never<'_, '_> {
     /// A DENY or AUDIT matches where there is no value.
     fn absent(&mut self, name: &str, excludes_all: bool) {
         if excludes_all && self.action == Action::Allow {
+            let each = if name == "labels" {
+                "{KEY: \"*\"}"
+            } else {
+                "[\"*\"]"
+            };
             self.report.problem(
                 &self.at.then(&not_form(name)),
                 "an ALLOW asks for a value that is there, and '*' excludes every one, it would never match",
-                &format!("leave it out; where there must be none, write a DENY with {name}: [\"*\"]"),
+                &format!("leave it out; where there must be none, write a DENY with {name}: {each}"),
             );
         }
     }
