@@ -46,7 +46,7 @@ thread_local! {
 /// The request's headers are there; nothing else of it if this is its `end`.
 pub(crate) fn request_headers(context: u32, end: bool) -> Action {
     // Envoy makes no stream for a plugin that it could not configure; were it to, nothing passes.
-    let Some(active) = root::of_beginning(context) else {
+    let Some((_, active)) = root::of_beginning(context) else {
         return reply(500, telemetry::UNCONFIGURED_DETAILS, FAILED_BODY);
     };
     let (action, seen) = judge(&active).unwrap_or_else(|failure| {

@@ -193,7 +193,7 @@ fn is_tls() -> Result<bool, Failure> {
 
 /// Whether this listener carries out what the workload beside this proxy sends.
 fn carries_own(active: &Active) -> Result<bool, Failure> {
-    if active.is_gateway {
+    if active.is_gateway() {
         return Ok(false);
     }
     match host::attribute(Attribute::LISTENER_DIRECTION)? {

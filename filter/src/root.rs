@@ -17,14 +17,35 @@ pub(crate) struct Active {
     pub(crate) policy: Policy,
     pub(crate) telemetry: Telemetry,
     pub(crate) identities: Identities,
-    /// Whether this proxy is a gateway: what its listeners carry out is other workloads' traffic.
-    pub(crate) is_gateway: bool,
-    /// Which plugin of Envoy's configuration this is; none if Envoy does not say, and then it is like no other.
-    pub(crate) plugin: Option<PluginId>,
+    /// What it was made of.
+    given: Given,
     /// How it stands among the configurations of its plugin.
     pub(crate) standing: Cell<Standing>,
-    /// Whether a connection has begun with it.
-    pub(crate) has_begun: Cell<bool>,
+    /// The later one is configured, the greater this is among the configurations of its plugin.
+    pub(crate) order: Cell<u64>,
+    /// When a connection began with it last since it came, in nanoseconds since 1970; none if none did or the time is not known.
+    pub(crate) begun: Cell<Option<u64>>,
+}
+
+/// What a configuration is made of. For a plugin Envoy makes a root context for each direction of listeners and each of their
+/// metadata: those that were given the same have the same configuration.
+#[derive(Debug, PartialEq, Eq)]
+struct Given {
+    /// Which plugin of Envoy's configuration this is; none if Envoy does not say, and then it is like no other.
+    plugin: Option<PluginId>,
+    bytes: Box<[u8]>,
+    node: Node,
+    /// Whether this proxy is a gateway: what its listeners carry out is other workloads' traffic.
+    is_gateway: bool,
+}
+
+/// A root context.
+#[derive(Debug)]
+struct Root {
+    /// What it was configured with last.
+    active: Rc<Active>,
+    /// Whether its tick was asked for and did not come yet.
+    is_to_tick: bool,
 }
 
 /// How a configuration stands among those of the same plugin, of which Envoy keeps each as long as a stream of it is open.
@@ -34,8 +55,7 @@ pub(crate) enum Standing {
     Current,
     /// It is, and at the next tick the open connections take it on.
     Coming,
-    /// Another came after it, or connections could not take it on. It comes again with a connection that it begins, unless
-    /// Envoy may be only not done with distributing the one after it.
+    /// Another came after it, or it has yet to come.
     Former,
 }
 
@@ -47,8 +67,8 @@ pub(crate) struct PluginId {
 }
 
 thread_local! {
-    /// What each root context of this VM was configured with last.
-    static ROOTS: RefCell<BTreeMap<u32, Rc<Active>>> = const { RefCell::new(BTreeMap::new()) };
+    /// The root contexts of this VM that are configured.
+    static ROOTS: RefCell<BTreeMap<u32, Root>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 /// True if the configuration of a root context is valid: a pure function of its bytes and the node metadata, so that it
@@ -65,58 +85,114 @@ pub(crate) fn configure(root: u32, size: usize) -> bool {
         Ok(proxy) => proxy,
         Err(failure) => return refuse(&[format!("node metadata cannot be read: {failure}")]),
     };
-    match activate(&bytes, &node, is_gateway) {
-        Ok(active) => {
-            let active = Rc::new(active);
-            ROOTS.with_borrow_mut(|roots| roots.insert(root, Rc::clone(&active)));
-            tcp::configured(&active);
-            true
-        }
-        Err(Invalid { problems }) => refuse(&problems),
-    }
+    let given = Given {
+        plugin: plugin_id(),
+        bytes: (*bytes).into(),
+        node,
+        is_gateway,
+    };
+    let active = match made_of(&given) {
+        Some(active) => active,
+        None => match activate(given) {
+            Ok(active) => Rc::new(active),
+            Err(Invalid { problems }) => return refuse(&problems),
+        },
+    };
+    let of_root = Root {
+        active: Rc::clone(&active),
+        is_to_tick: is_to_tick(root),
+    };
+    ROOTS.with_borrow_mut(|roots| roots.insert(root, of_root));
+    tcp::configured(root, &active);
+    true
 }
 
 /// Runs only after a configuration came, or came again, until the open connections have taken it on.
 pub(crate) fn tick(root: u32) {
     if let Some(active) = active(root) {
-        tcp::take_on(&active);
+        tcp::tick(root, &active);
     }
 }
 
 /// A context is gone; if it is a root context, what it was configured with, and its tick: Envoy would go on setting the
 /// timer of a context that is no more.
 pub(crate) fn deleted(root: u32) {
-    if let Some(active) = ROOTS.with_borrow_mut(|roots| roots.remove(&root)) {
-        active.telemetry.tell(host::set_tick_period(0));
+    if let Some(gone) = ROOTS.with_borrow_mut(|roots| roots.remove(&root)) {
+        gone.active.telemetry.tell(host::set_tick_period(0));
     }
+}
+
+/// Whether the tick of a root context was asked for and did not come yet.
+pub(crate) fn is_to_tick(root: u32) -> bool {
+    ROOTS.with_borrow(|roots| roots.get(&root).is_some_and(|root| root.is_to_tick))
+}
+
+pub(crate) fn set_to_tick(root: u32, is_to_tick: bool) {
+    ROOTS.with_borrow_mut(|roots| {
+        if let Some(root) = roots.get_mut(&root) {
+            root.is_to_tick = is_to_tick;
+        }
+    });
+}
+
+/// Whether a root context of this configuration is to tick.
+pub(crate) fn ticks(active: &Rc<Active>) -> bool {
+    let is = |root: &Root| root.is_to_tick && Rc::ptr_eq(&root.active, active);
+    ROOTS.with_borrow(|roots| roots.values().any(is))
 }
 
 /// The other configurations of the same plugin that root contexts have.
 pub(crate) fn others(active: &Rc<Active>) -> Vec<Rc<Active>> {
-    let is_other = |other: &&Rc<Active>| {
-        active.plugin.is_some() && other.plugin == active.plugin && !Rc::ptr_eq(other, active)
-    };
-    ROOTS.with_borrow(|roots| roots.values().filter(is_other).cloned().collect())
+    all(|other| other.is_of_plugin(active) && !Rc::ptr_eq(other, active))
 }
 
-/// The configuration of the same plugin that is in use or comes, if it is another than this one.
+/// The configuration of the same plugin that is in use or comes.
 pub(crate) fn in_use(active: &Rc<Active>) -> Option<Rc<Active>> {
-    let mut others = others(active).into_iter();
-    others.find(|other| other.standing.get() != Standing::Former)
+    let is = |other: &Rc<Active>| {
+        (other.is_of_plugin(active) || Rc::ptr_eq(other, active))
+            && other.standing.get() != Standing::Former
+    };
+    all(is).pop()
 }
 
-/// The configuration for a request or connection that begins. None where there is none: Envoy makes no stream for a plugin
-/// that it could not configure.
-pub(crate) fn of_beginning(context: u32) -> Option<Rc<Active>> {
-    active(contexts::begins(context)?)
+/// The root context and the configuration for a request or connection that begins. None where there is none: Envoy makes no
+/// stream for a plugin that it could not configure.
+pub(crate) fn of_beginning(context: u32) -> Option<(u32, Rc<Active>)> {
+    let root = contexts::begins(context)?;
+    Some((root, active(root)?))
+}
+
+impl Active {
+    /// Whether this proxy is a gateway.
+    pub(crate) fn is_gateway(&self) -> bool {
+        self.given.is_gateway
+    }
+
+    /// Whether another configuration is of the same plugin.
+    pub(crate) fn is_of_plugin(&self, other: &Self) -> bool {
+        self.given.plugin.is_some() && self.given.plugin == other.given.plugin
+    }
 }
 
 fn active(root: u32) -> Option<Rc<Active>> {
-    ROOTS.with_borrow(|roots| roots.get(&root).cloned())
+    ROOTS.with_borrow(|roots| Some(Rc::clone(&roots.get(&root)?.active)))
 }
 
-fn activate(bytes: &[u8], node: &Node, is_gateway: bool) -> Result<Active, Invalid> {
-    if bytes.is_empty() {
+/// The configurations that root contexts have, one of several maybe more than once.
+fn all(which: impl Fn(&Rc<Active>) -> bool) -> Vec<Rc<Active>> {
+    ROOTS.with_borrow(|roots| {
+        let all = roots.values().map(|root| &root.active);
+        all.filter(|active| which(active)).cloned().collect()
+    })
+}
+
+/// The configuration that was made of the same.
+fn made_of(given: &Given) -> Option<Rc<Active>> {
+    all(|active| given.plugin.is_some() && active.given == *given).pop()
+}
+
+fn activate(given: Given) -> Result<Active, Invalid> {
+    if given.bytes.is_empty() {
         return Err(Invalid {
             problems: vec![Problem {
                 rule: None,
@@ -128,19 +204,19 @@ fn activate(bytes: &[u8], node: &Node, is_gateway: bool) -> Result<Active, Inval
             }],
         });
     }
-    let spec = crossmesh_policy::parse(bytes)?;
+    let spec = crossmesh_policy::parse(&given.bytes)?;
     let program = Program::compile(&spec)?;
-    let policy = program.bind(node)?;
+    let policy = program.bind(&given.node)?;
     for warning in program.warnings() {
         host::log(Level::Warn, &format!("configuration: {warning}"));
     }
     Ok(Active {
         telemetry: Telemetry::define(&policy),
         identities: Identities::new(),
-        is_gateway,
-        plugin: plugin_id(),
-        standing: Cell::new(Standing::Current),
-        has_begun: Cell::new(false),
+        given,
+        standing: Cell::new(Standing::Former),
+        order: Cell::new(0),
+        begun: Cell::new(None),
         policy,
     })
 }

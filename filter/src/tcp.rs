@@ -13,6 +13,7 @@
 //! ON_DOWNSTREAM_TLS_HANDSHAKE` with `max_early_data_bytes`.
 
 mod registry;
+mod takes_on;
 
 use std::rc::Rc;
 
@@ -23,15 +24,12 @@ use crate::identities::Identity;
 use crate::line::Line;
 use crate::peer::{self, End, Heard};
 use crate::reads;
-use crate::root::{self, Active, Standing};
+use crate::root::{self, Active};
 use registry::State;
 
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use registry::open;
-
-/// After a configuration the open connections take it on in this time: soon, but not while Envoy is still distributing
-/// it.
-const TAKE_ON_AFTER_MILLISECONDS: u32 = 100;
+pub(crate) use takes_on::{configured, tick};
 
 /// Whose bytes are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,59 +38,15 @@ enum Speaker {
     Server,
 }
 
-/// The root context that speaks has a new configuration. Connections of others of the same plugin will take it on, those too
-/// that begin while Envoy is still distributing it.
-pub(crate) fn configured(active: &Rc<Active>) {
-    if !root::others(active).is_empty() || !registry::outdated(active).is_empty() {
-        comes(active);
-    }
-}
-
-/// A connection begins with a configuration that another came after. If that one has begun a connection, Envoy went back: it
-/// keeps a root context as long as a stream of it is open, and takes it again for the same bytes without configuring it. Else
-/// it may be that Envoy is only not done with distributing that one, for which a listener may take long: then this
-/// connection takes it on too.
-fn begins_with_former(active: &Rc<Active>) {
-    match root::in_use(active) {
-        // At its own tick.
-        Some(next) if next.standing.get() == Standing::Coming => {}
-        Some(next) if !next.has_begun.get() => tick_soon(active),
-        _ => comes(active),
-    }
-}
-
-/// Makes a configuration that of its plugin. The context that speaks is its root, or a stream, whose tick is its root's.
-fn comes(active: &Rc<Active>) {
-    for other in root::others(active) {
-        other.standing.set(Standing::Former);
-    }
-    active.standing.set(Standing::Coming);
-    tick_soon(active);
-}
-
-/// Has the root context tick whose configuration this is. Should that fail, the next connection tries again.
-fn tick_soon(active: &Active) {
-    if let Err(failure) = host::set_tick_period(TAKE_ON_AFTER_MILLISECONDS) {
-        active.standing.set(Standing::Former);
-        active.telemetry.failed(&failure, Level::Error);
-    }
-}
-
 /// Envoy accepted a connection.
 pub(crate) fn on_new_connection(context: u32) -> Action {
-    let Some(active) = root::of_beginning(context) else {
+    let Some((root, active)) = root::of_beginning(context) else {
         // Envoy makes no connection for a plugin that it could not configure; were it to, nothing passes.
         return close(None);
     };
-    if active.standing.get() == Standing::Former {
-        begins_with_former(&active);
-    }
-    active.has_begun.set(true);
-    let opened = if active.policy.telemetry().duration {
-        host::now().ok()
-    } else {
-        None
-    };
+    let now = host::now().ok();
+    takes_on::begins(root, &active, now);
+    let opened = now.filter(|_| active.policy.telemetry().duration);
     registry::accepted(context, active, opened);
     Action::Continue
 }
@@ -123,57 +77,6 @@ pub(crate) fn deleted(context: u32) {
         .and_then(|opened| host::now().ok()?.checked_sub(opened));
     let telemetry = &connection.active.telemetry;
     telemetry.connection_over(counted, connection.received, connection.sent, lasted);
-}
-
-/// The tick of a root context: lets the connections of other configurations take on the one that is in use, mostly this root's.
-/// Whom it refuses is cut off.
-pub(crate) fn take_on(active: &Rc<Active>) {
-    active.telemetry.tell(host::set_tick_period(0));
-    let next = if active.standing.get() == Standing::Coming {
-        active.standing.set(Standing::Current);
-        Rc::clone(active)
-    } else {
-        match root::in_use(active) {
-            // It has a tick of its own.
-            Some(next) if next.standing.get() == Standing::Coming => return,
-            Some(next) => next,
-            None => return,
-        }
-    };
-    for context in registry::outdated(&next) {
-        if let Err(failure) = take_on_one(context, &next) {
-            next.standing.set(Standing::Former);
-            next.telemetry.failed(&failure, Level::Error);
-        }
-    }
-}
-
-fn take_on_one(context: u32, active: &Rc<Active>) -> Result<(), Failure> {
-    let Some((_, state)) = registry::find(context) else {
-        return Ok(());
-    };
-    let (heard, counted) = match state {
-        // Bytes have passed, so the handshake is over.
-        State::Passed(counted) => {
-            let like_tls = registry::is_like_tls(context);
-            (Heard::Earlier { like_tls }, counted)
-        }
-        State::Unproven => (Heard::Server, None),
-        _ => {
-            registry::take_on(context, active);
-            return Ok(());
-        }
-    };
-    // First: one that cannot be spoken of keeps its configuration, and so is tried again.
-    host::speak_of(context)?;
-    registry::take_on(context, active);
-    let judged =
-        judge(context, active, heard).unwrap_or_else(|failure| undecided(active, &failure));
-    if let State::Refused(now) = judged {
-        registry::set(context, State::CutOff(counted.or(now)));
-        close(Some(active));
-    }
-    Ok(())
 }
 
 fn heard(context: u32, speaker: Speaker, size: usize) -> Action {

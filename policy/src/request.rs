@@ -18,7 +18,7 @@ pub enum Peer<'a> {
 }
 
 /// The proxy that decides, from its node metadata. What is absent is matched by no positive matcher.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
     /// `MESH_ID`.
     pub mesh: Option<String>,

@@ -93,9 +93,7 @@ pub(super) fn forget(context: u32) -> Option<Connection> {
 /// The connections that have another configuration of the same plugin, in the order in which they began.
 pub(super) fn outdated(active: &Rc<Active>) -> Vec<u32> {
     let is_outdated = |connection: &Connection| {
-        active.plugin.is_some()
-            && connection.active.plugin == active.plugin
-            && !Rc::ptr_eq(&connection.active, active)
+        connection.active.is_of_plugin(active) && !Rc::ptr_eq(&connection.active, active)
     };
     CONNECTIONS.with_borrow(|connections| {
         let outdated = connections.iter().filter(|(_, c)| is_outdated(c));

@@ -122,6 +122,16 @@ fn another(vm: &mut Vm, uri_san: &str) -> u32 {
     connection
 }
 
+/// After so long without a connection a configuration may be one that Envoy went back from.
+fn later() {
+    half_later();
+    half_later();
+}
+
+fn half_later() {
+    host(|host| host.now += 15_000_000_000);
+}
+
 /// The tick that was asked for of this root context; it comes, if one was.
 fn tick(vm: &mut Vm, root: u32) -> bool {
     let is_set = host(|host| {
@@ -148,6 +158,7 @@ fn an_earlier_configuration_comes_back_with_its_next_connection() {
     assert_eq!((closed(), tick(&mut vm, b)), (vec![], false));
     // Envoy still has the root context of A, for the frontend is open, and says nothing.
     vm.root = a;
+    later();
     another(&mut vm, FRONTEND);
     assert!(tick(&mut vm, a), "a stream's tick is its root's");
     assert_eq!(closed(), [batch]);
@@ -183,14 +194,162 @@ fn what_begins_while_a_configuration_is_distributed_takes_it_on() {
     assert!(tick(&mut vm, a), "it takes on what came, too");
     assert_eq!(closed()[1..], [batch]);
     assert!(!tick(&mut vm, b), "there was nothing left to do for it");
-    // With the new one's first connection that is done: whatever begins by the old one then, Envoy went back to.
-    vm.root = b;
-    another(&mut vm, FRONTEND);
-    assert!(!tick(&mut vm, b));
-    vm.root = a;
+    // However long that takes.
+    later();
     let batch = another(&mut vm, BATCH);
     assert!(tick(&mut vm, a));
-    assert!(!closed().contains(&batch) && !closed().contains(&frontend));
+    assert_eq!(closed()[2..], [batch]);
+    assert!(!closed().contains(&frontend));
+}
+
+#[test]
+fn while_one_listener_is_done_with_a_configuration_and_another_is_not_the_configuration_stays() {
+    // Only A admits the batch, only B the frontend.
+    let only = |account| policy(&FRONTEND_ONLY.replace("web/frontend", account));
+    let mut vm = vm(&only("web/batch"));
+    let a = vm.root;
+    let b = vm.plugin();
+    assert!(vm.configure(only("web/frontend").as_bytes()));
+    assert!(tick(&mut vm, b));
+    let mut cut_off = Vec::new();
+    for _ in 0..3 {
+        half_later();
+        vm.root = b;
+        another(&mut vm, FRONTEND);
+        assert!(!tick(&mut vm, b));
+        half_later();
+        vm.root = a;
+        cut_off.push(another(&mut vm, BATCH));
+        assert_eq!(decision().as_deref(), Some("ALLOW rule:frontend"));
+        assert!(tick(&mut vm, a));
+        assert_eq!(closed(), cut_off);
+    }
+    // Nothing begins with B for so long that Envoy may have gone back.
+    half_later();
+    let admitted = another(&mut vm, BATCH);
+    assert!(tick(&mut vm, a));
+    assert_eq!(closed().len(), 6, "whom only B lets in is cut off");
+    assert!(!closed().contains(&admitted));
+    // It had not: what was configured last needs no time to come back.
+    vm.root = b;
+    another(&mut vm, FRONTEND);
+    assert!(tick(&mut vm, b));
+    assert_eq!(closed()[6..], [admitted]);
+}
+
+#[test]
+fn an_earlier_configuration_that_envoy_makes_anew_is_the_latest() {
+    let mut vm = vm(&policy(FRONTEND_ONLY));
+    another(&mut vm, FRONTEND);
+    let b = vm.plugin();
+    assert!(vm.configure(all().as_bytes()));
+    assert!(tick(&mut vm, b));
+    another(&mut vm, FRONTEND);
+    later();
+    // The first one, for another listener; the second has yet to go.
+    let anew = vm.plugin();
+    assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
+    assert!(tick(&mut vm, anew));
+    vm.root = b;
+    let batch = another(&mut vm, BATCH);
+    assert!(tick(&mut vm, b));
+    assert_eq!(closed(), [batch]);
+}
+
+#[test]
+fn without_a_clock_envoy_is_not_thought_to_have_gone_back() {
+    // When it fails.
+    for clock in ["at first", "then", "always"] {
+        apart(|| {
+            let mut vm = vm(&all());
+            let a = vm.root;
+            let b = vm.plugin();
+            assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
+            assert!(tick(&mut vm, b));
+            let fails = |fails: bool| {
+                let function = "proxy_get_current_time_nanoseconds";
+                host(|host| {
+                    host.statuses.remove(function);
+                    host.statuses.extend(fails.then_some((function, 10)));
+                });
+            };
+            fails(clock != "then");
+            another(&mut vm, FRONTEND);
+            later();
+            fails(clock != "at first");
+            vm.root = a;
+            let batch = another(&mut vm, BATCH);
+            assert!(tick(&mut vm, a));
+            assert_eq!(closed(), [batch], "{clock}");
+        });
+    }
+}
+
+#[test]
+fn however_fast_connections_begin_the_tick_is_asked_for_once() {
+    let function = "proxy_set_tick_period_milliseconds";
+    let mut vm = vm(&all());
+    let a = vm.root;
+    let b = vm.plugin();
+    assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
+    // Of a configuration that comes, of one that still begins, of one that comes back.
+    for (root, waits) in [(b, false), (a, false), (a, true)] {
+        if waits {
+            vm.root = b;
+            another(&mut vm, FRONTEND);
+            later();
+        }
+        vm.root = root;
+        let before = calls(function);
+        for _ in 0..50 {
+            another(&mut vm, FRONTEND);
+        }
+        // That of B was asked for when it was configured.
+        assert_eq!(calls(function) - before, usize::from(root == a), "{waits}");
+        assert!(tick(&mut vm, root));
+        assert_eq!(calls(function) - before, usize::from(root == a) + 1);
+    }
+}
+
+/// Envoy has one for each direction of listeners and each of their metadata.
+#[test]
+fn root_contexts_that_are_given_the_same_have_the_same_configuration() {
+    let mut vm = vm(&all());
+    let a = vm.root;
+    let batch = another(&mut vm, BATCH);
+    let b = vm.plugin();
+    assert!(vm.configure(all().as_bytes()));
+    assert!(!tick(&mut vm, b));
+    for root in [a, b, a, b] {
+        host(|host| host.calls.clear());
+        vm.root = root;
+        another(&mut vm, BATCH);
+        assert!(!tick(&mut vm, a) && !tick(&mut vm, b));
+        assert_eq!(calls("proxy_set_effective_context"), 0);
+    }
+    // The next one is taken on by the connections of both, although its first root context is gone before its tick.
+    let [c, d] = [0; 2].map(|_| {
+        let root = vm.plugin();
+        assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
+        root
+    });
+    vm.close(c);
+    assert!(tick(&mut vm, d));
+    assert_eq!(closed().len(), 5);
+    assert!(closed().contains(&batch));
+}
+
+#[test]
+fn what_the_proxy_is_belongs_to_what_a_configuration_is_made_of() {
+    let mut vm = vm(&all());
+    another(&mut vm, BATCH);
+    host(|host| {
+        let attributes = &mut host.attributes;
+        attributes.insert("xds.node.metadata.NAMESPACE".into(), b"shop".into());
+    });
+    let b = vm.plugin();
+    assert!(vm.configure(all().as_bytes()));
+    assert!(tick(&mut vm, b));
 }
 
 /// The configuration that came after is gone before any connection began with it.
