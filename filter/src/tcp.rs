@@ -7,10 +7,11 @@
 //!
 //! So a server that speaks first may speak before its client is known, or has shown that the certificate is its own: whom the
 //! policy refuses by such a certificate is refused at once, and nobody is told to be admitted before he has spoken, which he
-//! can only after the handshake. As long as no certificate is there, what the server says is held back; Envoy hands it over
-//! again with the server's next bytes or after the client's first ones. A protocol in which the client waits for the
+//! can only after the handshake. As long as no certificate is there, what the server says is held back, but in a dry run; Envoy hands
+//! it over again with the server's next bytes or after the client's first ones. A protocol in which the client waits for the
 //! server's greeting needs a `tcp_proxy` that connects only after the handshake: `upstream_connect_mode:
-//! ON_DOWNSTREAM_TLS_HANDSHAKE` with `max_early_data_bytes`.
+//! ON_DOWNSTREAM_TLS_HANDSHAKE` with `max_early_data_bytes`. Whether the handshake is over Envoy does not tell: where no client
+//! certificate is asked for, the server waits for the client in any case.
 
 mod registry;
 mod takes_on;
@@ -89,7 +90,7 @@ fn heard(context: u32, speaker: Speaker, size: usize) -> Action {
             Speaker::Client => Heard::Client,
             Speaker::Server => Heard::Server,
         };
-        state = match judge(context, &active, heard) {
+        state = match judge(context, &active, heard, false) {
             Ok(state) => state,
             Err(failure) => undecided(&active, &failure),
         };
@@ -99,14 +100,16 @@ fn heard(context: u32, speaker: Speaker, size: usize) -> Action {
         }
     }
     match state {
-        State::Undecided | State::Refused(_) | State::CutOff(_) => Action::Pause,
+        State::Refused(_) | State::CutOff(_) => Action::Pause,
+        // A dry run holds nothing back: before the handshake is over Envoy writes to nobody in any case.
+        State::Undecided if active.policy.mode() == Mode::Enforce => Action::Pause,
         State::Own => {
             if speaker == Speaker::Server && tag_upstream(&active) {
                 registry::set(context, State::Passed(None));
             }
             Action::Continue
         }
-        State::Passed(_) | State::Unproven => {
+        State::Passed(_) | State::Unproven | State::Undecided => {
             let size = i64::try_from(size).unwrap_or(i64::MAX);
             match speaker {
                 Speaker::Client => registry::count(context, size, 0),
@@ -117,8 +120,8 @@ fn heard(context: u32, speaker: Speaker, size: usize) -> Action {
     }
 }
 
-/// Decides about a connection and records the decision.
-fn judge(context: u32, active: &Active, heard: Heard) -> Result<State, Failure> {
+/// Decides about a connection, or `again` about one on which something has passed, and records the decision.
+fn judge(context: u32, active: &Active, heard: Heard, again: bool) -> Result<State, Failure> {
     let sni = reads::sni()?;
     let end = peer::of_connection(active, heard, sni.as_deref())?;
     registry::set_like_tls(context, matches!(end, End::PlaintextOrPassthrough));
@@ -135,7 +138,6 @@ fn judge(context: u32, active: &Active, heard: Heard) -> Result<State, Failure> 
         },
         End::PlaintextOrPassthrough => decide_as_both(active, sni.as_deref())?,
     };
-    let again = matches!(heard, Heard::Earlier { .. });
     Ok(match judged {
         None => State::Passed(None),
         Some((identity, decision)) => act(active, &identity, &decision, again),
@@ -185,7 +187,7 @@ fn act(active: &Active, identity: &Identity, decision: &Decision<'_>, again: boo
     let refused = is_refused(active, decision);
     let telemetry = &active.telemetry;
     if again {
-        // It was counted when it began; its bytes stay with that.
+        // It was counted when it began, if anybody was let in then; its bytes stay with that.
         if !refused {
             return State::Passed(None);
         }

@@ -30,7 +30,8 @@ pub(crate) const STATE_SOURCE_MESH: &str = "crossmesh_source_mesh";
 pub(crate) const STATE_DESTINATION_MESH: &str = "crossmesh_destination_mesh";
 /// Filter state: the verdict and what decided it, as in `DENY default:peerMesh`.
 pub(crate) const STATE_DECISION: &str = "crossmesh_decision";
-/// Filter state: `false` where a DENY was not carried out because the policy is a dry run; else absent.
+/// Filter state: `false` where a DENY was not carried out because the policy is a dry run, `true` where a new policy cut an open
+/// connection off; else absent.
 pub(crate) const STATE_ENFORCED: &str = "crossmesh_enforced";
 
 /// Request header for the application: as [`STATE_SOURCE_MESH`].
@@ -262,8 +263,9 @@ impl Telemetry {
     ) {
         let connections = self.connections(policy);
         self.count(connections.cut_off.get(identity.label, decision.verdict));
-        self.keep(STATE_SOURCE_MESH, source_mesh(&identity.source));
-        with_text(decision, |text| self.keep(STATE_DECISION, text));
+        self.is_about(policy, identity, decision);
+        // A dry run that let it in said otherwise, and what is there cannot be taken away.
+        self.keep(STATE_ENFORCED, "true");
     }
 
     /// Records that a connection is over, as far as the policy that counted it asks for that. It lasted so many
@@ -326,12 +328,17 @@ impl Telemetry {
             let counter = all.into_iter().find(|(of, _)| **of == flaw);
             self.count(counter.and_then(|(_, counter)| counter));
         }
-        self.keep(STATE_SOURCE_MESH, source_mesh(&identity.source));
-        self.keep(STATE_DESTINATION_MESH, policy.mesh());
-        with_text(decision, |text| self.keep(STATE_DECISION, text));
+        self.is_about(policy, identity, decision);
         if decision.verdict == Verdict::Deny && !refused {
             self.keep(STATE_ENFORCED, "false");
         }
+    }
+
+    /// Sets the filter state that every decision has.
+    fn is_about(&self, policy: &Policy, identity: &Identity, decision: &Decision<'_>) {
+        self.keep(STATE_SOURCE_MESH, source_mesh(&identity.source));
+        self.keep(STATE_DESTINATION_MESH, policy.mesh());
+        with_text(decision, |text| self.keep(STATE_DECISION, text));
     }
 
     /// Defined at the first connection: to a plugin that is an HTTP filter there never is one.

@@ -25,7 +25,7 @@ pub(super) struct Connection {
 /// How far the filter is with a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// Nothing has passed.
+    /// Nobody knows whose it is. Nothing has passed, but in a dry run what the server says.
     Undecided,
     /// What the server says may pass to the holder of a certificate, who has yet to prove that it is his: Envoy writes to him
     /// only then. Nothing is told of it before he speaks.
@@ -76,6 +76,11 @@ pub(super) fn is_like_tls(context: u32) -> bool {
 
 pub(super) fn set_like_tls(context: u32, like_tls: bool) {
     change(context, |connection| connection.like_tls = like_tls);
+}
+
+/// Whether something passed that the server said.
+pub(super) fn has_sent(context: u32) -> bool {
+    CONNECTIONS.with_borrow(|connections| connections.get(&context).is_some_and(|c| c.sent > 0))
 }
 
 pub(super) fn count(context: u32, received: i64, sent: i64) {

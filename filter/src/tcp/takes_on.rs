@@ -118,6 +118,8 @@ fn take_on(context: u32, active: &Rc<Active>) -> Result<(), Failure> {
             (Heard::Earlier { like_tls }, counted)
         }
         State::Unproven => (Heard::Server, None),
+        // A dry run let its server speak.
+        State::Undecided if registry::has_sent(context) => (Heard::Server, None),
         _ => {
             registry::take_on(context, active);
             return Ok(());
@@ -127,7 +129,7 @@ fn take_on(context: u32, active: &Rc<Active>) -> Result<(), Failure> {
     host::speak_of(context)?;
     registry::take_on(context, active);
     let judged =
-        judge(context, active, heard).unwrap_or_else(|failure| undecided(active, &failure));
+        judge(context, active, heard, true).unwrap_or_else(|failure| undecided(active, &failure));
     if let State::Refused(now) = judged {
         registry::set(context, State::CutOff(counted.or(now)));
         close(Some(active));

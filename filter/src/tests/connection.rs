@@ -9,6 +9,11 @@ fn connections(source: &str, verdict: &str) -> (String, i64) {
     (name, 1)
 }
 
+fn cut_off(source: &str) -> (String, i64) {
+    let name = requests(source, "DENY").replace("requests", "connections_cut_off");
+    (name, 1)
+}
+
 /// TLS, in which no certificate was seen yet.
 fn before_the_handshake() {
     peer(None);
@@ -86,6 +91,59 @@ fn a_server_that_speaks_first_is_heard_only_after_the_handshake() {
 }
 
 #[test]
+fn a_dry_run_holds_no_server_back_and_judges_when_its_client_speaks() {
+    for (uri_san, expected) in [
+        (Some(FRONTEND), "ALLOW rule:frontend"),
+        (Some(BATCH), "DENY default:peerMesh"),
+        // TLS in which none is asked for: nobody knows when its handshake is over.
+        (None, "DENY default:plaintext"),
+    ] {
+        apart(|| {
+            let told = r#", "mode": "DRY_RUN", "telemetry": {"bytes": true}"#;
+            let mut vm = vm(&policy(&format!("{FRONTEND_ONLY}{told}")));
+            before_the_handshake();
+            let (connection, _) = vm.accept();
+            assert_eq!(vm.upstream(connection, 8), Action::Continue);
+            assert_eq!((decision(), counted()), (None, vec![]));
+            assert_eq!(calls("connection.sha256_peer_certificate_digest"), 0);
+            if uri_san.is_some() {
+                peer(uri_san.map(str::as_bytes));
+            }
+            assert_eq!(vm.downstream(connection, 5), Action::Continue);
+            assert_eq!(decision().as_deref(), Some(expected));
+            vm.close(connection);
+            let sent = counted()
+                .into_iter()
+                .find(|(name, _)| name.ends_with("crossmesh_connection_sent_bytes_total"));
+            assert_eq!(sent.map(|(_, bytes)| bytes), Some(8));
+        });
+    }
+}
+
+#[test]
+fn what_a_dry_run_let_a_server_say_ends_with_the_dry_run() {
+    for (uri_san, is_cut_off) in [(Some(FRONTEND), false), (Some(BATCH), true), (None, false)] {
+        apart(|| {
+            let mut vm = vm(&policy(r#", "mode": "DRY_RUN""#));
+            before_the_handshake();
+            let (connection, _) = vm.accept();
+            assert_eq!(vm.upstream(connection, 8), Action::Continue);
+            if uri_san.is_some() {
+                peer(uri_san.map(str::as_bytes));
+            }
+            assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
+            vm.tick(1);
+            assert_eq!(closed_is(connection), is_cut_off);
+            let told = is_cut_off.then(|| cut_off("east"));
+            assert_eq!(counted(), Vec::from_iter(told));
+            // As under any other policy.
+            let passes = uri_san == Some(FRONTEND);
+            assert_eq!(vm.upstream(connection, 8) == Action::Continue, passes);
+        });
+    }
+}
+
+#[test]
 fn what_a_server_said_to_a_certificate_is_counted_when_its_holder_speaks() {
     let mut vm = vm(&policy(&format!(
         r#"{FRONTEND_ONLY}, "telemetry": {{"bytes": true}}"#
@@ -119,6 +177,10 @@ fn a_new_policy_closes_what_only_the_server_has_spoken_on() {
     assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
     vm.tick(1);
     assert_eq!(closed(), [connection]);
+    assert_eq!(counted(), [cut_off("east")], "some of it has passed");
+    let logs = host(|host| host.logs.clone());
+    let said = "connection cut off by a new policy";
+    assert!(logs.iter().any(|(_, line)| line.contains(said)), "{logs:?}");
 }
 
 #[test]
@@ -255,6 +317,30 @@ fn the_clients_bytes_are_read_only_where_nothing_else_tells() {
             assert_eq!(calls("proxy_get_buffer_bytes"), read, "{what}");
         });
     }
+}
+
+#[test]
+fn what_is_decided_as_both_is_read_once() {
+    let asks = r#", "defaults": {"plaintext": "ALLOW"}, "rules": [
+        {"name": "addresses", "action": "DENY", "from": [{"ipBlocks": ["192.0.2.0/24"]}]}]"#;
+    says(&policy(asks), LIKE_TLS[2]);
+    let read = [
+        "destination.port",
+        "source.address",
+        "connection.requested_server_name",
+    ];
+    assert_eq!(read.map(calls), [1; 3]);
+}
+
+#[test]
+fn a_client_that_ends_without_a_word_is_told_of_too() {
+    let mut vm = vm(&policy(FRONTEND_ONLY));
+    let (connection, _) = vm.accept();
+    assert_eq!(vm.upstream(connection, 8), Action::Continue);
+    assert_eq!(counted(), []);
+    // The end of its bytes. TLS tells that only after the handshake.
+    assert_eq!(vm.downstream(connection, 0), Action::Continue);
+    assert_eq!(counted(), [connections("east", "ALLOW")]);
 }
 
 #[test]

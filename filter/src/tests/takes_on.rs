@@ -77,9 +77,15 @@ fn what_a_dry_run_let_in_is_judged_when_the_dry_run_ends() {
     let frontend = another(&mut vm, FRONTEND);
     let batch = another(&mut vm, BATCH);
     assert_eq!(closed(), [0; 0]);
-    assert!(vm.configure(policy(FRONTEND_ONLY).as_bytes()));
+    assert_eq!(state("crossmesh_enforced").as_deref(), Some("false"));
+    // In it, this proxy's mesh has another name.
+    let next = policy(FRONTEND_ONLY).replace("west", "north");
+    assert!(vm.configure(next.as_bytes()));
     assert!(tick(&mut vm, 1));
     assert_eq!(closed(), [batch]);
+    assert_eq!(state("crossmesh_enforced").as_deref(), Some("true"));
+    let destination = state("crossmesh_destination_mesh");
+    assert_eq!(destination.as_deref(), Some("north"));
     assert_eq!(vm.downstream(batch, 10), Action::Pause);
     assert_eq!(vm.downstream(frontend, 10), Action::Continue);
 }
