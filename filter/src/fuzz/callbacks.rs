@@ -133,8 +133,7 @@ impl World {
             Event::Said(bytes) => host(|host| host.said = bytes),
             Event::Upstream(which, size) => {
                 if let Some(context) = self.any(which) {
-                    self.vm.upstream(context, size);
-                    self.heard(context);
+                    self.upstream(context, size);
                 }
             }
             Event::Close(which) => {
@@ -215,6 +214,16 @@ impl World {
             assert_eq!(action, Action::Pause, "bytes of no connection");
         }
         check("connection", expected, action);
+    }
+
+    fn upstream(&mut self, context: u32, size: usize) {
+        let action = self.vm.upstream(context, size);
+        if let Some((Kind::Accepted, Some(policy))) = self.open.get(&context)
+            && policy.mode() == Mode::DryRun
+        {
+            check("server's word", Expected::Passes, action);
+        }
+        self.heard(context);
     }
 
     fn expect(
