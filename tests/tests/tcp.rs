@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crossmesh_e2e::access_log::Entry;
 use crossmesh_e2e::curl::Request;
 use crossmesh_e2e::names::{BATCH, CATALOG, FRONTEND, SERVICE_PORT};
 use crossmesh_e2e::roles::tcp::{GREETING, GREETING_PORT, HELD_BACK_PORT, HTTP_PORT, TcpStand};
@@ -121,6 +122,32 @@ async fn a_greeting_before_the_handshake_reaches_nobody_whom_the_policy_refuses(
         25,
         "nothing of the refused ones arrived"
     );
+}
+
+/// Although a greeting that comes before the handshake is held back otherwise, until the client speaks.
+#[tokio::test]
+async fn a_dry_run_holds_no_greeting_back_and_whom_it_let_in_is_cut_off_after_it() {
+    let dry_run = FRONTEND_ONLY.replace(r#""rules""#, r#""mode": "DRY_RUN", "rules""#);
+    let stand = TcpStand::start(&dry_run, &BOTH).await.unwrap();
+    for client in [THE_FRONTEND, THE_BATCH] {
+        for _ in 0..3 {
+            let mut stream = connect(stand.of(client, HELD_BACK_PORT)).await;
+            assert_eq!(read(&mut stream, GREETING.len()).await, GREETING);
+        }
+    }
+    let mut batch = connect(stand.of(THE_BATCH, SERVICE_PORT)).await;
+    assert_eq!(say(&mut batch, "hello").await, "hello");
+    stand.deliver("2", FRONTEND_ONLY).unwrap();
+    assert_eq!(read(&mut batch, 1).await, "", "it has ended");
+    let cut_off = async || {
+        let entries = stand.access_log.entries().ok()?;
+        // Those that were greeted are over, and say false.
+        let is_it = |entry: &Entry| entry.enforced.as_deref() == Some("true");
+        entries.into_iter().find(is_it)
+    };
+    let entry = stand.envoy.until("a line of what was cut off", cut_off);
+    let entry = entry.await.unwrap();
+    assert_eq!(entry.decision.as_deref(), Some("DENY default:peerMesh"));
 }
 
 /// How often Envoy has taken on a configuration of the TCP listeners.
