@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Check and explain cross-mesh policies, and look at the names that dns-agents answer
+/// Check, test and explain cross-mesh policies, and look at the names that dns-agents answer
 #[derive(Debug, Parser)]
 #[command(name = "crossmesh", version, arg_required_else_help = true, after_help = TOP_EXAMPLES)]
 pub(crate) struct Cli {
@@ -19,16 +19,17 @@ pub(crate) struct Cli {
 const TOP_EXAMPLES: &str = "\
 Examples:
   crossmesh policy check sidecar.yaml gateway.yaml
+  crossmesh policy test sidecar.cases.yaml
   crossmesh policy explain sidecar.yaml --node-mesh west \\
       --principal spiffe://foo.com/ns/web/sa/frontend --host catalog.shop
   crossmesh dns explain catalog.shop.svc.cluster.local --agent 10.0.0.7:15054
 
-Exit status: 0 all is well, 1 something unexpected failed, 2 the input is
-wrong.";
+Exit status: 0 all is well, 1 something unexpected failed, or a case or a check
+did, 2 the input is wrong.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Check policies, and explain what they decide
+    /// Check and test policies, and explain what they decide
     #[command(subcommand, arg_required_else_help = true, after_help = POLICY_EXAMPLES)]
     Policy(PolicyCommand),
     /// Look at what a dns-agent answers
@@ -39,6 +40,7 @@ pub(crate) enum Command {
 const POLICY_EXAMPLES: &str = "\
 Examples:
   crossmesh policy check sidecar.yaml
+  crossmesh policy test sidecar.cases.yaml
   crossmesh policy explain sidecar.yaml --node-mesh west \\
       --principal spiffe://foo.com/ns/web/sa/frontend --method GET --path /v1/items
   crossmesh policy schema > policy.schema.json";
@@ -70,6 +72,16 @@ pub(crate) enum PolicyCommand {
     /// --format json, null).
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(Box<Explain>),
+    /// Run cases: requests, and what policies must decide about them
+    ///
+    /// A file of cases is a list of suites, each of cases of one policy. Unless a suite brings its policy, it is about the
+    /// one in NAME.yaml beside NAME.cases.yaml. Every case of every file is run, by the code that the filter runs, and of
+    /// each that fails it is said what was asked, what was wanted, what came instead, and why.
+    ///
+    /// Cases that fail are written to standard output, and one line for each file. What is wrong with the cases or a
+    /// policy, and which rules no case reaches, are written to standard error.
+    #[command(after_help = TEST_EXAMPLES)]
+    Test(Test),
     /// Print the JSON Schema from which an editor completes policies
     ///
     /// Draft 2020-12, derived from the types that the filter reads: what a field means, which values it takes, and
@@ -105,11 +117,26 @@ Examples:
 Exit status: 0 there is an answer (ALLOW, DENY, or left to HTTP), 1 something
 unexpected failed, 2 the policy or a flag is wrong.";
 
+const TEST_EXAMPLES: &str = "\
+Examples:
+  crossmesh policy test sidecar.cases.yaml
+  # All NAME.cases.yaml in a directory; a rule without a case is a failure too
+  crossmesh policy test --every-rule wasm-plugins
+  # Does what runs in the cluster hold what the cases say?
+  kubectl get wasmplugin -n shop crossmesh -o yaml \\
+      | crossmesh policy test --policy - sidecar.cases.yaml
+  crossmesh policy test --format json sidecar.cases.yaml | jq '.files[].failures'
+
+Exit status: 0 all cases hold, 1 at least one fails, 2 cases or a policy could
+not be read.";
+
 const SCHEMA_EXAMPLES: &str = "\
 Examples:
   crossmesh policy schema > policy.schema.json
   # For files with WasmPlugins or TrafficExtensions
   crossmesh policy schema --resource > policy-resource.schema.json
+  # For files of cases
+  crossmesh policy schema --cases > policy-cases.schema.json
   # Then, as the first line of such a file, for editors with yaml-language-server:
   # yaml-language-server: $schema=./policy-resource.schema.json
 
@@ -121,6 +148,30 @@ pub(crate) struct Schema {
     /// For whole resources with a policy in them, WasmPlugin and TrafficExtension, instead of for a bare pluginConfig
     #[arg(long)]
     pub(crate) resource: bool,
+    /// For files of cases, as `crossmesh policy test` runs them
+    #[arg(long, conflicts_with = "resource")]
+    pub(crate) cases: bool,
+}
+
+/// The arguments of `policy test`.
+#[derive(Args, Debug)]
+pub(crate) struct Test {
+    /// YAML or JSON with cases, or a directory for every NAME.cases.yaml in it; - is standard input
+    #[arg(required = true, value_name = "CASES")]
+    pub(crate) files: Vec<String>,
+    /// The policy of suites that bring none, in place of the one beside their file: YAML or JSON with a WasmPlugin, a
+    /// TrafficExtension or a bare pluginConfig; - is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<String>,
+    /// Which resource, where a policy's file has several
+    #[arg(long, value_name = "[NAMESPACE/]NAME")]
+    pub(crate) plugin: Option<String>,
+    /// Fail also if a rule decides no case, or, if it only counts, matches in none
+    #[arg(long)]
+    pub(crate) every_rule: bool,
+    /// How to write the result
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
 }
 
 /// The arguments of `policy check`.

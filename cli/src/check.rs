@@ -92,7 +92,7 @@ pub(crate) struct Entry {
     mend: String,
     /// The same as people read it.
     #[serde(skip)]
-    located: Located,
+    pub(crate) located: Located,
 }
 
 fn check(input: Input) -> Report {
@@ -211,7 +211,8 @@ impl fmt::Display for Good {
     }
 }
 
-fn counted(number: usize, what: &str) -> String {
+/// A number of things.
+pub(crate) fn counted(number: usize, what: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{number} {what}{ending}")
 }

@@ -14,7 +14,7 @@ pub(crate) const API_VERSION: &str = "extensions.istio.io/v1alpha1";
 const PLUGIN_NAME: &str = "crossmesh";
 
 /// A document with a policy in it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Plugin {
     /// What carries the policy.
     pub(crate) kind: Kind,
@@ -34,6 +34,23 @@ pub(crate) struct Plugin {
     pub(crate) line: usize,
     /// The `pluginConfig`.
     pub(crate) config: Node,
+}
+
+impl Plugin {
+    /// A policy that no resource is around.
+    pub(crate) fn bare(line: usize, config: Node) -> Self {
+        Self {
+            kind: Kind::PluginConfig,
+            name: None,
+            namespace: None,
+            is_network: false,
+            is_for_servers: false,
+            fail_open: None,
+            warnings: Vec::new(),
+            line,
+            config,
+        }
+    }
 }
 
 /// What carries a policy.
@@ -132,17 +149,7 @@ pub(crate) fn find(document: &Node) -> Vec<Found> {
             .collect(),
         Some(kind) => vec![other(document, named(kind, document))],
         None if OWN_FIELDS.iter().any(|field| document.get(field).is_some()) => {
-            vec![Found::Plugin(Plugin {
-                kind: Kind::PluginConfig,
-                name: None,
-                namespace: None,
-                is_network: false,
-                is_for_servers: false,
-                fail_open: None,
-                warnings: Vec::new(),
-                line: document.line,
-                config: document.clone(),
-            })]
+            vec![Found::Plugin(Plugin::bare(document.line, document.clone()))]
         }
         None if is_cases(document) => vec![Found::Other(document.line, "a file of cases".into())],
         None => vec![other(document, UNKNOWN.into())],

@@ -140,7 +140,14 @@ fn notes(args: &Explain, policy: &Policy, node: &Node) -> Vec<String> {
     notes
 }
 
-fn choose<'i>(plugins: &'i [Plugin], wanted: Option<&str>) -> Result<&'i Plugin, Located> {
+/// The one policy of a file, or the one of a name.
+///
+/// # Errors
+/// If there is none, or not one.
+pub(crate) fn choose<'i>(
+    plugins: &'i [Plugin],
+    wanted: Option<&str>,
+) -> Result<&'i Plugin, Located> {
     let fits = |plugin: &&Plugin| wanted.is_none_or(|wanted| plugin.is_called(wanted));
     let fitting: Vec<&Plugin> = plugins.iter().filter(fits).collect();
     match (fitting.as_slice(), wanted) {

@@ -24,6 +24,22 @@ pub(crate) struct Input {
 
 /// Reads a file, or standard input for `-`.
 pub(crate) fn read(path: &str) -> Input {
+    let (name, text) = text(path);
+    let mut input = Input {
+        name,
+        plugins: Vec::new(),
+        others: Vec::new(),
+        problems: Vec::new(),
+    };
+    match text {
+        Ok(text) => input.take(&text),
+        Err(problem) => input.problems.push(problem),
+    }
+    input
+}
+
+/// The name in messages of a file, or of standard input for `-`, and its text.
+pub(crate) fn text(path: &str) -> (String, Result<String, Located>) {
     let (name, bytes) = match path {
         "-" => {
             let mut bytes = Vec::new();
@@ -37,24 +53,18 @@ pub(crate) fn read(path: &str) -> Input {
         }
         path => (path, std::fs::read(path)),
     };
-    let mut input = Input {
-        name: name.to_owned(),
-        plugins: Vec::new(),
-        others: Vec::new(),
-        problems: Vec::new(),
-    };
-    match bytes {
-        Ok(bytes) => match std::str::from_utf8(&bytes) {
-            Ok(text) => input.take(text),
-            Err(error) => input.problems.push(not_text(&bytes, error.valid_up_to())),
-        },
-        Err(error) => input.problems.push(Located::new(
+    let text = match bytes {
+        Ok(bytes) => String::from_utf8(bytes).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            not_text(error.as_bytes(), at)
+        }),
+        Err(error) => Err(Located::new(
             None,
             format!("the file cannot be read: {error}"),
             "give the path of a file of YAML or JSON, or - for standard input",
         )),
-    }
-    input
+    };
+    (name.to_owned(), text)
 }
 
 impl Input {

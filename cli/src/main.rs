@@ -1,6 +1,7 @@
 //! `crossmesh`: the command line for the people who write the policy and debug the names.
 //!
-//! Exit status, a public contract: 0 all is well, 1 something unexpected failed, 2 the input is wrong.
+//! Exit status, a public contract: 0 all is well, 1 something unexpected failed or what was looked at is not well, 2 the
+//! input is wrong.
 
 mod args;
 mod check;
@@ -13,6 +14,7 @@ mod problem;
 mod resource;
 mod schema;
 mod seldom;
+mod test;
 mod yaml;
 
 use std::process::ExitCode;
@@ -50,6 +52,7 @@ fn run(cli: Cli, output: &Output) -> anyhow::Result<End> {
     match cli.command {
         Command::Policy(PolicyCommand::Check(args)) => check::run(&args, output),
         Command::Policy(PolicyCommand::Explain(args)) => explain::run(&args, output),
+        Command::Policy(PolicyCommand::Test(args)) => test::run(&args, output),
         Command::Policy(PolicyCommand::Schema(args)) => schema::run(&args, output),
         Command::Dns(DnsCommand::Table(args)) => dns::table::run(&args, output),
         Command::Dns(DnsCommand::Explain(args)) => dns::explain::run(&args, output),

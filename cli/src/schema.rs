@@ -1,6 +1,6 @@
 //! `crossmesh policy schema`.
 
-use crossmesh_policy::json_schema;
+use crossmesh_policy::{cases, json_schema};
 use serde_json::{Map, Value, json};
 
 use crate::End;
@@ -13,12 +13,13 @@ use crate::output::Output;
 /// # Errors
 /// Only when nothing can be written.
 pub(crate) fn run(args: &Schema, output: &Output) -> anyhow::Result<End> {
-    let schema = json_schema();
-    if args.resource {
-        output.json(&of_resources(schema))?;
+    output.json(&if args.resource {
+        of_resources(json_schema())
+    } else if args.cases {
+        cases::json_schema()
     } else {
-        output.json(&schema)?;
-    }
+        json_schema()
+    })?;
     Ok(End::Good)
 }
 

@@ -54,6 +54,10 @@ sessions! {
     all_that_does_not_hold_is_told: "explain-misses.case",
     values_are_shown_as_they_are: "explain-values.case",
     a_wrong_request_or_policy_is_refused: "explain-wrong.case",
+    cases_that_hold_are_counted: "test-good.case",
+    a_case_that_fails_says_what_was_asked_wanted_and_got: "test-fails.case",
+    wrong_cases_are_told_by_line_and_field: "test-wrong.case",
+    what_came_of_cases_is_data: "test-json.case",
     flags_of_the_table_are_checked: "table-wrong.case",
 }
 

@@ -2,6 +2,7 @@
 //!
 //! - ```` ```yaml ```` is a policy, or a part of one that is put into a small policy; it must be accepted.
 //! - ```` ```yaml NAME ```` is also a file for the commands below it; one whose name begins with `wrong` need not be good.
+//!   One whose name ends with `.cases.yaml` is a file of cases, for the commands below it.
 //! - ```` ```yaml envoy:NAME ```` and ```` ```yaml istio:NAME ```` are configurations of those: the end-to-end tests load them
 //!   (`tests/tests/operators.rs`).
 //! - ```` ```console ```` is a session: each `$ crossmesh …`, with `\` at the end of a line that goes on, is run and must
@@ -50,7 +51,7 @@ fn checkout(path: &str) -> PathBuf {
 
 /// The document, and how many policies, commands and queries there are at least.
 const DOCUMENTS: [(&str, [usize; 3]); 2] = [
-    ("docs/policy.md", [16, 6, 0]),
+    ("docs/policy.md", [16, 12, 0]),
     ("docs/filter.md", [2, 1, 5]),
 ];
 
@@ -111,17 +112,21 @@ fn every_label_is_set_up() {
 #[test]
 fn every_field_is_in_the_reference() {
     let document = fs::read_to_string(checkout("docs/policy.md")).unwrap();
-    let schema = crossmesh_policy::json_schema();
-    let definitions = schema["$defs"].as_object().unwrap().values();
     let mut fields = BTreeSet::new();
-    for definition in definitions.chain([&schema]) {
-        let properties = definition.get("properties").and_then(Value::as_object);
-        fields.extend(
-            properties
-                .into_iter()
-                .flatten()
-                .map(|(field, _)| field.clone()),
-        );
+    for schema in [
+        crossmesh_policy::json_schema(),
+        crossmesh_policy::cases::json_schema(),
+    ] {
+        let definitions = schema["$defs"].as_object().unwrap().values();
+        for definition in definitions.chain([&schema]) {
+            let properties = definition.get("properties").and_then(Value::as_object);
+            fields.extend(
+                properties
+                    .into_iter()
+                    .flatten()
+                    .map(|(field, _)| field.clone()),
+            );
+        }
     }
     // The not… forms have one sentence for all of them.
     let missing: Vec<String> = fields
@@ -183,6 +188,10 @@ impl Tried {
 
     fn policy(&mut self, text: String, name: &str, place: &str) -> String {
         let file = if name.is_empty() { "part.yaml" } else { name };
+        if file.ends_with(".cases.yaml") {
+            fs::write(self.dir.path().join(file), &text).unwrap();
+            return text;
+        }
         fs::write(self.dir.path().join(file), framed(&text)).unwrap();
         if !file.starts_with("wrong") {
             let answer = crossmesh(&format!("policy check {file}"), self.dir.path());

@@ -1,5 +1,5 @@
 //! The resources that are shipped, `wasm-plugins/`: they pass the check that we tell everybody to run, and the two
-//! kinds of them say the same. What they decide is tested beside the engine.
+//! kinds of them say the same and decide what the cases beside them say, with a case for every rule.
 #![cfg(test)]
 
 use std::path::{Path, PathBuf};
@@ -50,6 +50,31 @@ fn every_resource_is_good() {
                 .find(|line| name != OPEN || !line.contains(": warning: "));
             assert_eq!(unmeant, None, "{name}");
         }
+    }
+}
+
+fn test_policies(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_crossmesh"))
+        .current_dir(folder())
+        .args(["policy", "test", "--every-rule"])
+        .args(arguments)
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+/// Of both kinds, and with a case for every rule.
+#[test]
+fn every_case_holds() {
+    let (status, said) = test_policies(&["."]);
+    assert_eq!(status, Some(0), "{said}");
+    for name in names(&folder()) {
+        let extension = format!("traffic-extension/{name}");
+        let cases = name.replace(".yaml", ".cases.yaml");
+        assert!(said.contains(&format!("./{cases}: ok, ")), "{said}");
+        let (status, said) = test_policies(&["--policy", &extension, &cases]);
+        assert_eq!(status, Some(0), "{said}");
     }
 }
 

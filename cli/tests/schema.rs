@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crossmesh_policy::{Program, parse};
+use crossmesh_policy::{Program, cases, parse};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
@@ -58,6 +58,7 @@ fn the_committed_copies_are_what_is_printed() {
     for (path, arguments) in [
         ("docs/policy.schema.json", &[][..]),
         ("docs/policy-resource.schema.json", &["--resource"]),
+        ("docs/policy-cases.schema.json", &["--cases"]),
     ] {
         let printed = printed(arguments);
         if std::env::var_os("CROSSMESH_BLESS").is_some() {
@@ -74,7 +75,7 @@ fn the_committed_copies_are_what_is_printed() {
 
 #[test]
 fn it_is_itself_a_schema_of_its_draft() {
-    for arguments in [&[][..], &["--resource"]] {
+    for arguments in [&[][..], &["--resource"], &["--cases"]] {
         let schema: Value = serde_json::from_str(&printed(arguments)).unwrap();
         assert_eq!(
             schema["$schema"],
@@ -87,9 +88,16 @@ fn it_is_itself_a_schema_of_its_draft() {
 /// Every definition and every field is described: that is what an editor shows.
 #[test]
 fn every_field_is_described() {
-    let schema: Value = serde_json::from_str(&printed(&[])).unwrap();
+    for arguments in [&[][..], &["--cases"]] {
+        let schema: Value = serde_json::from_str(&printed(arguments)).unwrap();
+        describes_all(&schema);
+    }
+}
+
+#[track_caller]
+fn describes_all(schema: &Value) {
     let definitions = schema["$defs"].as_object().unwrap().iter();
-    for (name, definition) in definitions.chain([(&"PluginConfig".to_owned(), &schema)]) {
+    for (name, definition) in definitions.chain([(&"the whole".to_owned(), schema)]) {
         assert!(definition["description"].is_string(), "{name}");
         let fields = definition.get("properties").and_then(Value::as_object);
         for (field, schema) in fields.into_iter().flatten() {
@@ -133,7 +141,7 @@ fn every_resource_is_valid() {
     ] {
         for file in files(folder) {
             let whence = file.display().to_string();
-            // An EnvoyFilter has no policy.
+            // Cases are no resources, and an EnvoyFilter has no policy.
             if whence.ends_with(".cases.yaml") || whence.ends_with("/server-first.yaml") {
                 continue;
             }
@@ -144,6 +152,122 @@ fn every_resource_is_valid() {
             accepts(&bare, config, &whence);
             config["rulez"] = json!([]);
             assert!(!resource.is_valid(&document), "{whence}: rulez");
+        }
+    }
+}
+
+/// The engine's cases, and those that are shipped.
+fn files_of_cases() -> Vec<PathBuf> {
+    let mut shipped = files("wasm-plugins");
+    shipped.retain(|path| path.to_string_lossy().ends_with(".cases.yaml"));
+    shipped.extend(files("policy/tests/cases/decide"));
+    shipped
+}
+
+#[test]
+fn every_file_of_cases_is_valid() {
+    let validator = validator(&["--cases"]);
+    for file in files_of_cases() {
+        let document = yaml(&file);
+        assert!(cases::read(&document).is_ok(), "{}", file.display());
+        accepts(&validator, &document, &file.display().to_string());
+    }
+}
+
+/// A case that is right, with something put into one of its fields.
+fn case_with(field: &str, value: &Value) -> Value {
+    let mut case = json!({"name": "a", "want": "DENY default:plaintext"});
+    case[field] = value.clone();
+    json!([{"cases": [case]}])
+}
+
+/// What is no value of any field, and what is one of some.
+#[test]
+fn what_is_not_of_the_shape_of_cases_is_invalid() {
+    let validator = validator(&["--cases"]);
+    let values = [
+        json!(null),
+        json!(true),
+        json!(1),
+        json!(0),
+        json!(70000),
+        json!("a"),
+        json!("8080"),
+        json!("10.0.0.1"),
+        json!([]),
+        json!(["a"]),
+        json!(["a", "b"]),
+        json!([["a", "b"]]),
+        json!([["a"]]),
+        json!([["a", "b", "c"]]),
+        json!({}),
+        json!({"a": "b"}),
+        json!({"mesh": "east"}),
+        json!({"mesh": null}),
+        json!({"labels": {"a": 1}}),
+    ];
+    let schema: Value = serde_json::from_str(&printed(&["--cases"])).unwrap();
+    let fields = schema["$defs"]["Case"]["properties"].as_object().unwrap();
+    assert!(fields.len() > 15);
+    for field in fields.keys().map(String::as_str).chain(["none"]) {
+        for value in &values {
+            let document = case_with(field, value);
+            let is_read = cases::read(&document).is_ok();
+            let is_valid = validator.is_valid(&document);
+            // A decision is read as a text; whether it is one, only the schema says without a policy.
+            let is_decision = matches!(field, "want" | "candidate" | "first_bytes" | "audits");
+            assert!(
+                is_valid == is_read || (is_decision && is_read),
+                "{field}: {value}: read {is_read}, valid {is_valid}"
+            );
+        }
+    }
+    for document in [
+        json!([]),
+        json!({}),
+        json!([{}]),
+        json!([{"cases": []}]),
+        json!([{"cases": [{"name": "a"}]}]),
+        json!([{"cases": [{"want": "DENY default:plaintext"}]}]),
+        json!([{"cases": [["a", "DENY default:plaintext"]]}]),
+    ] {
+        assert!(cases::read(&document).is_err(), "{document}");
+        assert!(!validator.is_valid(&document), "{document}");
+    }
+}
+
+#[test]
+fn a_decision_is_valid_in_its_own_words_only() {
+    let validator = validator(&["--cases"]);
+    for good in [
+        "ALLOW rule:a-1",
+        "DENY rule:a",
+        "ALLOW default:sameMesh",
+        "DENY default:invalidIdentity",
+    ] {
+        for field in ["want", "candidate", "first_bytes"] {
+            let document = case_with(field, &json!(good));
+            accepts(&validator, &document, good);
+        }
+    }
+    let left = json!("left to HTTP");
+    assert!(validator.is_valid(&case_with("first_bytes", &left)));
+    for bad in [
+        "left to HTTP",
+        "DENY",
+        "deny rule:a",
+        "DENY rule:A",
+        "DENY rule:",
+        "DENY a",
+        "DENY default:peermesh",
+        "ALLOW default:invalidIdentity",
+        "AUDIT rule:a",
+        "DENY rule:a ",
+        "DENY  rule:a",
+    ] {
+        for field in ["want", "candidate"] {
+            let document = case_with(field, &json!(bad));
+            assert!(!validator.is_valid(&document), "{field}: {bad}");
         }
     }
 }

@@ -24,6 +24,8 @@
 )]
 
 mod both;
+#[cfg(feature = "cases")]
+pub mod cases;
 mod compile;
 mod decide;
 mod explain;

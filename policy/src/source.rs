@@ -35,7 +35,7 @@ impl SourceClass {
 
     /// As it is written in policies, metrics and logs.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::SameMesh => "sameMesh",
             Self::PeerMesh => "peerMesh",

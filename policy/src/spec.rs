@@ -8,11 +8,11 @@
 //! derives: they speak to the author of a policy.
 
 mod number;
-mod read;
+pub(crate) mod read;
 mod rule;
 #[cfg(feature = "schema")]
-mod schema;
-mod strict;
+pub(crate) mod schema;
+pub(crate) mod strict;
 
 use serde::{Deserialize, Deserializer};
 
@@ -294,6 +294,8 @@ strict::words!(Mode: "ENFORCE" => Enforce, "DRY_RUN" => DryRun);
 strict::words!(Action: "ALLOW" => Allow, "DENY" => Deny, "AUDIT" => Audit);
 
 /// Reads a field that is there. `Option`'s own reading would take `null` for absent, which widens a rule in silence.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+pub(crate) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
     T::deserialize(from).map(Some)
 }

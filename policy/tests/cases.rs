@@ -2,72 +2,15 @@
 //! that must be refused with exactly these words. The cases of the ready resources in `wasm-plugins/` run here too.
 #![cfg(test)]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crossmesh_policy::cases::{self, Case, Runner};
 use crossmesh_policy::{
-    Action, Deciding, Explanation, HttpRequest, Node, Outcome, Peer, Program, Protocol, Request,
-    RuleTrace, SourceClass, Verdict, parse,
+    Action, Deciding, Explanation, Outcome, Program, SourceClass, Verdict, parse,
 };
 use serde::Deserialize;
 use serde_json::Value;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Suite {
-    /// A pluginConfig; else that of the WasmPlugin in the file `x.yaml` beside `x.cases.yaml`.
-    policy: Option<Value>,
-    #[serde(default)]
-    node: NodeCase,
-    cases: Vec<Case>,
-}
-
-#[derive(Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct NodeCase {
-    mesh: Option<String>,
-    namespace: Option<String>,
-    workload: Option<String>,
-    labels: BTreeMap<String, String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    name: String,
-    /// The only URI SAN; without any of these three the source is plaintext.
-    principal: Option<String>,
-    /// All URI SANs of the certificate.
-    principals: Option<Vec<String>>,
-    #[serde(default)]
-    passthrough: bool,
-    host: Option<String>,
-    port: Option<u16>,
-    method: Option<String>,
-    path: Option<String>,
-    #[serde(default)]
-    headers: Vec<(String, String)>,
-    sni: Option<String>,
-    ip: Option<IpAddr>,
-    #[serde(default)]
-    tcp: bool,
-    /// In place of the suite's.
-    node: Option<NodeCase>,
-    /// `ALLOW rule:NAME`, `DENY default:CLASS`, …
-    want: String,
-    #[serde(default)]
-    audits: Vec<String>,
-    /// What the candidate would decide.
-    candidate: Option<String>,
-    /// The direct peer's principal, where the explanation shows it beside another source.
-    direct: Option<String>,
-    /// What the TCP filter does at the first bytes: the same notation, or `left to HTTP`.
-    first_bytes: Option<String>,
-    /// Rule name → its first miss, `FIELD: WHY`.
-    #[serde(default)]
-    misses: BTreeMap<String, String>,
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -112,17 +55,13 @@ fn every_request_is_decided_as_its_case_says() {
         .into_iter()
         .chain(beside)
     {
-        for suite in yaml::<Vec<Suite>>(&path) {
+        let suites = cases::read(&yaml(&path));
+        for suite in suites.unwrap_or_else(|e| panic!("{}: {e}", path.display())) {
             let policy = suite.policy.clone().unwrap_or_else(|| plugin_config(&path));
             let program = compile(&policy).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            let runner = Runner::new(&program, &suite.node);
             for case in &suite.cases {
-                let whole = format!("{}: {}", path.display(), case.name);
-                check(
-                    &program,
-                    case.node.as_ref().unwrap_or(&suite.node),
-                    case,
-                    &whole,
-                );
+                check(&runner, case, &format!("{}: {}", path.display(), case.name));
             }
         }
     }
@@ -133,110 +72,41 @@ fn plugin_config(cases: &Path) -> Value {
     yaml::<Value>(&resource)["spec"]["pluginConfig"].clone()
 }
 
-fn check(program: &Program, node: &NodeCase, case: &Case, whole: &str) {
-    let node = Node {
-        mesh: node.mesh.clone(),
-        namespace: node.namespace.clone(),
-        workload: node.workload.clone(),
-        labels: node.labels.clone(),
-    };
-    let sans: Vec<&[u8]> = case
-        .principals
-        .iter()
-        .flatten()
-        .chain(&case.principal)
-        .map(String::as_bytes)
-        .collect();
-    let peer = if case.passthrough {
-        Peer::Passthrough
-    } else if case.principal.is_some() || case.principals.is_some() {
-        Peer::Certificate { uri_sans: &sans }
-    } else {
-        Peer::Plaintext
-    };
-    let bytes = |text: &'_ Option<String>| text.clone().map(String::into_bytes);
-    let (host, method, path, sni) = (
-        bytes(&case.host),
-        bytes(&case.method),
-        bytes(&case.path),
-        bytes(&case.sni),
-    );
-    let headers: Vec<(&[u8], &[u8])> = case
-        .headers
-        .iter()
-        .map(|(k, v)| (k.as_bytes(), v.as_bytes()))
-        .collect();
-    let request = Request {
-        source_ip: case.ip,
-        port: case.port,
-        sni: sni.as_deref(),
-        protocol: if case.tcp {
-            Protocol::Tcp
-        } else {
-            Protocol::Http(HttpRequest {
-                host: host.as_deref(),
-                method: method.as_deref(),
-                path: path.as_deref(),
-                headers: &headers,
-            })
-        },
-    };
-    let policy = program
-        .bind(&node)
-        .unwrap_or_else(|e| panic!("{whole}: {e}"));
-    let direct = policy.identify(&peer);
-    let source = policy.caller(&direct, &request);
-    let decision = policy.decide(&source, &request);
-    let got = format!("{} {}", decision.verdict.as_str(), decision.decided_by);
-    assert_eq!(got, case.want, "{whole}");
-    assert_eq!(decision.audits, case.audits, "{whole}: audits");
-    let candidate = decision
-        .candidate
-        .map(|c| format!("{} {}", c.verdict.as_str(), c.decided_by));
-    assert_eq!(candidate, case.candidate, "{whole}: candidate");
-    if let Some(want) = &case.first_bytes {
-        let got = match policy.decide_connection(&direct, &request) {
-            None => "left to HTTP".into(),
-            Some(decision) => format!("{} {}", decision.verdict.as_str(), decision.decided_by),
-        };
-        assert_eq!(got, *want, "{whole}: first bytes");
+/// A case of ours says all that there is to say: what it leaves out must be absent.
+fn check(runner: &Runner<'_>, case: &Case, whole: &str) {
+    let ran = runner.run(case);
+    let ran = ran.unwrap_or_else(|problems| panic!("{whole}: {problems:?}"));
+    if let Some(failure) = &ran.failure {
+        panic!("{whole}: {:?}", failure.broken);
     }
+    assert_eq!(
+        ran.audits,
+        case.audits.clone().unwrap_or_default(),
+        "{whole}"
+    );
+    let candidate = ran.candidate.as_ref();
+    let candidate = candidate.map(|(verdict, by)| written((*verdict, by)));
+    assert_eq!(candidate, case.candidate, "{whole}");
 
-    let explanation = program
-        .explain(&node, &peer, &request)
-        .unwrap_or_else(|e| panic!("{whole}: {e}"));
-    assert_eq!(explanation.verdict, decision.verdict, "{whole}: explain");
-    let counted = |trace: &&RuleTrace| trace.action == Action::Audit && trace.matched();
-    let counted: BTreeSet<&str> = explanation
-        .rules
-        .iter()
-        .filter(counted)
-        .map(|trace| &*trace.name)
-        .collect();
-    let audits: BTreeSet<&str> = decision.audits.iter().copied().collect();
+    let explanation = runner.explain(case).expect(whole);
+    let direct = explanation.direct.as_ref();
+    let direct = direct.and_then(|peer| peer.principal.clone());
+    assert_eq!(direct, case.direct, "{whole}");
+    assert_eq!(explanation.verdict, ran.verdict, "{whole}");
+    assert_eq!(explanation.decided_by, ran.decided_by, "{whole}");
+    assert_eq!(explanation.candidate, ran.candidate, "{whole}");
+    let counted = explanation.rules.iter();
+    let counted = counted.filter(|trace| trace.action == Action::Audit && trace.matched());
+    let counted: BTreeSet<&str> = counted.map(|trace| &*trace.name).collect();
+    let audits: BTreeSet<&str> = ran.audits.iter().map(String::as_str).collect();
     assert_eq!(counted, audits, "{whole}: audits explained");
     check_explanation(&explanation, whole);
-    let candidate = explanation.candidate.map(|(verdict, by)| match by {
+}
+
+fn written((verdict, by): (Verdict, &Deciding)) -> String {
+    match by {
         Deciding::Rule(name) => format!("{} rule:{name}", verdict.as_str()),
         Deciding::Default(class) => format!("{} default:{class}", verdict.as_str()),
-    });
-    assert_eq!(candidate, case.candidate, "{whole}: candidate explained");
-    let direct = explanation.direct.and_then(|peer| peer.principal);
-    assert_eq!(direct, case.direct, "{whole}: direct peer");
-    for (rule, want) in &case.misses {
-        let trace = explanation
-            .rules
-            .iter()
-            .find(|r| r.name == *rule)
-            .expect(whole);
-        let Outcome::NotMatched { misses } = &trace.outcome else {
-            panic!("{whole}: {rule} matched");
-        };
-        assert_eq!(
-            format!("{}: {}", misses[0].field, misses[0].why),
-            *want,
-            "{whole}"
-        );
     }
 }
 

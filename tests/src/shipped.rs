@@ -68,7 +68,8 @@ impl Shipped {
     }
 }
 
-/// Cases of one proxy.
+/// Cases of one proxy. Read here as far as an Envoy can be asked: this crate links none of crossmesh's, so it has a reader of
+/// its own, and `crossmesh policy test` holds the files to their whole format.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Cases {
     /// Which.

@@ -1,6 +1,6 @@
 //! From bytes to [`Spec`], with errors that name the rule, the field, the value and the mend.
 
-mod sweep;
+pub(crate) mod sweep;
 
 use std::cmp::Reverse;
 
@@ -194,7 +194,7 @@ fn quoted(expected: &str) -> Vec<&str> {
 }
 
 /// The word that is meant, if the written one is but a slip away from it.
-fn nearest<'w>(written: &str, words: &[&'w str]) -> Option<&'w str> {
+pub(crate) fn nearest<'w>(written: &str, words: &[&'w str]) -> Option<&'w str> {
     let distances = words.iter().map(|word| (distance(written, word), *word));
     let near = distances.filter(|(d, word)| *d <= word.len() / 3);
     near.min_by_key(|(d, word)| (*d, Reverse(word.len())))

@@ -20,6 +20,11 @@ use crate::source::SourceClass;
 /// The JSON Schema (draft 2020-12) of a `pluginConfig`.
 #[must_use]
 pub fn json_schema() -> Value {
+    of::<Spec>()
+}
+
+/// The JSON Schema of a document of this type.
+pub(crate) fn of<T: JsonSchema>() -> Value {
     let readable = RecursiveTransform(|schema: &mut Schema| {
         // What is absent is not null: null is refused.
         if schema.get("default") == Some(&Value::Null) {
@@ -33,7 +38,7 @@ pub fn json_schema() -> Value {
     SchemaSettings::draft2020_12()
         .with_transform(readable)
         .into_generator()
-        .into_root_schema_for::<Spec>()
+        .into_root_schema_for::<T>()
         .to_value()
 }
 
@@ -88,7 +93,7 @@ impl<const MOST: u16> JsonSchema for LimitSpec<MOST> {
 /// Types that stand for the strings of the language: each by its description and the schema that it adds to `string`.
 macro_rules! strings {
     ($($name:ident: $description:literal, $narrowed:expr;)*) => {$(
-        pub(super) struct $name;
+        pub(crate) struct $name;
 
         impl JsonSchema for $name {
             fn schema_name() -> Cow<'static, str> {

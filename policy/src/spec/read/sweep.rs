@@ -43,7 +43,7 @@ fn items<T: DeserializeOwned>(document: &Value, list: &str, problems: &mut Vec<P
 const MOST_TOLD: usize = 20;
 
 /// Reads one part, which stands at `place` in the document, until nothing more can be told of it.
-fn read<T: DeserializeOwned>(
+pub(crate) fn read<T: DeserializeOwned>(
     mut part: Value,
     document: &Value,
     place: &str,
