@@ -28,16 +28,28 @@ fn without_port(authority: &[u8]) -> &[u8] {
     }
 }
 
+/// A written pattern as it is compared with hosts: lower-cased, without the trailing dot.
+pub(crate) fn as_compared(text: &str) -> String {
+    let mut text = text.to_ascii_lowercase();
+    if text.ends_with('.') {
+        text.pop();
+    }
+    text
+}
+
 /// Reads a pattern for hosts or SNIs: a [`Pattern`], lower-cased, without the trailing dot.
 ///
 /// # Errors
 /// [`InvalidHost`]; among them a pattern with a port, which could never match.
 pub(crate) fn parse_pattern(text: &str) -> Result<Pattern, InvalidHost> {
-    let lower = text.to_ascii_lowercase();
-    let pattern =
-        Pattern::parse(lower.strip_suffix('.').unwrap_or(&lower)).map_err(InvalidHost::Pattern)?;
+    let pattern = Pattern::parse(&as_compared(text)).map_err(InvalidHost::Pattern)?;
     let fixed = pattern.fixed();
-    let in_brackets = fixed.starts_with('[') && fixed.ends_with(']');
+    // An IPv6 address, or as much of one as there is.
+    let in_brackets = match &pattern {
+        Pattern::Prefix(_) => fixed.starts_with('[') && !fixed.contains("]:"),
+        Pattern::Suffix(_) => fixed.ends_with(']'),
+        _ => fixed.starts_with('[') && fixed.ends_with(']'),
+    };
     let is_open = matches!(pattern, Pattern::Prefix(_) | Pattern::Any);
     if fixed.contains("://") {
         Err(InvalidHost::Scheme)
@@ -136,6 +148,12 @@ mod tests {
             parse_pattern("[::1]").map(|p| p.to_string()),
             Ok("[::1]".into())
         );
+        for text in ["[2001:*", "[::1]*", "*:db8::1]"] {
+            assert!(parse_pattern(text).is_ok(), "{text}");
+        }
+        for text in ["[::1]:*", "*:80", "*]:80", "2001:*"] {
+            assert_eq!(parse_pattern(text), Err(InvalidHost::Port), "{text}");
+        }
         assert_eq!(parse_pattern("shop:80"), Err(InvalidHost::Port));
         assert_eq!(parse_pattern("shop:*"), Err(InvalidHost::Port));
         assert_eq!(parse_pattern("[::1]:80"), Err(InvalidHost::Port));

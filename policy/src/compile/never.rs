@@ -1,10 +1,12 @@
 //! Items whose fields, each right by itself, leave nothing that could match.
 //!
-//! Only what is proven is refused: a policy that could match something is carried out. Values are compared as they are written,
-//! so that one copy of the code does for all kinds of them.
+//! Only what is proven is refused: a policy that could match a known value is carried out. One that is not known, such as a
+//! connection's path, counts against the caller even here; but nobody who writes such an item means that. Values are compared as
+//! they are written, so that one copy of the code does for all kinds of them.
 
 use super::lists::{At, Report, not_form};
 use super::meshes::Meshes;
+use crate::host::as_compared;
 use crate::pattern::Pattern;
 use crate::rule::From;
 use crate::source::MeshRef;
@@ -25,6 +27,8 @@ type List = Option<Vec<String>>;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Whole,
+    /// In either case, with or without a dot at the end.
+    Host,
     /// `namespace/name`, each a pattern.
     Namespaced,
     /// A request may have several, as the spellings of its path are: a DENY or AUDIT may find one that is wanted, and another that
@@ -100,10 +104,10 @@ impl Never<'_, '_> {
             self.excluded("ports", any.iter().all(|port| none.contains(port)));
         }
         for (name, any, none, kind) in [
-            ("hosts", &spec.hosts, &spec.not_hosts, Kind::Whole),
+            ("hosts", &spec.hosts, &spec.not_hosts, Kind::Host),
             ("methods", &spec.methods, &spec.not_methods, Kind::Whole),
             ("paths", &spec.paths, &spec.not_paths, Kind::Several),
-            ("snis", &spec.snis, &spec.not_snis, Kind::Whole),
+            ("snis", &spec.snis, &spec.not_snis, Kind::Host),
         ] {
             self.list(name, (any, none), kind);
         }
@@ -146,6 +150,8 @@ impl Never<'_, '_> {
             if kind == Kind::Namespaced {
                 let ((a, b), (c, d)) = (in_two(wide), in_two(value));
                 covers(a, c) && covers(b, d)
+            } else if kind == Kind::Host {
+                covers(&as_compared(wide), &as_compared(value))
             } else {
                 covers(wide, value)
             }
@@ -175,10 +181,11 @@ impl Never<'_, '_> {
     /// A DENY or AUDIT matches where there is no value.
     fn absent(&mut self, name: &str, excludes_all: bool) {
         if excludes_all && self.action == Action::Allow {
-            let each = if name == "labels" {
-                "{KEY: \"*\"}"
-            } else {
-                "[\"*\"]"
+            let each = match name {
+                "labels" => "{KEY: \"*\"}",
+                "workloads" => "[\"*/*\"]",
+                "serviceAccounts" => "[\"*/*\"] and meshes or trustDomains",
+                _ => "[\"*\"]",
             };
             self.report.problem(
                 &self.at.then(&not_form(name)),

@@ -16,19 +16,21 @@ pub(crate) struct Part {
     to: Option<usize>,
 }
 
-/// A rule is taken apart by both lists into no more parts than this, else by the longer one alone: what a policy costs must not
-/// grow with the product of its lists.
+/// What a policy costs must not grow with the product of its lists: a rule is taken apart by both if they make no more parts than
+/// this,
 const MOST_PARTS: usize = 16;
+/// else by the longer one if the other, all of which each part has, is no longer than this, else not at all.
+const SHORT: usize = 4;
 
 impl Part {
     /// The parts of the rule with this number.
     pub(super) fn of(number: usize, rule: &Rule) -> impl Iterator<Item = Self> {
         let (mut from, mut to) = (len(&rule.from), len(&rule.to));
         if from.saturating_mul(to) > MOST_PARTS {
-            if from > to {
-                to = 1;
-            } else {
-                from = 1;
+            match (from <= SHORT, to <= SHORT) {
+                (true, _) => from = 1,
+                (_, true) => to = 1,
+                _ => (from, to) = (1, 1),
             }
         }
         numbers(from).flat_map(move |from| {

@@ -79,6 +79,24 @@ fn by_lists_of_mixed_patterns() {
     });
 }
 
+/// A rule that is long on both sides is left whole: its parts would be as many as the one times the other.
+#[test]
+fn of_a_rule_that_is_long_on_both_sides() {
+    let from: Vec<Value> = (0..3_000)
+        .map(|i| json!({"meshes": ["west"], "serviceAccounts": [format!("n{i}/s{i}")]}))
+        .collect();
+    for (short, parts) in [(1, 3_000), (4, 3_000), (5, 1), (3_000, 1)] {
+        let to: Vec<Value> = (0..short)
+            .map(|i| json!({"paths": [format!("/p{i}")]}))
+            .collect();
+        let program = allowing(1, &|_| json!({"from": from, "to": to}));
+        let policy = program.bind(&here()).unwrap();
+        let index = &policy.active.allow.index;
+        assert_eq!(index.part(parts - 1).map(|part| part.rule), Some(0));
+        assert_eq!(index.part(parts), None, "{short}");
+    }
+}
+
 /// One rule with as many items as there could be rules.
 #[test]
 fn of_one_rule_with_many_items() {
