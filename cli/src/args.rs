@@ -166,7 +166,7 @@ pub(crate) struct Test {
     /// Which resource, where a policy's file has several
     #[arg(long, value_name = "[NAMESPACE/]NAME")]
     pub(crate) plugin: Option<String>,
-    /// Fail also if a rule decides no case, or, if it only counts, matches in none
+    /// Fail also if a rule decides no case, or, if it only counts, matches in none that says audits
     #[arg(long)]
     pub(crate) every_rule: bool,
     /// How to write the result

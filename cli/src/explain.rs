@@ -87,8 +87,14 @@ impl Answer<'_> {
     }
 
     /// Whether nobody knows before a request comes what becomes of a rule.
-    fn hangs(&self, rule: &RuleTrace) -> bool {
-        rule.in_doubt && (self.explanation.left_to_http || (rule.decided && !rule.matched()))
+    fn hangs(&self, set: Set, rule: &RuleTrace) -> bool {
+        rule.in_doubt && self.is_left(set)
+    }
+
+    /// Whether these rules leave the connection to the HTTP filter.
+    fn is_left(&self, set: Set) -> bool {
+        let of_candidate = set == Set::Candidate && self.explanation.candidate_left_to_http;
+        self.explanation.left_to_http || of_candidate
     }
 
     /// The line of the candidate's rule that decides for it.

@@ -166,7 +166,9 @@ impl Gap {
         let Self { rule, action, .. } = self;
         let whose = if self.candidate { "candidate's " } else { "" };
         let lacks = if self.only_counts {
-            "matches in no case"
+            "matches in no case that says audits"
+        } else if self.candidate {
+            "decides no case that says candidate"
         } else {
             "decides no case"
         };

@@ -58,6 +58,7 @@ sessions! {
     a_case_that_fails_says_what_was_asked_wanted_and_got: "test-fails.case",
     wrong_cases_are_told_by_line_and_field: "test-wrong.case",
     what_came_of_cases_is_data: "test-json.case",
+    a_case_holds_only_where_what_it_says_is_decided: "test-strict.case",
     flags_of_the_table_are_checked: "table-wrong.case",
 }
 

@@ -128,7 +128,8 @@ pub struct Case {
     #[serde(default, deserialize_with = "given")]
     #[cfg_attr(feature = "schema", schemars(with = "NodeSpec"))]
     pub node: Option<NodeSpec>,
-    /// What must be decided, and by what: ALLOW or DENY, then rule:NAME or default:CLASS.
+    /// What must be decided, and by what: ALLOW or DENY, then rule:NAME or default:CLASS. Of a connection that is left to
+    /// HTTP, which needs first_bytes, what would be decided on a port that is not of tcp.httpPorts.
     #[cfg_attr(feature = "schema", schemars(with = "schema::DecisionText"))]
     pub want: String,
     /// The AUDIT rules that must match, in the policy's order, and no others. Left out: no matter which.
@@ -147,7 +148,7 @@ pub struct Case {
     #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub direct: Option<String>,
     /// What the TCP filter must do at a connection's first bytes: written as want is, or left to HTTP, where tcp.httpPorts
-    /// lists the port and a request could still be allowed. Left out: no matter what.
+    /// lists the port and a request could still be allowed. Left out: no matter what, but of a TCP connection a decision.
     #[serde(default, deserialize_with = "given")]
     #[cfg_attr(feature = "schema", schemars(with = "schema::FirstBytes"))]
     pub first_bytes: Option<String>,

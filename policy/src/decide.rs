@@ -31,6 +31,8 @@ pub struct Candidate<'p> {
     pub verdict: Verdict,
     /// Its rule or default that decided.
     pub decided_by: DecidedBy<'p>,
+    /// Whether it would leave the connection to the HTTP filter, and allows only what that could still refuse.
+    pub left_to_http: bool,
 }
 
 /// What decided. Written as `rule:NAME` or `default:CLASS`.
@@ -77,6 +79,7 @@ impl Policy {
                 Candidate {
                     verdict,
                     decided_by,
+                    left_to_http: false,
                 }
             }),
         }
@@ -120,6 +123,7 @@ impl Policy {
             decision.candidate = Some(Candidate {
                 verdict: Verdict::Allow,
                 decided_by,
+                left_to_http: true,
             });
         }
         Some(decision)

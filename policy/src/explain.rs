@@ -25,6 +25,9 @@ pub struct Explanation {
     pub decided_by: Deciding,
     /// What the candidate would have decided, and by what, if there is one.
     pub candidate: Option<(Verdict, Deciding)>,
+    /// Whether the candidate would leave to the HTTP filter a connection that is refused here. Then it allows by what might
+    /// let a request in, and what becomes of its rules that ask for HTTP hangs on the request.
+    pub candidate_left_to_http: bool,
     /// The rules of the candidate, in written order; none if there is none.
     pub candidate_rules: Vec<RuleTrace>,
     /// Whether the TCP filter leaves a connection on a port of `tcp.httpPorts` to the HTTP filter, because a request
@@ -173,6 +176,7 @@ impl Program {
             candidate: decision
                 .candidate
                 .map(|candidate| (candidate.verdict, candidate.decided_by.into())),
+            candidate_left_to_http: decision.candidate.is_some_and(|it| it.left_to_http),
             candidate_rules,
             left_to_http,
             mode: policy.mode(),

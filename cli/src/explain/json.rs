@@ -117,6 +117,7 @@ pub(super) fn of<'a>(answer: &'a Answer<'_>) -> Json<'a> {
         verdict,
         decided_by,
         candidate,
+        candidate_left_to_http: _,
         candidate_rules,
         left_to_http,
         as_both,
@@ -199,7 +200,7 @@ fn rule<'a>(answer: &Answer<'_>, set: Set, index: usize, trace: &'a RuleTrace) -
         name: &trace.name,
         action: trace.action.as_str(),
         line: answer.line(set, index, ""),
-        matched: (!answer.hangs(trace)).then(|| trace.matched()),
+        matched: (!answer.hangs(set, trace)).then(|| trace.matched()),
         decided: trace.decided && !is_left,
         misses: misses
             .iter()

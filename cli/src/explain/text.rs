@@ -232,7 +232,7 @@ impl Text<'_> {
         if rules.is_empty() {
             return writeln!(f, "\n{none}");
         }
-        let as_far = if self.answer.explanation.left_to_http {
+        let as_far = if self.answer.is_left(set) {
             ", as far as a connection tells"
         } else {
             ""
@@ -258,12 +258,12 @@ impl Text<'_> {
             trace.action.as_str(),
             trace.name
         )?;
-        let hangs = self.answer.hangs(trace);
+        let hangs = self.answer.hangs(set, trace);
         match &trace.outcome {
-            _ if hangs && self.answer.explanation.left_to_http => {
-                writeln!(f, "hangs on the request")?
+            _ if hangs && trace.decided && !self.answer.explanation.left_to_http => {
+                writeln!(f, "might match, and would decide")?
             }
-            _ if hangs => writeln!(f, "might match, and would decide")?,
+            _ if hangs => writeln!(f, "hangs on the request")?,
             Outcome::Matched => writeln!(f, "{}", self.matched(set, trace))?,
             Outcome::NotMatched { .. } => writeln!(f, "does not match")?,
         }

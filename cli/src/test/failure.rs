@@ -152,7 +152,11 @@ fn proxy(node: &NodeSpec, failed: &cases::Failure) -> String {
 /// What decided, and what kept the rule from it that should have.
 fn why(failed: &cases::Failure, tested: &Tested) -> Vec<String> {
     let explanation = &failed.explanation;
-    let mut why = vec![match (&explanation.decided_by, explanation.verdict) {
+    let mut why = Vec::new();
+    if explanation.left_to_http {
+        why.push("The HTTP filter decides. On a port that is not of tcp.httpPorts:".into());
+    }
+    why.push(match (&explanation.decided_by, explanation.verdict) {
         (Deciding::Rule(name), Verdict::Deny) => {
             format!("The {} matches; that is final.", rule(name, failed, tested))
         }
@@ -167,7 +171,7 @@ fn why(failed: &cases::Failure, tested: &Tested) -> Vec<String> {
             "No DENY or ALLOW rule matches, and the default for {class} is {}.",
             verdict.as_str()
         ),
-    }];
+    });
     let wants = failed.broken.iter().find(|broken| broken.field == "want");
     let wanted = wants.and_then(|want| want.wanted.split_once("rule:"));
     if let Some((_, wanted)) = wanted {

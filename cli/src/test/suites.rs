@@ -147,7 +147,7 @@ impl Cases {
                 }
             };
             done.ran += 1;
-            coverage.take(&ran);
+            coverage.take(case, &ran);
             if let Some(failure) = ran.failure {
                 let written = written.and_then(|cases| cases.get(i)).cloned();
                 done.failures.push(Failure::new(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Ran;
+use super::{Case, Ran};
 use crate::explain::Deciding;
 use crate::spec::{Action, RuleSpec, Spec};
 
@@ -13,7 +13,8 @@ pub struct Coverage {
     candidate: BTreeSet<String>,
 }
 
-/// A rule whose loss no case would notice: one that decides none, or, if it only counts, matches in none.
+/// A rule whose loss no case would notice: one that decides none, or, if it only counts, matches in none that says which
+/// AUDIT rules do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreached {
     /// Where it stands in the policy: `rules[2]`, or `candidate.rules[0]`.
@@ -27,13 +28,17 @@ pub struct Unreached {
 }
 
 impl Coverage {
-    /// Takes note of what a case reached.
-    pub fn take(&mut self, ran: &Ran) {
-        self.active.extend(ran.audits.iter().cloned());
+    /// Takes note of what a case reached: of what it says nothing about, it would not notice the loss.
+    pub fn take(&mut self, case: &Case, ran: &Ran) {
+        if case.audits.is_some() {
+            self.active.extend(ran.audits.iter().cloned());
+        }
         if let Deciding::Rule(name) = &ran.decided_by {
             self.active.insert(name.clone());
         }
-        if let Some((_, Deciding::Rule(name))) = &ran.candidate {
+        if let Some((_, Deciding::Rule(name))) = &ran.candidate
+            && case.candidate.is_some()
+        {
             self.candidate.insert(name.clone());
         }
     }

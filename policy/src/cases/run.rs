@@ -5,11 +5,15 @@ use crate::decide::Decision;
 use crate::explain::{Deciding, Explanation, Miss, Outcome};
 use crate::policy::{Policy, Program};
 use crate::problem::{Invalid, Problem};
-use crate::request::{Node, Peer, Request};
+use crate::request::{Node, Peer, Protocol, Request};
 use crate::spec::Verdict;
 
 /// What [`Case::first_bytes`] says where the TCP filter does not decide.
 pub const LEFT_TO_HTTP: &str = "left to HTTP";
+
+/// What is said in place of a decision about a connection that is left.
+const UNDECIDED: &str = "nothing: the connection is left to the HTTP filter; write first_bytes: left to HTTP, and cases of its \
+                         requests";
 
 /// A policy on the proxy of a suite: bound once for all its cases.
 #[derive(Debug)]
@@ -84,38 +88,49 @@ impl<'p> Runner<'p> {
             let policy = &proxy.policy;
             let direct = policy.identify(peer);
             let source = policy.caller(&direct, request);
-            let decision = policy.decide(&source, request);
+            let at_first_bytes = policy.decide_connection(&direct, request);
+            let first_bytes = at_first_bytes.as_ref().map(written);
+            let is_tcp = matches!(request.protocol, Protocol::Tcp);
+            let is_left = is_tcp && first_bytes.is_none();
+            let decision = at_first_bytes
+                .filter(|_| is_tcp)
+                .unwrap_or_else(|| policy.decide(&source, request));
             let mut broken = Vec::new();
-            let mut hold = |field: &str, wanted: &str, got: String| {
-                if wanted != got {
+            // What there is instead is text for people, and is compared with nothing.
+            let mut hold = |field: &str, wanted: &str, got: Option<String>, instead: &str| {
+                if got.as_deref() != Some(wanted) {
                     let (field, wanted) = (field.into(), wanted.into());
+                    let got = got.unwrap_or_else(|| instead.into());
                     broken.push(Broken { field, wanted, got });
                 }
             };
-            hold("want", &case.want, written(&decision));
+            let is_decided = !is_left || case.first_bytes.is_some();
+            let decided = is_decided.then(|| written(&decision));
+            hold("want", &case.want, decided, UNDECIDED);
             if let Some(audits) = &case.audits {
-                hold("audits", &listed(audits), listed(&decision.audits));
+                let got = Some(listed(&decision.audits));
+                hold("audits", &listed(audits), got, "");
             }
             if let Some(wanted) = &case.candidate {
                 let candidate = decision.candidate.as_ref();
                 let got = candidate.map(|it| spelt(it.verdict, it.decided_by));
-                hold("candidate", wanted, got.unwrap_or_else(nothing));
+                hold("candidate", wanted, got, "no candidate");
             }
             let explain = || self.explained(proxy, peer, request);
             if let Some(wanted) = &case.direct {
                 let forwarder = explain()?.direct.and_then(|peer| peer.principal);
-                hold("direct", wanted, forwarder.unwrap_or_else(nothing));
+                hold("direct", wanted, forwarder, "no forwarder");
             }
             if let Some(wanted) = &case.first_bytes {
-                let got = policy.decide_connection(&direct, request);
-                let got = got.map_or_else(|| LEFT_TO_HTTP.into(), |it| written(&it));
-                hold("first_bytes", wanted, got);
+                let got = first_bytes.unwrap_or_else(|| LEFT_TO_HTTP.into());
+                hold("first_bytes", wanted, Some(got), "");
             }
             if !case.misses.is_empty() {
                 let explanation = explain()?;
                 for (rule, wanted) in &case.misses {
                     let got = missed(&explanation, rule);
-                    hold(&format!("misses.{rule}"), wanted, got);
+                    let field = format!("misses.{rule}");
+                    hold(&field, wanted, got, "nothing, for it matches");
                 }
             }
             let failure = if broken.is_empty() {
@@ -202,27 +217,20 @@ fn spelt(verdict: Verdict, by: impl std::fmt::Display) -> String {
     format!("{} {by}", verdict.as_str())
 }
 
+/// As a case writes it. No name of a rule has a comma or a bracket, so that other lists are other texts.
 fn listed(names: &[impl AsRef<str>]) -> String {
-    if names.is_empty() {
-        return nothing();
-    }
     let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
-    names.join(", ")
+    format!("[{}]", names.join(", "))
 }
 
-fn nothing() -> String {
-    "none".into()
-}
-
-/// What kept a rule from matching first.
-fn missed(explanation: &Explanation, rule: &str) -> String {
+/// What kept a rule from matching first; none if it matches.
+fn missed(explanation: &Explanation, rule: &str) -> Option<String> {
     let mut traces = explanation.rules.iter();
     let outcome = traces.find(|trace| trace.name == rule);
     match outcome.map(|trace| &trace.outcome) {
         Some(Outcome::NotMatched { misses }) => misses.first().map(told),
         _ => None,
     }
-    .unwrap_or_else(|| "it matches".into())
 }
 
 fn told(miss: &Miss) -> String {
