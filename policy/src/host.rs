@@ -45,11 +45,18 @@ pub(crate) fn parse_pattern(text: &str) -> Result<Pattern, InvalidHost> {
     let pattern = Pattern::parse(&as_compared(text)).map_err(InvalidHost::Pattern)?;
     let fixed = pattern.fixed();
     // An IPv6 address, or as much of one as there is.
-    let in_brackets = match &pattern {
-        Pattern::Prefix(_) => fixed.starts_with('[') && !fixed.contains("]:"),
-        Pattern::Suffix(_) => fixed.ends_with(']'),
-        _ => fixed.starts_with('[') && fixed.ends_with(']'),
+    let inside = match &pattern {
+        Pattern::Prefix(_) => fixed
+            .strip_prefix('[')
+            .map(|rest| rest.strip_suffix(']').unwrap_or(rest)),
+        Pattern::Suffix(_) => fixed
+            .strip_suffix(']')
+            .map(|rest| rest.strip_prefix('[').unwrap_or(rest)),
+        _ => fixed
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']')),
     };
+    let in_brackets = inside.is_some_and(|inside| !inside.contains(['[', ']']));
     let is_open = matches!(pattern, Pattern::Prefix(_) | Pattern::Any);
     if fixed.contains("://") {
         Err(InvalidHost::Scheme)

@@ -123,7 +123,7 @@ const TRUST_DOMAIN: &str = "[a-z0-9._-]";
 /// All of an HTTP token (RFC 9110 §5.6.2) but `*` and lower case.
 const METHOD: &str = "[A-Z0-9!#$%&'+.^_`|~-]";
 const HOST: &str = "[^*/?#@: \\t\\r\\n]";
-const IN_BRACKETS: &str = "[^*/?#@ \\t\\r\\n]";
+const IN_BRACKETS: &str = "[^*/?#@\\[\\] \\t\\r\\n]";
 
 strings! {
     RuleName: "1 to 63 of a-z, 0-9 and '-'.", json!({"pattern": "^[a-z0-9-]{1,63}$"});
@@ -150,7 +150,7 @@ strings! {
         "pattern": "^[0-9A-Fa-f:.]+(/(0|[1-9][0-9]*))?$",
     });
     Host: "A host, prefix*, *suffix or *; no port.", json!({
-        "pattern": format!("^({0}|\\*?\\[{IN_BRACKETS}*\\]|\\[{IN_BRACKETS}*\\]\\*)\\.?$", star(HOST)),
+        "pattern": format!("^({0}|\\[{IN_BRACKETS}*\\]|\\[{IN_BRACKETS}*\\]?\\*|\\*\\[?{IN_BRACKETS}*\\])\\.?$", star(HOST)),
         "not": {"pattern": "\\.\\.$"},
     });
     Method: "A method such as GET, prefix*, *suffix or *.", pattern(METHOD);
