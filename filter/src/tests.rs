@@ -5,6 +5,7 @@ mod configure;
 mod connection;
 mod failures;
 mod gateway;
+mod http_follows;
 mod identity;
 mod request;
 mod takes_on;
@@ -84,6 +85,14 @@ fn certificate(uri_sans: Option<&[&[u8]]>) {
             host.attributes.remove(&format!("connection.{name}"));
         }
         host.attributes.extend(attributes);
+    });
+}
+
+/// Connections come to this port from here on.
+fn to_port(port: i64) {
+    host(|host| {
+        host.attributes
+            .insert("destination.port".into(), port.to_le_bytes().to_vec())
     });
 }
 

@@ -151,15 +151,21 @@ fn tick(vm: &mut Vm, root: u32) -> bool {
     is_set
 }
 
+/// The root context of a configuration that lets all in, and that open connections have taken on.
+fn followed_by_all(vm: &mut Vm) -> u32 {
+    let root = vm.plugin();
+    assert!(vm.configure(all().as_bytes()));
+    assert!(tick(vm, root));
+    root
+}
+
 #[test]
 fn an_earlier_configuration_comes_back_with_its_next_connection() {
     // A refuses the batch, B does not.
     let mut vm = vm(&policy(FRONTEND_ONLY));
     let a = vm.root;
     let frontend = another(&mut vm, FRONTEND);
-    let b = vm.plugin();
-    assert!(vm.configure(all().as_bytes()));
-    assert!(tick(&mut vm, b));
+    let b = followed_by_all(&mut vm);
     let batch = another(&mut vm, BATCH);
     assert_eq!((closed(), tick(&mut vm, b)), (vec![], false));
     // Envoy still has the root context of A, for the frontend is open, and says nothing.
@@ -247,9 +253,7 @@ fn while_one_listener_is_done_with_a_configuration_and_another_is_not_the_config
 fn an_earlier_configuration_that_envoy_makes_anew_is_the_latest() {
     let mut vm = vm(&policy(FRONTEND_ONLY));
     another(&mut vm, FRONTEND);
-    let b = vm.plugin();
-    assert!(vm.configure(all().as_bytes()));
-    assert!(tick(&mut vm, b));
+    let b = followed_by_all(&mut vm);
     another(&mut vm, FRONTEND);
     later();
     // The first one, for another listener; the second has yet to go.
@@ -353,9 +357,7 @@ fn what_the_proxy_is_belongs_to_what_a_configuration_is_made_of() {
         let attributes = &mut host.attributes;
         attributes.insert("xds.node.metadata.NAMESPACE".into(), b"shop".into());
     });
-    let b = vm.plugin();
-    assert!(vm.configure(all().as_bytes()));
-    assert!(tick(&mut vm, b));
+    followed_by_all(&mut vm);
 }
 
 /// The configuration that came after is gone before any connection began with it.
@@ -364,9 +366,7 @@ fn an_earlier_configuration_comes_back_when_the_one_after_it_was_never_used() {
     let mut vm = vm(&policy(FRONTEND_ONLY));
     let a = vm.root;
     let frontend = another(&mut vm, FRONTEND);
-    let b = vm.plugin();
-    assert!(vm.configure(all().as_bytes()));
-    assert!(tick(&mut vm, b));
+    let b = followed_by_all(&mut vm);
     vm.root = a;
     let batch = another(&mut vm, BATCH);
     assert_eq!(closed(), [batch], "it is judged by the one it began with");
